@@ -1,0 +1,152 @@
+/**
+ * What Troupe needs from a message system with a durable log, in about twenty operations and no word of NATS's client.
+ * `connect.ts` implements it on NATS; the simulation implements it in memory. Everything that takes time has a deadline.
+ */
+import type { LogMessage } from '../protocol/entries.ts'
+
+/** A message of core NATS. `data` is valid for as long as it is held. */
+export interface BusMessage {
+  readonly subject: string
+  readonly data: Uint8Array
+  readonly reply: string | undefined
+  readonly headers: ReadonlyMap<string, string> | undefined
+}
+
+export interface Subscription {
+  unsubscribe(): void
+}
+
+export type Headers = Readonly<Record<string, string>>
+
+/**
+ * What became of a write to a stream. `stored`: it is in the stream at `sequence`. `refused`: it certainly is not, for
+ * this reason. `unknown`: no answer in time, or an answer that leaves it open; the writer has to resolve it.
+ */
+export type AppendResult =
+  | { readonly outcome: 'stored'; readonly sequence: number; readonly duplicate: boolean }
+  | { readonly outcome: 'refused'; readonly reason: RefusedReason; readonly code: number; readonly message: string }
+  | { readonly outcome: 'unknown'; readonly code: number; readonly message: string }
+
+/**
+ * `wrong-sequence`: the expectation did not hold (10071). `no-responders`: nothing captures the subject: the door is
+ * closed, or the stream is absent or without a leader. `full`: the stream's limit. `too-large`: above max_payload or
+ * max_msg_size. `other`: see the message.
+ */
+export type RefusedReason = 'wrong-sequence' | 'no-responders' | 'full' | 'too-large' | 'other'
+
+export interface AppendOptions {
+  /** Refuse unless the last message of this very subject has this sequence (0: there is none). */
+  readonly expectedLastSubjectSequence?: number
+  /** `Nats-Msg-Id`: the stream stores a message with the same id once within its dedupe window. */
+  readonly messageId?: string
+  readonly headers?: Headers
+  /** Default 5,000. */
+  readonly timeoutMs?: number
+}
+
+/** Core NATS. */
+export interface Bus {
+  /** Fire and forget; buffered while disconnected, up to a bound, then dropped. Never throws once connected. */
+  publish(subject: string, data: Uint8Array, options?: { reply?: string; headers?: Headers }): void
+  /** `handler` is called synchronously per message and must not throw. */
+  subscribe(subject: string, handler: (message: BusMessage) => void, options?: { queue?: string }): Subscription
+  /**
+   * The first answer. Throws TROUPE_NO_ANSWER (details.noResponders true when nobody listens, false on the deadline),
+   * TROUPE_CLOSED.
+   */
+  request(subject: string, data: Uint8Array, options?: { timeoutMs?: number; headers?: Headers }): Promise<BusMessage>
+  /** Resolves when the server has seen everything published so far, or rejects with TROUPE_NO_ANSWER. */
+  flush(timeoutMs?: number): Promise<void>
+  readonly connected: boolean
+  /** Bytes that the server takes in one message. */
+  readonly maxPayloadBytes: number
+  /** Called on every loss and return of the connection, until `close`. Returns a function that stops that. */
+  onConnection(listener: (state: 'connected' | 'disconnected') => void): () => void
+  close(): Promise<void>
+}
+
+export interface LogInfo {
+  readonly firstSequence: number
+  readonly lastSequence: number
+  readonly messages: number
+  readonly bytes: number
+  /** −1: unlimited. */
+  readonly bytesMax: number
+  readonly createdAtMs: number
+  readonly replicas: number
+  /** Whether submissions and signals are being captured (rule 10). */
+  readonly doorOpen: boolean
+}
+
+/** A running read. */
+export interface LogReading {
+  /** The consumer ends; nothing is delivered afterwards. */
+  stop(): Promise<void>
+}
+
+export interface LogReadOptions {
+  /** First sequence wanted. */
+  readonly from: number
+  /**
+   * Messages in order without a gap, as many as arrived together. Synchronous. Messages are delivered as fast as they
+   * are taken; the reader bounds what is under way.
+   */
+  readonly onMessages: (messages: readonly LogMessage[]) => void
+  /** Once `onMessages` has been given everything that was in the stream when reading began. */
+  readonly onCaughtUp?: () => void
+  /**
+   * The stream no longer holds the next sequence (trimmed), or it was deleted or rolled back. Reading has stopped;
+   * the reader starts again from a checkpoint. A mere loss of connection or consumer is mended inside, without a gap.
+   */
+  readonly onGap: (expected: number, first: number) => void
+}
+
+/** The log stream of one partition. */
+export interface Log {
+  append(subject: string, data: Uint8Array, options?: AppendOptions): Promise<AppendResult>
+  read(options: LogReadOptions): Promise<LogReading>
+  /** The message at this sequence; undefined if it was trimmed. Throws TROUPE_NO_ANSWER. */
+  get(sequence: number): Promise<LogMessage | undefined>
+  /** Messages from `sequence` on, at most `messagesMax` and about `bytesMax`, in order, gaps left out. */
+  getRange(sequence: number, messagesMax: number, bytesMax: number): Promise<LogMessage[]>
+  /** The last message of this subject as the stream's leader knows it, never a replica. */
+  lastOf(subject: string): Promise<LogMessage | undefined>
+  info(): Promise<LogInfo>
+  /** Removes everything before `sequence`. */
+  trim(sequence: number): Promise<void>
+  /** Takes submissions and signals off the stream, or gives them back (rule 10). */
+  setDoor(open: boolean): Promise<void>
+}
+
+/** A key with compare-and-set; enough for leases. */
+export interface LeaseStore {
+  /** Returns the new revision, or undefined when somebody else wrote first. `expected` 0: must not exist. */
+  put(key: string, value: Uint8Array, expected: number): Promise<number | undefined>
+  get(key: string): Promise<{ value: Uint8Array; revision: number } | undefined>
+  /** Every change of the key from now on, and its present value first. Called synchronously. */
+  watch(key: string, onValue: (value: Uint8Array | undefined, revision: number) => void): Promise<Subscription>
+}
+
+/** Named immutable byte strings in parts; the latest few are kept. */
+export interface CheckpointStore {
+  /** Stores the parts and then the manifest; a checkpoint without a manifest does not exist. Keeps the newest `keep`. */
+  save(manifest: Uint8Array, parts: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, keep: number): Promise<void>
+  /** Newest first; reads lazily. */
+  list(): Promise<readonly StoredCheckpoint[]>
+}
+
+export interface StoredCheckpoint {
+  readonly manifest: Uint8Array
+  readonly savedAtMs: number
+  parts(): AsyncIterable<Uint8Array>
+}
+
+/** Large values under their hash. */
+export interface ObjectStore {
+  /** Stores `data` unless it is there; returns its name, the SHA-256 in hex. */
+  put(data: Uint8Array): Promise<string>
+  /** Undefined if there is none of this name, or its hash does not fit. */
+  get(name: string): Promise<Uint8Array | undefined>
+  list(): Promise<readonly { name: string; bytes: number; storedAtMs: number }[]>
+  remove(name: string): Promise<void>
+}

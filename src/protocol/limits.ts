@@ -1,0 +1,40 @@
+/**
+ * Every bound of the system in one place, each with its unit. A message or setting beyond a bound is refused or set
+ * aside with its reason; nothing grows without one of these.
+ */
+export const limits = {
+  /** Characters of a task id, a task type, a node id, a client id or a namespace. */
+  nameCharsMax: 128,
+  /** Bytes of one value (input, result, snapshot) kept in the log itself; a larger one becomes an object. */
+  inlineBytesMax: 128 * 1024,
+  /** Bytes of one value at all, as an object. */
+  valueBytesMax: 64 * 1024 * 1024,
+  /** Bytes of one block; half of the server's default `max_payload` of 1 MiB, so that headers always fit. */
+  blockBytesMax: 512 * 1024,
+  /** Entries in one block. */
+  blockEntriesMax: 4096,
+  /** Nesting depth of any value that is decoded. */
+  depthMax: 64,
+  /** Keys in one object, or items in one array, of a value that is decoded. */
+  itemsMax: 1_000_000,
+  /** Tasks that one task may wait for with `after`. */
+  afterMax: 1_000,
+  /** Signals kept for one task that has not consumed them; further ones are set aside. */
+  signalsPerTaskMax: 1_000,
+  /** Tasks in one award message. */
+  awardTasksMax: 256,
+  /** Task types that one node may offer. */
+  typesPerNodeMax: 20_000,
+  /** Characters of an error message kept in the log. */
+  errorMessageCharsMax: 4_096,
+  /** Characters of an error stack kept in the log. */
+  errorStackCharsMax: 4_096,
+  /** Set-aside messages remembered by the ledger, newest kept. */
+  setAsideMax: 1_000,
+  /** Rows in one answer of a listing. */
+  rowsMax: 1_000,
+  /** Longest delay, timer or deadline, in milliseconds: ten years. */
+  delayMsMax: 10 * 365 * 24 * 3_600_000,
+  /** Attempts of one task. */
+  attemptsMax: 1_000_000,
+} as const

@@ -1,0 +1,174 @@
+/** What the actors say to each other and to clients over core NATS. Nothing here is truth: losing any of it is harmless. */
+import type { Payload } from './entries.ts'
+import type { ErrorRecord } from './errors.ts'
+
+// --- scheduler or supervisor → node (msgpack) --------------------------------------------------------------------
+
+/** A task as awarded: everything a node needs to run this turn. Tuple, because many travel in one message. */
+export type AwardedTask = readonly [
+  id: string,
+  type: string,
+  turn: number,
+  attempt: number,
+  input: Payload,
+  /** The last committed snapshot, null at the first start. */
+  snapshot: Payload,
+  /** Signals accepted but not yet consumed, in order; null for none. */
+  signals: readonly SignalItem[] | null,
+  /** Only what the task has: key, priority, deadline, parent. */
+  about: AwardAbout | null,
+]
+
+export interface AwardAbout {
+  readonly key?: string
+  readonly priority?: number
+  readonly deadlineAtMs?: number
+  readonly parent?: string
+  readonly submittedAtMs?: number
+}
+
+/** A signal with its place in the log; `previous` is the sequence of the task's signal before it (0: none). */
+export type SignalItem = readonly [sequence: number, previous: number, event: Payload]
+
+export type NodeMessage =
+  /** Invitations, valid for `ttlMs` after receipt. `epoch` orders leaders. */
+  | readonly ['award', epoch: number, ttlMs: number, tasks: readonly AwardedTask[]]
+  | readonly ['signal', task: string, turn: number, signal: SignalItem]
+  /** The node does not own this turn (any more): stop it and commit nothing. */
+  | readonly ['drop', turns: readonly (readonly [task: string, turn: number, reason: string])[]]
+  | readonly ['drain']
+  | readonly ['fenced', reason: string]
+
+// --- node → scheduler (msgpack) ----------------------------------------------------------------------------------
+
+/**
+ * A standing bid: the node takes up to `credits` tasks at once (running and awarded together) of any of its types, until
+ * `ttlMs` after receipt. `priceMs` is the delay it expects before a task's first step; `slowdown` (≥ 1) is by how much
+ * longer its tasks take than on an idle machine.
+ */
+export interface Bid {
+  readonly credits: number
+  readonly priceMs: number
+  readonly slowdown: number
+  readonly ttlMs: number
+}
+
+/** What was measured when the bid was priced; for people and dashboards. */
+export interface NodeLoad {
+  /** Event-loop utilisation of the main thread, 0 to 1. */
+  readonly loop: number
+  /** Latest event-loop delay, ms. */
+  readonly loopDelayMs: number
+  /** Share of the machine's processors that was busy, 0 to 1, whoever used them. */
+  readonly cpu: number
+  /** Share of memory in use, 0 to 1. */
+  readonly memory: number
+  readonly rssBytes: number
+}
+
+export type NodeReport =
+  | readonly [
+      'bid',
+      bid: Bid,
+      load: NodeLoad,
+      /** Running and held turns. */
+      running: number,
+      held: number,
+      status: 'ready' | 'draining',
+      resources: Readonly<Record<string, number>>,
+    ]
+  | readonly ['declined', turns: readonly (readonly [task: string, turn: number, reason: string])[]]
+  /** All turns the node runs, and the log sequence of its last stored block: a ledger past it can be compared. */
+  | readonly ['running', lastBlockSequence: number, turns: readonly (readonly [task: string, turn: number])[]]
+  /** The node lacks signals after `sequence` for this turn. */
+  | readonly ['gap', task: string, turn: number, sequence: number]
+
+/** From the heartbeat thread: `tick` counts turns of the main loop, `tickAgeMs` since the last one. */
+export type Heartbeat = readonly [beat: number, tick: number, tickAgeMs: number]
+
+// --- scheduler → SDK client (msgpack) ----------------------------------------------------------------------------
+
+/**
+ * One outcome. `reference` is the place of the client's own submission as a system id, by which the client knows it;
+ * `id` the task's id. `refused` says that the submission made no task.
+ */
+export type Outcome =
+  | readonly [reference: string, id: string, status: 'completed', result: Payload]
+  | readonly [reference: string, id: string, status: 'failed' | 'cancelled' | 'expired' | 'refused', error: ErrorRecord]
+
+export type Tell = readonly Outcome[]
+
+// --- JSON answers ------------------------------------------------------------------------------------------------
+
+export type TaskStatus =
+  | 'delayed'
+  | 'blocked'
+  | 'ready'
+  | 'awarded'
+  | 'running'
+  | 'parked'
+  | 'completed'
+  | 'failed'
+  | 'cancelled'
+  | 'expired'
+
+/** The answer of `task.<id>`; what does not apply is left out. Times are ISO 8601. */
+export interface TaskAnswer {
+  readonly id: string
+  readonly type: string
+  readonly status: TaskStatus
+  readonly attempt: number
+  readonly turn: number
+  readonly node?: string
+  readonly priority: number
+  readonly key?: string
+  readonly submittedAt: string
+  readonly dueAt?: string
+  readonly deadlineAt?: string
+  readonly startedAt?: string
+  readonly finishedAt?: string
+  readonly progress?: { readonly fraction: number; readonly note?: string }
+  /** Why the task is not running, in a sentence. */
+  readonly waiting?: string
+  readonly result?: unknown
+  readonly error?: ErrorRecord
+}
+
+/** The answer of `run.<type>`. */
+export type RunAnswer =
+  | { readonly id: string; readonly status: 'completed'; readonly result?: unknown }
+  | { readonly id: string; readonly status: 'failed' | 'cancelled' | 'expired'; readonly error: ErrorRecord }
+
+export interface NodeAnswer {
+  readonly id: string
+  readonly incarnation: string
+  readonly pid: number
+  readonly host: string
+  readonly status: 'ready' | 'suspect' | 'stuck' | 'draining' | 'gone'
+  readonly slots: number
+  readonly running: number
+  readonly load?: NodeLoad
+  readonly bid?: Bid
+  readonly resources: Readonly<Record<string, number>>
+  readonly labels: Readonly<Record<string, string>>
+  readonly types: readonly string[]
+  readonly joinedAt: string
+  readonly lastSeenAt?: string
+}
+
+export interface StatsAnswer {
+  /** Live and kept tasks by status. */
+  readonly tasks: Readonly<Record<TaskStatus, number>>
+  /** Since the log began: tasks that reached each terminal status, submissions, and messages set aside. */
+  readonly totals: Readonly<Record<'submitted' | 'completed' | 'failed' | 'cancelled' | 'expired' | 'setAside', number>>
+  readonly nodes: number
+  readonly partition: number
+  readonly leader: string
+  readonly epoch: number
+  readonly position: number
+  readonly logTime: string
+}
+
+export interface ErrorAnswer {
+  readonly error: ErrorRecord
+}

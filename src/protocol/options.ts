@@ -1,0 +1,103 @@
+/** Options of submissions and of task types as they travel and as the fold uses them: resolved, checked, plain data. */
+import { TroupeError } from './errors.ts'
+import { limits } from './limits.ts'
+
+/** What a submitter may say about one task. Absent means default. */
+export interface SubmissionOptions {
+  readonly id?: string
+  /** 0 to 9, default 4, higher first. */
+  readonly priority?: number
+  /** Not to start before this many milliseconds after the submission's log time. */
+  readonly delayMs?: number
+  /** Instant (ms since 1970) by which the task must have ended; after it, it expires. */
+  readonly deadlineAtMs?: number
+  /** Groups tasks for fairness, limits and affinity. */
+  readonly key?: string
+  /** Ids of tasks that must complete first. */
+  readonly after?: readonly string[]
+  /** A subject that gets the outcome as JSON. */
+  readonly replyTo?: string
+}
+
+export const defaultPriority = 4
+
+/** How failed attempts are retried: delay = min(maxMs, backoffMs × factor^(attempt−1)), spread by ± jitter. */
+export interface RetryPolicy {
+  /** Tries in all, 1 to 1,000,000. Default 3. */
+  readonly attempts: number
+  /** Delay before the second attempt, ms. Default 1,000. */
+  readonly backoffMs: number
+  /** Growth per attempt, 1 to 10. Default 2. */
+  readonly factor: number
+  /** Longest delay, ms. Default 60,000. */
+  readonly maxMs: number
+  /** Spread in per cent of the delay, 0 to 100. Default 20. */
+  readonly jitterPercent: number
+}
+
+/** How often its node may die under a task: more than `intensity` times in `periodMs` makes it a dead letter (OTP). */
+export interface RestartPolicy {
+  readonly intensity: number
+  readonly periodMs: number
+}
+
+/** What a task's definition says that the fold and the scheduler need; sent in `joined`, one row per type. */
+export interface TaskProfile {
+  readonly type: string
+  readonly logic: 'function' | 'machine'
+  readonly retry: RetryPolicy
+  readonly restart: RestartPolicy
+  /** Start to close of one turn, ms; 0: none. */
+  readonly timeoutMs: number
+  /** Named quantities that one running task takes. */
+  readonly resources: Readonly<Record<string, number>>
+  /** True when inputs are checked against a schema. */
+  readonly schema: boolean
+  /** The user's version of this definition, if any. */
+  readonly version?: string
+}
+
+/** What a node says of itself when it joins. */
+export interface NodeProfile {
+  readonly node: string
+  readonly host: string
+  readonly pid: number
+  /** Troupe's version. */
+  readonly version: string
+  readonly slots: number
+  readonly resources: Readonly<Record<string, number>>
+  readonly labels: Readonly<Record<string, string>>
+  readonly types: readonly TaskProfile[]
+}
+
+export const defaultRetry: RetryPolicy = { attempts: 3, backoffMs: 1_000, factor: 2, maxMs: 60_000, jitterPercent: 20 }
+export const defaultRestart: RestartPolicy = { intensity: 5, periodMs: 30_000 }
+
+const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** A duration: a number of milliseconds, or a text such as '250ms', '1.5s', '30s', '10m', '12h', '7d'. */
+export type Duration = number | string
+
+/**
+ * Returns whole milliseconds, 0 to ten years. Throws TROUPE_INVALID_OPTION naming `what`.
+ * A bare number, also as text, is milliseconds.
+ */
+export function durationMs(what: string, duration: unknown): number {
+  const match = typeof duration === 'string' ? /^(\d{1,15}(?:\.\d{1,9})?)\s*(ms|s|m|h|d)?$/.exec(duration.trim()) : undefined
+  const value = typeof duration === 'number' ? duration : match ? Number(match[1]) * units[match[2] ?? 'ms']! : Number.NaN
+  if (Number.isFinite(value) && value >= 0 && value <= limits.delayMsMax) return Math.ceil(value)
+  throw new TroupeError(
+    'TROUPE_INVALID_OPTION',
+    `${what} ${JSON.stringify(duration) ?? String(duration)} is not a duration between 0 and 10 years, like 500, "500ms", "30s", "10m", "12h" or "7d"`,
+  )
+}
+
+/** Returns the integer; throws TROUPE_INVALID_OPTION naming `what` and the range. */
+export function integerBetween(what: string, value: unknown, min: number, max: number): number {
+  const number = typeof value === 'string' && /^-?\d+$/.test(value.trim()) ? Number(value) : value
+  if (typeof number === 'number' && Number.isInteger(number) && number >= min && number <= max) return number
+  throw new TroupeError(
+    'TROUPE_INVALID_OPTION',
+    `${what} ${JSON.stringify(value) ?? String(value)} is not a whole number between ${min} and ${max}`,
+  )
+}
