@@ -37,6 +37,8 @@ const table = {
   TROUPE_SERVER_TOO_OLD: { retryable: false, next: 'Install nats-server 2.14 or later.' },
   TROUPE_NO_JETSTREAM: { retryable: false, next: 'Start nats-server with JetStream (-js).' },
   TROUPE_NO_SERVER_BINARY: { retryable: false, next: 'Put nats-server 2.14 on the PATH, set NATS_SERVER_BIN, or give --nats URL.' },
+  TROUPE_STORE_IN_USE: { retryable: false, next: 'Stop the other server, or use another folder.' },
+  TROUPE_NOT_ALLOWED: { retryable: false, next: 'Check the credentials, and the permissions that the server gives this user.' },
   TROUPE_FENCED: { retryable: true, next: 'Nothing: the node joins again by itself, and its tasks go on elsewhere.' },
   TROUPE_DRAINING: { retryable: true, next: 'Nothing: the task goes on elsewhere.' },
   TROUPE_LOG_MISMATCH: { retryable: false, next: 'The log was replaced or rolled back; see docs/operations.md before going on.' },
