@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config'
+
+/** Everything that runs on a bare machine; the container tests have a configuration of their own. */
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/cluster/**', '**/node_modules/**'],
+    pool: 'forks',
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    reporters: ['default'],
+  },
+})
