@@ -169,6 +169,78 @@ export interface StatsAnswer {
   readonly logTime: string
 }
 
+/** The body of `tasks`: a page of the tasks with this status and type, in order of id; `after` is the last id seen. */
+export interface TasksRequest {
+  readonly status?: TaskStatus
+  readonly type?: string
+  /** Default 100, at most `limits.rowsMax`. */
+  readonly limit?: number
+  readonly after?: string
+}
+
+export interface TasksAnswer {
+  readonly tasks: readonly TaskAnswer[]
+  readonly more: boolean
+}
+
+/** A message of the log that could not be read or was not allowed, kept with its reason. */
+export interface SetAsideAnswer {
+  readonly sequence: number
+  readonly subject: string
+  readonly reason: ErrorRecord
+  readonly at: string
+}
+
+/** The answer of `dead`: failed tasks and set-aside messages. */
+export interface DeadAnswer {
+  readonly dead: readonly TaskAnswer[]
+  readonly setAside: readonly SetAsideAnswer[]
+  readonly more: boolean
+}
+
+/** One fact that the log holds about a task. */
+export interface HistoryEntry {
+  readonly sequence: number
+  readonly at: string
+  readonly what: string
+  readonly turn?: number
+  readonly node?: string
+  readonly details?: unknown
+}
+
+/** The answer of `history.<id>`. */
+export interface HistoryAnswer {
+  readonly id: string
+  readonly entries: readonly HistoryEntry[]
+}
+
+/** The answer of `drain.<node>`. */
+export interface DrainAnswer {
+  readonly node: string
+  readonly status: string
+}
+
+/**
+ * The body of `event.<type>.<id>.<what>`. `what` is the subject's last token; for the end of a task it is the terminal
+ * status itself: `completed`, `failed`, `cancelled` or `expired`. `status` is the task's status after the event.
+ */
+export interface LifecycleEvent {
+  readonly id: string
+  readonly type: string
+  readonly what: string
+  readonly status: TaskStatus
+  readonly at: string
+  readonly attempt: number
+  readonly turn: number
+  readonly node?: string
+  readonly progress?: { readonly fraction: number; readonly note?: string }
+  readonly error?: ErrorRecord
+}
+
+/**
+ * An answer that is an error. With TROUPE_UNKNOWN_TASK, `details.position` is the log sequence up to which the scheduler
+ * has read, so that a submitter can tell "not yet" from "not there".
+ */
 export interface ErrorAnswer {
   readonly error: ErrorRecord
 }
