@@ -144,7 +144,8 @@ export interface NodeAnswer {
   readonly incarnation: string
   readonly pid: number
   readonly host: string
-  readonly status: 'ready' | 'suspect' | 'stuck' | 'draining' | 'gone'
+  /** `slow` and `stuck`: it beats, but its main loop has not turned for 1 s, 10 s. `suspect`: it is silent. */
+  readonly status: 'ready' | 'slow' | 'stuck' | 'suspect' | 'draining' | 'gone'
   readonly slots: number
   readonly running: number
   readonly load?: NodeLoad

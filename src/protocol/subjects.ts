@@ -140,6 +140,11 @@ export class Subjects {
     return `${this.root}.heartbeat.${node}.${incarnation}`
   }
 
+  /** `troupe.main.probe.<node>.<incarnation>` — request; a supervisor asks a silent life of a node whether it is there. */
+  probe(node: string, incarnation: string): string {
+    return `${this.root}.probe.${node}.${incarnation}`
+  }
+
   /** `troupe.main.call.<partition>` — a leading scheduler calls for bids. */
   call(partition: number): string {
     return `${this.root}.call.${partition}`
