@@ -1,0 +1,86 @@
+/**
+ * Requests that the leading scheduler (or a node) answers as JSON. While nobody leads, "no responders" is tried again
+ * for a few seconds, because a standby takes over in that time. Every request here may be made twice without harm.
+ */
+import type { Bus } from '../nats/bus.ts'
+import { type ErrorRecord, hasCode, TroupeError } from '../protocol/errors.ts'
+import { troupeErrorOf } from './failures.ts'
+
+export interface AskOptions {
+  /** How long to wait in all, ms. Default 5,000. */
+  readonly timeoutMs?: number
+  /** How long to try again when nobody listens, ms. Default 3,000. */
+  readonly patienceMs?: number
+}
+
+const empty = new Uint8Array(0)
+const pauseMs = 100
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+/**
+ * Returns the answer's value, as JSON says it; the caller names its shape. Throws TROUPE_NO_ANSWER, TROUPE_CLOSED, or
+ * the error that was answered.
+ */
+export async function ask<Answer>(bus: Bus, subject: string, body?: unknown, options: AskOptions = {}): Promise<Answer> {
+  const timeoutMs = options.timeoutMs ?? 5_000
+  const startedAtMs = performance.now()
+  const patienceMs = Math.min(timeoutMs, options.patienceMs ?? 3_000)
+  const data = body === undefined ? empty : encoder.encode(JSON.stringify(body))
+  for (;;) {
+    const leftMs = Math.max(1, timeoutMs - (performance.now() - startedAtMs))
+    try {
+      const answer = await bus.request(subject, data, { timeoutMs: leftMs })
+      return read<Answer>(answer.data, subject)
+    } catch (error) {
+      if (!nobodyListens(error) || performance.now() - startedAtMs + pauseMs > patienceMs) throw error
+    }
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
+  }
+}
+
+function nobodyListens(error: unknown): boolean {
+  return hasCode(error, 'TROUPE_NO_ANSWER') && (error.details as { noResponders?: boolean } | undefined)?.noResponders === true
+}
+
+function read<Answer>(data: Uint8Array, subject: string): Answer {
+  let answer: { error?: unknown; id?: unknown } & object
+  try {
+    answer = JSON.parse(decoder.decode(data))
+  } catch (cause) {
+    throw new TroupeError('TROUPE_INTERNAL', `the answer of ${subject} is not JSON`, { cause })
+  }
+  // A task's own answer may hold an `error` too, but then it holds the task's id as well.
+  if (typeof answer === 'object' && answer !== null && isRecord(answer.error) && answer.id === undefined) {
+    throw troupeErrorOf(answer.error)
+  }
+  return answer as Answer
+}
+
+function isRecord(error: unknown): error is ErrorRecord {
+  const record = error as ErrorRecord | undefined | null
+  return typeof record === 'object' && record !== null && typeof record.code === 'string' && typeof record.message === 'string'
+}
+
+/**
+ * As `ask`, about a task that this client may have submitted just now at `sequence` (0: no matter): as long as the
+ * scheduler has not read the log that far, an unknown id is asked again, for at most 5 seconds.
+ */
+export async function askAboutTask<Answer>(bus: Bus, subject: string, sequence: number, body?: unknown): Promise<Answer> {
+  const endsAtMs = performance.now() + 5_000
+  for (;;) {
+    try {
+      return await ask<Answer>(bus, subject, body)
+    } catch (error) {
+      if (!notYetKnown(error, sequence) || performance.now() > endsAtMs) throw error
+    }
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
+  }
+}
+
+/** True when the scheduler that does not know the task has not yet read its submission. */
+function notYetKnown(error: unknown, sequence: number): boolean {
+  if (sequence === 0 || !hasCode(error, 'TROUPE_UNKNOWN_TASK')) return false
+  const position = (error.details as { position?: unknown } | undefined)?.position
+  return typeof position !== 'number' || position < sequence
+}

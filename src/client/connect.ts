@@ -1,0 +1,56 @@
+/**
+ * Opens a client's connection: the bus, the namespace's log, and the subjects on which this client is told its outcomes.
+ * It creates the namespace's streams only where there are none yet.
+ */
+import { randomBytes } from 'node:crypto'
+import { openBus, type BusOptions } from '../nats/connect.ts'
+import { openNamespace } from '../nats/namespace.ts'
+import { type Duration, durationMs } from '../protocol/options.ts'
+import { Subjects } from '../protocol/subjects.ts'
+import { Troupe } from './troupe.ts'
+
+export interface ConnectOptions extends Partial<Omit<BusOptions, 'name'>> {
+  /** Default 'nats://127.0.0.1:4222'. Several are tried in turn. */
+  readonly servers?: string | readonly string[]
+  /** The installation's name; default 'main'. */
+  readonly namespace?: string
+  /** Shown in the server's list of connections; default 'troupe-client'. */
+  readonly name?: string
+  /** How long a submission is tried again before it rejects with TROUPE_NO_ANSWER; default '30s', at most '50s'. */
+  readonly submitDeadline?: Duration
+  /** How often a task that somebody waits for is asked about, in case a message was lost; default '3s'. */
+  readonly askEvery?: Duration
+  /** Outcomes kept that nobody has asked for yet; the oldest are dropped and asked for when wanted. */
+  readonly keepOutcomes?: { readonly count?: number; readonly bytes?: number }
+}
+
+export const defaultServers = 'nats://127.0.0.1:4222'
+
+/**
+ * Resolves with a connection to a namespace; no Troupe process needs to run. Close it, or hold it with `await using`.
+ * Rejects with TROUPE_NO_SERVER, TROUPE_SERVER_TOO_OLD, TROUPE_NO_JETSTREAM, TROUPE_NOT_ALLOWED or TROUPE_INVALID_OPTION.
+ */
+export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
+  const { namespace = 'main', servers = defaultServers, submitDeadline, askEvery, keepOutcomes, ...busOptions } = options
+  const subjects = new Subjects(namespace)
+  const submitDeadlineMs = Math.min(50_000, durationMs('submitDeadline', submitDeadline ?? 30_000))
+  const askEveryMs = durationMs('askEvery', askEvery ?? 3_000)
+  const bus = await openBus({ name: 'troupe-client', ...busOptions, servers })
+  try {
+    const { log, objects } = await openNamespace(bus, subjects)
+    return new Troupe({
+      bus,
+      log,
+      objects,
+      subjects,
+      client: `c${randomBytes(9).toString('hex')}`,
+      submitDeadlineMs,
+      askEveryMs,
+      keepCount: keepOutcomes?.count ?? 100_000,
+      keepBytes: keepOutcomes?.bytes ?? 64 * 1024 * 1024,
+    })
+  } catch (error) {
+    await bus.close()
+    throw error
+  }
+}

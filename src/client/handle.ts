@@ -1,0 +1,183 @@
+/**
+ * A handle is a task as its submitter sees it: an id, and what can be asked of it or done to it. It is light, because
+ * there is one per submitted task; nothing is waited for until it is asked for.
+ */
+import type { Bus, Log } from '../nats/bus.ts'
+import type { Payload } from '../protocol/entries.ts'
+import { TroupeError } from '../protocol/errors.ts'
+import type { HistoryEntry, LifecycleEvent, TaskAnswer } from '../protocol/messages.ts'
+import { systemTaskId } from '../protocol/names.ts'
+import { type Duration, durationMs } from '../protocol/options.ts'
+import type { Subjects } from '../protocol/subjects.ts'
+import { appendDurably } from './append.ts'
+import type { AnyTaskEvent } from './context.ts'
+import { failureOf } from './failures.ts'
+import type { Ending, Outcomes } from './outcomes.ts'
+import { packEvent } from './payloads.ts'
+import { watchTask } from './watch.ts'
+
+/** What handles need from their connection. */
+export interface HandleHost {
+  readonly bus: Bus
+  readonly log: Log
+  readonly subjects: Subjects
+  readonly outcomes: Outcomes
+  readonly isClosed: () => boolean
+  readonly randomId: () => string
+  readonly unpack: (payload: Payload) => Promise<unknown>
+  /** Asks about a task; while the log is read up to `sequence` (0: no matter), an unknown id is not yet an error. */
+  readonly askTask: <Answer>(subject: string, sequence: number, body?: unknown) => Promise<Answer>
+}
+
+export interface ResultOptions {
+  /** Longest wait; then result() rejects with TROUPE_NO_ANSWER and the task goes on. Default: none. */
+  readonly timeout?: Duration
+}
+
+export interface SignalOptions {
+  /** Signals with the same id count once for a task. Default: random. */
+  readonly id?: string
+}
+
+const finished = new Set<string>(['completed', 'failed', 'cancelled', 'expired'])
+
+export class TaskHandle<Output = unknown, Events extends { readonly type: string } = AnyTaskEvent> {
+  private readonly host: HandleHost
+  private readonly sequence: number
+  private readonly index: number
+  private name: string | undefined
+  private ending: Promise<Ending> | undefined
+
+  /** `sequence` 0: only the id is known. Handles come from `submit` and `handle(id)`. */
+  constructor(host: HandleHost, name: string | undefined, sequence: number, index: number) {
+    this.host = host
+    this.name = name
+    this.sequence = sequence
+    this.index = index
+  }
+
+  get id(): string {
+    this.name ??= systemTaskId(0, this.sequence, this.index)
+    return this.name
+  }
+
+  /**
+   * Resolves with the task's result. Rejects with TaskFailed, TaskCancelled or TaskExpired (the task's own error is the
+   * `cause`), with the reason if the submission was refused (TROUPE_ID_CONFLICT, TROUPE_INVALID_INPUT, …), with
+   * TROUPE_UNKNOWN_TASK, TROUPE_NO_ANSWER after `timeout`, or TROUPE_CLOSED.
+   */
+  async result(options: ResultOptions = {}): Promise<Output> {
+    const ending = await this.ended(options.timeout === undefined ? undefined : durationMs('timeout', options.timeout))
+    if (ending.status !== 'completed') throw failureOf(ending.id, ending.status, ending.error)
+    return ('payload' in ending ? await this.host.unpack(ending.payload) : ending.value) as Output
+  }
+
+  private async ended(timeoutMs: number | undefined): Promise<Ending> {
+    const reference = this.sequence === 0 ? undefined : systemTaskId(0, this.sequence, this.index)
+    if (this.ending === undefined) {
+      const ending = reference === undefined ? this.endedById() : this.host.outcomes.wait(this.id, reference, this.sequence)
+      this.ending = ending
+      // A wait that failed may be tried again; one that succeeded stays.
+      ending.catch(() => {
+        if (this.ending === ending) this.ending = undefined
+      })
+    }
+    return timeoutMs === undefined ? this.ending : before(this.ending, timeoutMs, this.id)
+  }
+
+  /** Nobody tells about a task that this client did not submit, so its lifecycle events say when to ask. */
+  private async endedById(): Promise<Ending> {
+    const events = this.host.bus.subscribe(this.host.subjects.event('*', this.id, '>'), (message) => {
+      if (finished.has(message.subject.slice(message.subject.lastIndexOf('.') + 1))) this.host.outcomes.askAbout(this.id)
+    })
+    try {
+      return await this.host.outcomes.wait(this.id, undefined, 0)
+    } finally {
+      events.unsubscribe()
+    }
+  }
+
+  /** Resolves with the task's state. Rejects with TROUPE_UNKNOWN_TASK or TROUPE_NO_ANSWER. */
+  state(): Promise<TaskAnswer> {
+    return this.host.askTask(this.host.subjects.task(this.id), this.sequence)
+  }
+
+  /** Cancels the task unless it has ended, and resolves with its state. */
+  cancel(reason?: string): Promise<TaskAnswer> {
+    const body = reason === undefined ? undefined : { reason }
+    return this.host.askTask(this.host.subjects.cancel(this.id), this.sequence, body)
+  }
+
+  /** Makes a failed, cancelled or expired task ready again with fresh attempts. Rejects with TROUPE_NOT_FAILED. */
+  async retry(): Promise<TaskAnswer> {
+    const answer = await this.host.askTask<TaskAnswer>(this.host.subjects.retry(this.id), this.sequence)
+    this.ending = undefined
+    return answer
+  }
+
+  /** Resolves with what the log holds about the task, in order. */
+  async history(): Promise<readonly HistoryEntry[]> {
+    const answer = await this.host.askTask<{ entries: HistoryEntry[] }>(
+      this.host.subjects.history(this.id),
+      this.sequence,
+    )
+    return answer.entries
+  }
+
+  /**
+   * Sends a durable event to the task; resolves once it is in the log, where it waits until the task takes it. Rejects
+   * with TROUPE_UNKNOWN_TASK, TROUPE_TASK_FINISHED, TROUPE_REFUSED (log full) or TROUPE_NO_ANSWER. With no scheduler up,
+   * the event is stored unchecked.
+   */
+  async signal(event: Events, options: SignalOptions = {}): Promise<void> {
+    const { subjects, log, isClosed, randomId } = this.host
+    const { data, headers } = packEvent(event)
+    await this.checkSignallable()
+    const signalId = options.id ?? randomId()
+    await appendDurably({
+      log,
+      subject: subjects.signal(this.id),
+      data,
+      headers: { ...headers, 'Troupe-Id': signalId },
+      messageId: randomId(),
+      what: `the signal to task "${this.id}"`,
+      isClosed,
+    })
+  }
+
+  private async checkSignallable(): Promise<void> {
+    let state: TaskAnswer
+    try {
+      state = await this.state()
+    } catch (error) {
+      if (error instanceof TroupeError && error.code === 'TROUPE_NO_ANSWER') return
+      throw error
+    }
+    if (finished.has(state.status)) {
+      throw new TroupeError('TROUPE_TASK_FINISHED', `task "${this.id}" has ended (${state.status}) and takes no signals`)
+    }
+  }
+
+  /** Yields the task's present state and then each change, until it has ended. Leaving the loop stops watching. */
+  watch(): AsyncGenerator<LifecycleEvent, void, undefined> {
+    return watchTask(this.host, this.id, () => this.state())
+  }
+}
+
+async function before<T>(promise: Promise<T>, timeoutMs: number, id: string): Promise<T> {
+  const { promise: timeout, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(
+    () =>
+      reject(
+        new TroupeError('TROUPE_NO_ANSWER', `task "${id}" did not end within ${timeoutMs} ms; it goes on`, {
+          details: { timeoutMs },
+        }),
+      ),
+    timeoutMs,
+  )
+  try {
+    return await Promise.race([promise, timeout])
+  } finally {
+    clearTimeout(timer)
+  }
+}

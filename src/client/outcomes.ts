@@ -1,0 +1,239 @@
+/**
+ * What became of this client's tasks. Outcomes are told by the leading scheduler as they are decided; a tell can be lost,
+ * so every waiting handle is also asked about (rule 15): every few seconds, after each reconnect, and when a new
+ * scheduler leads. One timer serves all handles, and the requests of one sweep are bounded.
+ *
+ * It knows nothing of values: an outcome's payload is unpacked by whoever waits.
+ */
+import type { Payload } from '../protocol/entries.ts'
+import { type ErrorRecord, hasCode, TroupeError } from '../protocol/errors.ts'
+import type { Outcome, TaskAnswer } from '../protocol/messages.ts'
+
+/** How a task ended. `payload` when told, `value` when asked for. */
+export type Ending =
+  | { readonly id: string; readonly status: 'completed'; readonly payload: Payload }
+  | { readonly id: string; readonly status: 'completed'; readonly value: unknown }
+  | { readonly id: string; readonly status: 'failed' | 'cancelled' | 'expired' | 'refused'; readonly error: ErrorRecord }
+
+export interface OutcomesOptions {
+  /** Asks `task.<id>` once. Throws as `ask` does. */
+  readonly askTask: (id: string) => Promise<TaskAnswer>
+  /** Outcomes kept that nobody has asked for yet: number and bytes. The oldest are dropped and asked for when wanted. */
+  readonly keepCount: number
+  readonly keepBytes: number
+  /** How often a waiting handle is asked about, ms. */
+  readonly askEveryMs: number
+}
+
+interface Waiting {
+  readonly key: string
+  readonly id: string
+  /** Log sequence of the submission; 0 when only the id is known. */
+  readonly sequence: number
+  askedAtMs: number
+  unknowns: number
+  readonly resolve: (ending: Ending) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** At once, and per sweep at first; a sweep that finds lost tells goes on further. */
+const inFlightMax = 64
+const sweepStart = 100
+const sweepMs = 500
+/** An id that should exist may be unknown for a while to a scheduler that still reads the log. */
+const unknownsMax = 10
+
+export class Outcomes {
+  private readonly options: OutcomesOptions
+  private readonly told = new Map<string, Ending>()
+  private toldBytes = 0
+  /** In order of `askedAtMs`: asking moves a row to the end. */
+  private readonly waiting = new Map<string, Waiting>()
+  private timer: ReturnType<typeof setInterval> | undefined
+  private budget = 0
+  private inFlight = 0
+  private dueBeforeMs = 0
+  private closed: TroupeError | undefined
+
+  constructor(options: OutcomesOptions) {
+    this.options = options
+  }
+
+  /** Number of waiting handles; of outcomes kept for nobody yet. */
+  get sizes(): { waiting: number; kept: number; keptBytes: number } {
+    return { waiting: this.waiting.size, kept: this.told.size, keptBytes: this.toldBytes }
+  }
+
+  /** Takes a tell: settles who waits, keeps the rest for a while. */
+  onTell(outcomes: readonly Outcome[]): void {
+    for (const outcome of outcomes) {
+      const reference = outcome[0]
+      const ending: Ending =
+        outcome[2] === 'completed'
+          ? { id: outcome[1], status: 'completed', payload: outcome[3] }
+          : { id: outcome[1], status: outcome[2], error: outcome[3] }
+      const waiting = this.waiting.get(reference)
+      if (waiting !== undefined) this.settle(waiting, ending)
+      else this.keep(reference, ending)
+    }
+  }
+
+  /**
+   * How the task ended, as soon as that is known. `reference` is the place of this client's own submission, undefined
+   * for a handle made from an id, which is asked about at once.
+   */
+  async wait(id: string, reference: string | undefined, sequence: number): Promise<Ending> {
+    if (this.closed !== undefined) throw this.closed
+    const key = reference ?? `=${id}`
+    const kept = this.told.get(key)
+    if (kept !== undefined) {
+      this.forget(key, kept)
+      return kept
+    }
+    const same = this.waiting.get(key)
+    const { promise, resolve, reject } = Promise.withResolvers<Ending>()
+    if (same === undefined) {
+      const askedAtMs = reference === undefined ? 0 : performance.now()
+      this.waiting.set(key, { key, id, sequence, askedAtMs, unknowns: 0, resolve, reject })
+      this.startTimer()
+      if (reference === undefined) this.askOne(this.waiting.get(key)!)
+    } else {
+      this.waiting.set(key, {
+        ...same,
+        resolve: (ending) => {
+          same.resolve(ending)
+          resolve(ending)
+        },
+        reject: (error) => {
+          same.reject(error)
+          reject(error)
+        },
+      })
+    }
+    return promise
+  }
+
+  /** Asks about every waiting handle soon: a tell may have been missed. */
+  askAgain(): void {
+    this.dueBeforeMs = performance.now()
+    this.sweep()
+  }
+
+  /** Asks about this id now, if somebody waits for it. */
+  askAbout(id: string): void {
+    const waiting = this.waiting.get(`=${id}`)
+    if (waiting !== undefined) this.askOne(waiting)
+  }
+
+  close(): void {
+    this.closed = new TroupeError('TROUPE_CLOSED', 'the connection was closed while waiting for an outcome; the task goes on')
+    clearInterval(this.timer)
+    this.timer = undefined
+    for (const waiting of this.waiting.values()) waiting.reject(this.closed)
+    this.waiting.clear()
+    this.told.clear()
+    this.toldBytes = 0
+  }
+
+  private keep(reference: string, ending: Ending): void {
+    if (this.closed !== undefined || this.told.has(reference)) return
+    // A payload is a view of the whole message, which would be kept with it.
+    const kept = 'payload' in ending && ending.payload instanceof Uint8Array ? { ...ending, payload: ending.payload.slice() } : ending
+    this.told.set(reference, kept)
+    this.toldBytes += bytesOf(kept)
+    for (const [oldest, dropped] of this.told) {
+      if (this.told.size <= this.options.keepCount && this.toldBytes <= this.options.keepBytes) break
+      this.forget(oldest, dropped)
+    }
+  }
+
+  private forget(reference: string, ending: Ending): void {
+    this.told.delete(reference)
+    this.toldBytes -= bytesOf(ending)
+  }
+
+  private settle(waiting: Waiting, ending: Ending): void {
+    this.waiting.delete(waiting.key)
+    if (this.waiting.size === 0) this.stopTimer()
+    waiting.resolve(ending)
+  }
+
+  private startTimer(): void {
+    if (this.timer !== undefined) return
+    this.timer = setInterval(() => this.sweep(), sweepMs)
+    this.timer.unref()
+  }
+
+  private stopTimer(): void {
+    clearInterval(this.timer)
+    this.timer = undefined
+  }
+
+  private sweep(): void {
+    this.budget = sweepStart
+    this.askDue()
+  }
+
+  /** Asks the longest unasked first; a finished answer means that tells were lost, so it buys two more requests. */
+  private askDue(): void {
+    const nowMs = performance.now()
+    for (const waiting of this.waiting.values()) {
+      if (this.budget <= 0 || this.inFlight >= inFlightMax) return
+      if (waiting.askedAtMs + this.options.askEveryMs > nowMs && waiting.askedAtMs >= this.dueBeforeMs) return
+      this.budget -= 1
+      this.askOne(waiting)
+    }
+  }
+
+  private askOne(waiting: Waiting): void {
+    waiting.askedAtMs = performance.now()
+    this.waiting.delete(waiting.key)
+    this.waiting.set(waiting.key, waiting)
+    this.inFlight += 1
+    this.options.askTask(waiting.id).then(
+      (answer) => this.onAnswer(waiting.key, answer),
+      (error: unknown) => this.onNoAnswer(waiting.key, error),
+    )
+  }
+
+  private onAnswer(key: string, answer: TaskAnswer): void {
+    this.inFlight -= 1
+    const waiting = this.waiting.get(key)
+    const ending = endingOf(answer)
+    if (waiting !== undefined && ending !== undefined) {
+      this.budget += 2
+      this.settle(waiting, ending)
+    }
+    if (this.budget > 0 && this.timer !== undefined) this.askDue()
+  }
+
+  private onNoAnswer(key: string, error: unknown): void {
+    this.inFlight -= 1
+    const waiting = this.waiting.get(key)
+    // No answer is not an outcome: nobody leads just now, and the next sweep asks again.
+    if (waiting === undefined || !hasCode(error, 'TROUPE_UNKNOWN_TASK')) return
+    const position = (error.details as { position?: unknown } | undefined)?.position
+    const lagging = waiting.sequence > 0 && (typeof position === 'number' ? position < waiting.sequence : true)
+    waiting.unknowns += 1
+    if (lagging && (typeof position === 'number' || waiting.unknowns < unknownsMax)) return
+    this.waiting.delete(key)
+    if (this.waiting.size === 0) this.stopTimer()
+    waiting.reject(error)
+  }
+}
+
+/** Returns how the task ended, or undefined while it has not. */
+export function endingOf(answer: TaskAnswer): Ending | undefined {
+  if (answer.status === 'completed') return { id: answer.id, status: 'completed', value: answer.result }
+  if (answer.status === 'failed' || answer.status === 'cancelled' || answer.status === 'expired') {
+    const error = answer.error ?? { code: `TROUPE_TASK_${answer.status.toUpperCase()}`, message: answer.status }
+    return { id: answer.id, status: answer.status, error }
+  }
+  return undefined
+}
+
+function bytesOf(ending: Ending): number {
+  if (ending.status !== 'completed') return 256 + ending.error.message.length
+  const payload = 'payload' in ending ? ending.payload : null
+  return 128 + (payload instanceof Uint8Array || typeof payload === 'string' ? payload.length : 0)
+}

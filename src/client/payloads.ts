@@ -1,0 +1,42 @@
+/** Users' values on their way into the log and back: packed here, and kept as objects when they are large. */
+import type { Headers, ObjectStore } from '../nats/bus.ts'
+import type { Payload } from '../protocol/entries.ts'
+import { TroupeError } from '../protocol/errors.ts'
+import { limits } from '../protocol/limits.ts'
+import { packValue, unpackValue } from '../protocol/payload.ts'
+
+/**
+ * Returns the value as a payload; a promise only when it is large and has to be stored first. Throws
+ * TROUPE_NOT_SERIALIZABLE or TROUPE_TOO_LARGE.
+ */
+export function packInput(value: unknown, objects: ObjectStore): Payload | Promise<Payload> {
+  const packed = packValue(value)
+  if (packed === null || packed.length <= limits.inlineBytesMax) return packed
+  if (packed.length > limits.valueBytesMax) {
+    throw new TroupeError('TROUPE_TOO_LARGE', `the value has ${packed.length} bytes; at most ${limits.valueBytesMax} are allowed`)
+  }
+  return objects.put(packed).then((name) => [name, packed.length, 1] as const)
+}
+
+/** Resolves with the value; throws TROUPE_UNREADABLE, also when the object is gone. */
+export async function unpackResult(payload: Payload, objects: ObjectStore): Promise<unknown> {
+  if (!Array.isArray(payload)) return unpackValue(payload as Exclude<Payload, readonly unknown[]>)
+  const [name, bytes, packed] = payload as readonly [string, number, 0 | 1]
+  const data = await objects.get(name)
+  if (data === undefined) {
+    throw new TroupeError('TROUPE_UNREADABLE', `the value of ${bytes} bytes is not in the object store any more`, { details: { name } })
+  }
+  return unpackValue(packed === 1 ? data : new TextDecoder().decode(data))
+}
+
+/** Returns the body of a signal. Throws TROUPE_INVALID_OPTION for what is no event, and as `packInput` does. */
+export function packEvent(event: { readonly type: string }): { data: Uint8Array; headers: Headers } {
+  if (typeof event !== 'object' || event === null || typeof event.type !== 'string') {
+    throw new TroupeError('TROUPE_INVALID_OPTION', 'an event is an object with a type, like { type: "APPROVE" }')
+  }
+  const data = packValue(event)!
+  if (data.length > limits.inlineBytesMax) {
+    throw new TroupeError('TROUPE_TOO_LARGE', `the event has ${data.length} bytes; at most ${limits.inlineBytesMax} are allowed`)
+  }
+  return { data, headers: { 'Content-Type': 'application/msgpack' } }
+}

@@ -1,0 +1,65 @@
+/** What a program may say about one submission, and its translation into what the log holds. */
+import { TroupeError } from '../protocol/errors.ts'
+import { type Duration, durationMs, type SubmissionOptions } from '../protocol/options.ts'
+import { checkSubmissionOptions } from '../protocol/submission.ts'
+import type { AnyTaskDefinition } from './task.ts'
+
+export interface SubmitOptions {
+  /** The task's id; submitting the same again is safe. Default: given by the system. */
+  readonly id?: string | undefined
+  /** 0 to 9, higher first; default 4. */
+  readonly priority?: number | undefined
+  /** Not to start before this time has passed. */
+  readonly delay?: Duration | undefined
+  /** When the task must have ended, or it expires: a Date, ms since 1970, or ISO 8601 text. */
+  readonly deadline?: Date | number | string | undefined
+  /** Groups tasks for fairness, limits and affinity. */
+  readonly key?: string | undefined
+  /** Tasks that must complete first: ids or handles. */
+  readonly after?: readonly (string | { readonly id: string })[] | undefined
+  /** A subject that gets the outcome as JSON. */
+  readonly replyTo?: string | undefined
+}
+
+/** As for one task; the id is made from the input and its place, counted from 0. */
+export interface ManyOptions<Input> extends Omit<SubmitOptions, 'id'> {
+  readonly id?: (input: Input, index: number) => string
+}
+
+/** One task of a flow: a definition or the name of a type, its input, and its options. */
+export interface FlowTask extends SubmitOptions {
+  readonly id: string
+  readonly task: AnyTaskDefinition | string
+  readonly input?: unknown
+}
+
+const known = new Set(['id', 'priority', 'delay', 'deadline', 'key', 'after', 'replyTo'])
+
+/**
+ * Returns checked options, or undefined when nothing is said. Throws TROUPE_INVALID_OPTION, TROUPE_INVALID_NAME or
+ * TROUPE_RESERVED_ID.
+ */
+export function resolveOptions(options: SubmitOptions | undefined): SubmissionOptions | undefined {
+  if (options === undefined) return undefined
+  const resolved: Record<string, unknown> = {}
+  for (const name of Object.keys(options)) {
+    if (!known.has(name)) throw new TroupeError('TROUPE_INVALID_OPTION', `there is no option "${name}" of a submission`)
+    const value = options[name as keyof SubmitOptions]
+    if (value === undefined) continue
+    if (name === 'delay') resolved.delayMs = durationMs('delay', value)
+    else if (name === 'deadline') resolved.deadlineAtMs = instantMs(options.deadline!)
+    else if (name === 'after') resolved.after = options.after!.map((task) => (typeof task === 'string' ? task : task.id))
+    else resolved[name] = value
+  }
+  for (const _ in resolved) return checkSubmissionOptions(resolved)
+  return undefined
+}
+
+function instantMs(deadline: Date | number | string): number {
+  const atMs = typeof deadline === 'string' ? Date.parse(deadline) : Number(deadline)
+  if (Number.isFinite(atMs) && atMs > 0) return Math.round(atMs)
+  throw new TroupeError(
+    'TROUPE_INVALID_OPTION',
+    `deadline ${JSON.stringify(deadline)} is not an instant: a Date, ms since 1970, or ISO 8601 text`,
+  )
+}

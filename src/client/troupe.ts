@@ -1,0 +1,304 @@
+/**
+ * A client's connection to a namespace, and all that can be done with it. It prepares submissions (schema, packing,
+ * large values), gives them to the submitter, and hands out handles; outcomes come back through `outcomes.ts`.
+ */
+import type { Bus, Log, ObjectStore, Subscription } from '../nats/bus.ts'
+import { unpackTell } from '../protocol/blocks.ts'
+import type { Payload, Submission } from '../protocol/entries.ts'
+import { TroupeError } from '../protocol/errors.ts'
+import { limits } from '../protocol/limits.ts'
+import type {
+  DeadAnswer,
+  DrainAnswer,
+  NodeAnswer,
+  StatsAnswer,
+  TaskAnswer,
+  TasksAnswer,
+  TasksRequest,
+} from '../protocol/messages.ts'
+import { checkName } from '../protocol/names.ts'
+import type { SubmissionOptions } from '../protocol/options.ts'
+import type { Subjects } from '../protocol/subjects.ts'
+import { ask, askAboutTask } from './ask.ts'
+import type { AnyTaskEvent } from './context.ts'
+import { inOrder } from './flow.ts'
+import { type HandleHost, TaskHandle } from './handle.ts'
+import { checkInput } from './input.ts'
+import { Outcomes } from './outcomes.ts'
+import { packInput, unpackResult } from './payloads.ts'
+import { MessageIds } from './message-ids.ts'
+import { type FlowTask, type ManyOptions, resolveOptions, type SubmitOptions } from './submit-options.ts'
+import { Submitter } from './submitter.ts'
+import { type AnyTaskDefinition, isTaskDefinition, type TaskDefinition } from './task.ts'
+
+export interface TroupeParts {
+  readonly bus: Bus
+  readonly log: Log
+  readonly objects: ObjectStore
+  readonly subjects: Subjects
+  readonly client: string
+  readonly submitDeadlineMs: number
+  readonly askEveryMs: number
+  readonly keepCount: number
+  readonly keepBytes: number
+}
+
+/** A definition, or the name of a type. */
+type TaskOrType = AnyTaskDefinition | string
+
+const singleBlocksMax = 2
+const bulkBlocksMax = 8
+const blockTasksMax = 512
+const waitingBytesMax = 64 * 1024 * 1024
+
+export class Troupe {
+  readonly #bus: Bus
+  readonly #objects: ObjectStore
+  readonly #subjects: Subjects
+  readonly #submitter: Submitter
+  readonly #outcomes: Outcomes
+  readonly #host: HandleHost
+  readonly #subscriptions: readonly Subscription[]
+  readonly #stopListening: () => void
+  #closing: Promise<void> | undefined
+
+  /** `connect` makes it. */
+  constructor(parts: TroupeParts) {
+    const { bus, log, objects, subjects } = parts
+    this.#bus = bus
+    this.#objects = objects
+    this.#subjects = subjects
+    const ids = new MessageIds()
+    this.#outcomes = new Outcomes({
+      askTask: (id) => ask<TaskAnswer>(bus, subjects.task(id), undefined, { patienceMs: 0 }),
+      keepCount: parts.keepCount,
+      keepBytes: parts.keepBytes,
+      askEveryMs: parts.askEveryMs,
+    })
+    this.#submitter = new Submitter({
+      log,
+      subject: subjects.block(parts.client),
+      messageId: () => ids.next(),
+      blockBytesMax: Math.min(limits.blockBytesMax, Math.floor(bus.maxPayloadBytes / 2)),
+      blockEntriesMax: blockTasksMax,
+      singleBlocksMax,
+      bulkBlocksMax,
+      waitingBytesMax,
+      deadlineMs: parts.submitDeadlineMs,
+    })
+    this.#host = {
+      bus,
+      log,
+      subjects,
+      outcomes: this.#outcomes,
+      isClosed: () => this.#closing !== undefined,
+      randomId: () => ids.next(),
+      unpack: (payload: Payload) => unpackResult(payload, objects),
+      askTask: (subject, sequence, body) => askAboutTask(bus, subject, sequence, body),
+    }
+    this.#subscriptions = [
+      bus.subscribe(subjects.tell(parts.client), (message) => {
+        const told = unpackTell(message.data)
+        if (told.ok) this.#outcomes.onTell(told.message)
+      }),
+      bus.subscribe(subjects.leading('scheduler'), () => this.#outcomes.askAgain()),
+    ]
+    this.#stopListening = bus.onConnection((state) => {
+      if (state === 'connected') this.#outcomes.askAgain()
+    })
+  }
+
+  // --- submitting -----------------------------------------------------------------------------------------------
+
+  /**
+   * Resolves with a handle once the log has the task: from there it is never lost. With an `id`, submitting again is safe.
+   * Rejects before anything is sent with TROUPE_INVALID_INPUT, TROUPE_INVALID_OPTION, TROUPE_INVALID_NAME,
+   * TROUPE_RESERVED_ID, TROUPE_NOT_SERIALIZABLE or TROUPE_TOO_LARGE; with TROUPE_REFUSED when the log takes nothing; with
+   * TROUPE_NO_ANSWER when the task may or may not have been accepted.
+   */
+  submit<Input, Output, Events extends { readonly type: string }>(
+    task: TaskDefinition<Input, Output, Events>,
+    ...rest: undefined extends Input
+      ? [input?: NoInfer<Input>, options?: SubmitOptions]
+      : [input: NoInfer<Input>, options?: SubmitOptions]
+  ): Promise<TaskHandle<Output, Events>>
+  submit<Output = unknown>(type: string, input?: unknown, options?: SubmitOptions): Promise<TaskHandle<Output, AnyTaskEvent>>
+  async submit(task: TaskOrType, input?: unknown, options?: SubmitOptions): Promise<TaskHandle<never, never>> {
+    const prepared = this.#prepare(task, input, resolveOptions(options))
+    const submission = prepared instanceof Promise ? await prepared : prepared
+    const { block, index } = await this.#submitter.add(submission)
+    return new TaskHandle(this.#host, submission[2]?.id, await block.stored, index)
+  }
+
+  /**
+   * Resolves with a handle per input, in order, once the log has them all. The inputs are packed into blocks, several on
+   * their way at a time. When one block fails, it rejects with `details.accepted`: how many tasks were accepted.
+   */
+  submitMany<Input, Output, Events extends { readonly type: string }>(
+    task: TaskDefinition<Input, Output, Events>,
+    inputs: Iterable<NoInfer<Input>>,
+    options?: ManyOptions<NoInfer<Input>>,
+  ): Promise<TaskHandle<Output, Events>[]>
+  submitMany<Output = unknown>(
+    type: string,
+    inputs: Iterable<unknown>,
+    options?: ManyOptions<unknown>,
+  ): Promise<TaskHandle<Output, AnyTaskEvent>[]>
+  submitMany(
+    task: TaskOrType,
+    inputs: Iterable<unknown>,
+    options?: ManyOptions<never>,
+  ): Promise<TaskHandle<never, never>[]> {
+    return this.#many(task, inputs, options as ManyOptions<unknown> | undefined, () => {})
+  }
+
+  /** Resolves with the results, in the order of the inputs. Rejects with the first failure; the other tasks go on. */
+  map<Input, Output, Events extends { readonly type: string }>(
+    task: TaskDefinition<Input, Output, Events>,
+    inputs: Iterable<NoInfer<Input>>,
+    options?: ManyOptions<NoInfer<Input>>,
+  ): Promise<Output[]>
+  map<Output = unknown>(type: string, inputs: Iterable<unknown>, options?: ManyOptions<unknown>): Promise<Output[]>
+  async map(task: TaskOrType, inputs: Iterable<unknown>, options?: ManyOptions<never>): Promise<unknown[]> {
+    const results: Promise<unknown>[] = []
+    // Waiting begins block by block, so that no outcome has to be kept for later.
+    await this.#many(task, inputs, options as ManyOptions<unknown> | undefined, (handle, index) => {
+      const result = handle.result()
+      // A failure before all is submitted is not unhandled: Promise.all takes it up below.
+      result.catch(() => {})
+      results[index] = result
+    })
+    return Promise.all(results)
+  }
+
+  async #many(
+    task: TaskOrType,
+    inputs: Iterable<unknown>,
+    options: ManyOptions<unknown> | undefined,
+    onHandle: (handle: TaskHandle<never, never>, index: number) => void,
+  ): Promise<TaskHandle<never, never>[]> {
+    const { id: idOf, ...shared } = options ?? {}
+    const common = resolveOptions(shared)
+    const iterator = inputs[Symbol.iterator]()
+    const handles: TaskHandle<never, never>[] = []
+    const ids: (string | undefined)[] = []
+    let count = 0
+    let accepted = 0
+    const next = () => {
+      const item = iterator.next()
+      if (item.done) return undefined
+      const index = count++
+      const own = idOf === undefined ? common : resolveOptions({ ...shared, id: idOf(item.value, index) })
+      if (own?.id !== undefined) ids[index] = own.id
+      return this.#prepare(task, item.value, own)
+    }
+    try {
+      await this.#submitter.addAll(next, (first, stored, sequence) => {
+        accepted += stored
+        for (let index = 0; index < stored; index++) {
+          const handle = new TaskHandle<never, never>(this.#host, ids[first + index], sequence, index)
+          handles[first + index] = handle
+          onHandle(handle, first + index)
+        }
+      })
+    } catch (error) {
+      if (accepted === 0 || !(error instanceof TroupeError)) throw error
+      throw new TroupeError(error.code, `${error.message} (${accepted} tasks before it were accepted)`, {
+        details: { ...(error.details as object | undefined), accepted },
+        cause: error,
+      })
+    }
+    return handles
+  }
+
+  /**
+   * Submits tasks that wait for each other, all or none, and resolves with their handles by id. `after` names tasks of
+   * the flow or tasks that exist already. Rejects with TROUPE_INVALID_OPTION for a circle or an id used twice, and with
+   * TROUPE_TOO_LARGE when they do not fit in one block (4,096 tasks, 512 KiB).
+   */
+  async flow(tasks: readonly FlowTask[]): Promise<ReadonlyMap<string, TaskHandle>> {
+    const ordered = inOrder(
+      tasks.map((item) => {
+        const { task, input, ...options } = item
+        const resolved = resolveOptions(options)
+        return { id: item.id, after: resolved?.after ?? [], task, input, options: resolved }
+      }),
+    )
+    const prepared: Submission[] = []
+    for (const { task, input, options } of ordered) prepared.push(await this.#prepare(task, input, options))
+    const sequence = await this.#submitter.addTogether(prepared, limits.blockEntriesMax)
+    return new Map(ordered.map(({ id }, index) => [id, new TaskHandle(this.#host, id, sequence, index)]))
+  }
+
+  #prepare(task: TaskOrType, input: unknown, options: SubmissionOptions | undefined): Submission | Promise<Submission> {
+    if (this.#closing !== undefined) throw new TroupeError('TROUPE_CLOSED', 'the connection is closed: nothing was submitted')
+    const type = isTaskDefinition(task) ? task.type : checkName('task type', task)
+    if (isTaskDefinition(task) && task.schema !== undefined) {
+      // The input travels as it was given: the node applies the schema, so that its transformations happen once.
+      const checked = checkInput(task, input)
+      if (checked instanceof Promise) return checked.then(() => this.#pack(type, input, options))
+    }
+    return this.#pack(type, input, options)
+  }
+
+  #pack(type: string, input: unknown, options: SubmissionOptions | undefined): Submission | Promise<Submission> {
+    const payload = packInput(input, this.#objects)
+    const withPayload = (ready: Payload): Submission => (options === undefined ? [type, ready] : [type, ready, options])
+    return payload instanceof Promise ? payload.then(withPayload) : withPayload(payload)
+  }
+
+  // --- asking ---------------------------------------------------------------------------------------------------
+
+  /** Returns a handle for a task by its id, whoever submitted it. Throws TROUPE_INVALID_NAME. */
+  handle<Output = unknown, Events extends { readonly type: string } = AnyTaskEvent>(id: string): TaskHandle<Output, Events> {
+    return new TaskHandle(this.#host, checkName('task id', id), 0, 0)
+  }
+
+  /** Resolves with a page of tasks. `more` says that `after: <last id>` gives further ones. */
+  tasks(filter: TasksRequest = {}): Promise<TasksAnswer> {
+    return ask(this.#bus, this.#subjects.tasks, filter)
+  }
+
+  /** Resolves with the nodes, their load, slots and bids. */
+  async nodes(): Promise<readonly NodeAnswer[]> {
+    return (await ask<{ nodes: NodeAnswer[] }>(this.#bus, this.#subjects.nodes)).nodes
+  }
+
+  /** Resolves with counts by status, and who leads. */
+  stats(): Promise<StatsAnswer> {
+    return ask(this.#bus, this.#subjects.stats)
+  }
+
+  /** Resolves with a page of dead letters: failed tasks, and messages that were set aside. */
+  dead(page: { readonly limit?: number; readonly after?: string } = {}): Promise<DeadAnswer> {
+    return ask(this.#bus, this.#subjects.dead, page)
+  }
+
+  /** Forgets a dead letter. Rejects with TROUPE_NOT_FAILED or TROUPE_UNKNOWN_TASK. */
+  async removeDead(id: string): Promise<void> {
+    await ask(this.#bus, this.#subjects.remove(checkName('task id', id)))
+  }
+
+  /** Asks a node to hand back its tasks and leave. Rejects with TROUPE_UNKNOWN_NODE. */
+  drain(node: string): Promise<DrainAnswer> {
+    return ask(this.#bus, this.#subjects.drain(checkName('node', node)))
+  }
+
+  /** Ends the connection; who still waits is rejected with TROUPE_CLOSED. Tasks go on. Safe to call twice. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.#stopListening()
+    for (const subscription of this.#subscriptions) subscription.unsubscribe()
+    this.#submitter.close()
+    this.#outcomes.close()
+    await this.#bus.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+}
