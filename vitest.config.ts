@@ -6,6 +6,9 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['test/cluster/**', '**/node_modules/**'],
     pool: 'forks',
+    // Every file with a server runs one of its own.
+    maxWorkers: 2,
+    allowOnly: false,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     reporters: ['default'],

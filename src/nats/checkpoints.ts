@@ -1,0 +1,179 @@
+/**
+ * Checkpoints in a stream: the parts of each under its own name, its manifest last. What has no manifest does not
+ * exist, whatever else of it is there. What a manifest means, the ledger knows.
+ */
+import { TroupeError } from '../protocol/errors.ts'
+import { limits } from '../protocol/limits.ts'
+import type { Subjects } from '../protocol/subjects.ts'
+import { append } from './append.ts'
+import type { AppendResult, CheckpointStore, StoredCheckpoint } from './bus.ts'
+import { type NatsBus, noAnswer } from './connection.ts'
+import { getFromLeader } from './get.ts'
+import { api } from './jetstream-api.ts'
+
+/** Parts of one checkpoint that are on their way at once. */
+const inFlightMax = 8
+/** A save that is older and has no manifest was given up. */
+const tornAfterMs = 10 * 60_000
+const attemptsMax = 5
+const partsHeader = 'troupe-parts'
+
+export interface CheckpointStoreOptions {
+  readonly now?: () => number
+  readonly tornAfterMs?: number
+}
+
+export class StreamCheckpointStore implements CheckpointStore {
+  readonly #bus: NatsBus
+  readonly #subjects: Subjects
+  readonly #partition: number
+  readonly #now: () => number
+  readonly #tornAfterMs: number
+
+  constructor(bus: NatsBus, subjects: Subjects, partition: number, options: CheckpointStoreOptions = {}) {
+    this.#bus = bus
+    this.#subjects = subjects
+    this.#partition = partition
+    this.#now = options.now ?? Date.now
+    this.#tornAfterMs = options.tornAfterMs ?? tornAfterMs
+  }
+
+  /** A part or a manifest has at most `limits.blockBytesMax` bytes. Throws TROUPE_TOO_LARGE, _REFUSED, _NO_ANSWER. */
+  async save(
+    manifest: Uint8Array,
+    parts: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    keep: number,
+  ): Promise<void> {
+    const name = newName(this.#now())
+    let count = 0
+    const onTheirWay = new Set<Promise<void>>()
+    try {
+      for await (const part of parts) {
+        const stored = this.#write(name, String(count++), part).finally(() => onTheirWay.delete(stored))
+        stored.catch(() => {})
+        onTheirWay.add(stored)
+        if (onTheirWay.size >= inFlightMax) await Promise.race(onTheirWay)
+      }
+      await Promise.all(onTheirWay)
+      await this.#write(name, 'manifest', manifest, { [partsHeader]: String(count) })
+    } catch (error) {
+      await Promise.allSettled(onTheirWay)
+      await this.#remove(name).catch(() => {})
+      throw error
+    }
+    await this.#clean(keep)
+  }
+
+  async list(): Promise<readonly StoredCheckpoint[]> {
+    const found = await this.#manifests()
+    return found.map(({ name, manifest, savedAtMs, parts }) => ({
+      manifest,
+      savedAtMs,
+      parts: () => this.#parts(name, parts),
+    }))
+  }
+
+  async #manifests() {
+    const names = (await this.#names()).filter(({ complete }) => complete)
+    const found = await Promise.all(
+      names.map(async ({ name }) => {
+        const message = await getFromLeader(this.#bus, this.#stream, { last_by_subj: this.#subject(name, 'manifest') })
+        if (!message) return []
+        const parts = Number(message.headers?.get(partsHeader) ?? 0)
+        return [{ name, manifest: message.data, savedAtMs: message.timestampMs, sequence: message.sequence, parts }]
+      }),
+    )
+    return found.flat().sort((a, b) => b.sequence - a.sequence)
+  }
+
+  async *#parts(name: string, count: number): AsyncGenerator<Uint8Array> {
+    for (let part = 0; part < count; part++) {
+      const subject = this.#subject(name, String(part))
+      const message = await getFromLeader(this.#bus, this.#stream, { last_by_subj: subject })
+      if (!message) throw new TroupeError('TROUPE_LOG_MISMATCH', `checkpoint ${name} has lost part ${part} of ${count}`)
+      yield message.data
+    }
+  }
+
+  async #write(name: string, part: string, data: Uint8Array, headers?: Record<string, string>): Promise<void> {
+    if (data.length > limits.blockBytesMax) {
+      throw new TroupeError('TROUPE_TOO_LARGE', `part ${part} of a checkpoint has ${data.length} bytes`)
+    }
+    const subject = this.#subject(name, part)
+    let result: AppendResult | undefined
+    for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+      result = await append(this.#bus, subject, data, {
+        expectedLastSubjectSequence: 0,
+        ...(headers ? { headers } : {}),
+      })
+      if (result.outcome === 'stored') return
+      // The name is ours alone: whatever is there already is what an unknown attempt before has stored.
+      if (result.outcome === 'refused' && result.reason === 'wrong-sequence' && attempt > 1) return
+      if (result.outcome === 'refused' && result.reason !== 'no-responders') break
+    }
+    const why = result === undefined || result.outcome === 'stored' ? '' : result.message
+    if (result?.outcome === 'refused') throw new TroupeError('TROUPE_REFUSED', `checkpoint not saved: ${why}`)
+    throw noAnswer(this.#stream, why, false)
+  }
+
+  async #clean(keep: number): Promise<void> {
+    const complete = await this.#manifests()
+    const superfluous = complete.slice(Math.max(1, keep)).map(({ name }) => name)
+    const tornBefore = this.#now() - this.#tornAfterMs
+    const torn = (await this.#names()).filter((found) => !found.complete && savedAt(found.name) < tornBefore)
+    for (const name of [...superfluous, ...torn.map((found) => found.name)]) await this.#remove(name)
+  }
+
+  /** The manifest goes first, so that nobody sees a checkpoint that is being removed. */
+  async #remove(name: string): Promise<void> {
+    await this.#purge(this.#subject(name, 'manifest'))
+    await this.#purge(this.#subject(name, '>'))
+  }
+
+  async #purge(filter: string): Promise<void> {
+    await api(this.#bus, `STREAM.PURGE.${this.#stream}`, { filter })
+  }
+
+  async #names(): Promise<{ name: string; complete: boolean }[]> {
+    const filter = this.#subject('*', '*')
+    const names = new Map<string, boolean>()
+    let offset = 0
+    // The server lists at most 100,000 subjects at once.
+    for (let pages = 0; pages < 100; pages++) {
+      const info = await api<SubjectsPage>(this.#bus, `STREAM.INFO.${this.#stream}`, {
+        subjects_filter: filter,
+        offset,
+      })
+      const subjects = Object.keys(info.state.subjects ?? {})
+      for (const subject of subjects) {
+        const [name, part] = subject.split('.').slice(-2)
+        names.set(name!, names.get(name!) || part === 'manifest')
+      }
+      offset += subjects.length
+      if (subjects.length === 0 || offset >= (info.total ?? 0)) break
+    }
+    return [...names].map(([name, complete]) => ({ name, complete }))
+  }
+
+  get #stream(): string {
+    return this.#subjects.checkpointStream(this.#partition)
+  }
+
+  #subject(name: string, part: string): string {
+    return this.#subjects.checkpoint(this.#partition, name, part)
+  }
+}
+
+interface SubjectsPage {
+  readonly total?: number
+  readonly state: { readonly subjects?: Record<string, number> }
+}
+
+/** Starts with the time, so that what was left behind can be told from what is being written. */
+function newName(nowMs: number): string {
+  return `${nowMs.toString(36).padStart(9, '0')}-${crypto.randomUUID().slice(0, 8)}`
+}
+
+function savedAt(name: string): number {
+  return Number.parseInt(name, 36) || 0
+}

@@ -1,0 +1,161 @@
+/**
+ * Opens a connection to NATS and says in Troupe's words why it could not. Decides how long it tries again (for ever,
+ * once it was connected) and which servers are good enough. The connection itself is `connection.ts`.
+ */
+import { readFileSync } from 'node:fs'
+import {
+  type Authenticator,
+  connect,
+  credsAuthenticator,
+  errors,
+  type NatsConnection,
+  type NodeConnectionOptions,
+  nkeyAuthenticator,
+} from '@nats-io/transport-node'
+import { hasCode, TroupeError } from '../protocol/errors.ts'
+import { NatsBus } from './connection.ts'
+
+export interface BusOptions {
+  /** `nats://host:port` or `tls://…`; several are tried in turn. User and password may stand in the URL. */
+  readonly servers: string | readonly string[]
+  /** Shown in the server's list of connections. */
+  readonly name: string
+  /** Path of a credentials file. */
+  readonly creds?: string
+  /** Path of a file that holds an NKey seed. */
+  readonly nkey?: string
+  readonly user?: string
+  readonly password?: string
+  readonly token?: string
+  readonly tls?: {
+    readonly caFile?: string
+    readonly certFile?: string
+    readonly keyFile?: string
+    readonly handshakeFirst?: boolean
+  }
+  /** Subjects of answers start with it; for users that may subscribe to their own inbox only. Default `_INBOX`. */
+  readonly inboxPrefix?: string
+  /** For the first connection. Default 5,000. */
+  readonly connectTimeoutMs?: number
+}
+
+const versionMin = [2, 14] as const
+
+/**
+ * Returns a connected bus. A lost connection is tried again for ever, every 100 to 250 ms. Throws TROUPE_NO_SERVER,
+ * TROUPE_NOT_ALLOWED, TROUPE_SERVER_TOO_OLD (before 2.14), TROUPE_NO_JETSTREAM, TROUPE_INVALID_OPTION.
+ */
+export async function openBus(options: BusOptions): Promise<NatsBus> {
+  const connection = await dial(options)
+  try {
+    checkVersion(connection, options)
+    const bus = new NatsBus(connection, options.inboxPrefix ?? '_INBOX')
+    await bus.flush(options.connectTimeoutMs ?? 5_000)
+    bus.checkAllowed()
+    await checkJetStream(bus, options)
+    return bus
+  } catch (error) {
+    await connection.close()
+    throw error
+  }
+}
+
+async function dial(options: BusOptions): Promise<NatsConnection> {
+  const settings: NodeConnectionOptions = {
+    servers:
+      typeof options.servers === 'string' ? options.servers.split(',').map((url) => url.trim()) : [...options.servers],
+    name: options.name,
+    timeout: options.connectTimeoutMs ?? 5_000,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 100,
+    reconnectJitter: 150,
+    reconnectJitterTLS: 150,
+    waitOnFirstConnect: false,
+    // Credentials can be replaced while a process runs.
+    ignoreAuthErrorAbort: true,
+    pingInterval: 5_000,
+    maxPingOut: 3,
+    noAsyncTraces: true,
+  }
+  if (options.inboxPrefix) settings.inboxPrefix = options.inboxPrefix
+  if (options.tls) settings.tls = { ...options.tls }
+  if (options.token) settings.token = options.token
+  if (options.user) Object.assign(settings, { user: options.user, pass: options.password ?? '' })
+  const authenticator =
+    fromFile('creds', options.creds, credsAuthenticator) ?? fromFile('nkey', options.nkey, nkeyAuthenticator)
+  if (authenticator) settings.authenticator = authenticator
+  try {
+    return await connect(settings)
+  } catch (error) {
+    throw translateConnectError(error, options)
+  }
+}
+
+function fromFile(
+  what: string,
+  path: string | undefined,
+  authenticatorOf: (content: Uint8Array) => Authenticator,
+): Authenticator | undefined {
+  if (!path) return undefined
+  try {
+    const text = readFileSync(path, 'utf8')
+    return authenticatorOf(Buffer.from(what === 'nkey' ? text.trim() : text))
+  } catch (cause) {
+    throw new TroupeError('TROUPE_INVALID_OPTION', `${what} file ${path} cannot be read: ${(cause as Error).message}`, {
+      cause,
+    })
+  }
+}
+
+function translateConnectError(error: unknown, options: BusOptions): TroupeError {
+  const servers = shown(options.servers)
+  const message = error instanceof Error ? error.message : String(error)
+  if (error instanceof errors.AuthorizationError || error instanceof errors.UserAuthenticationExpiredError) {
+    return new TroupeError('TROUPE_NOT_ALLOWED', `${servers} refused this user: ${message}`, { cause: error })
+  }
+  if (error instanceof errors.InvalidArgumentError || error instanceof TypeError) {
+    return new TroupeError('TROUPE_INVALID_OPTION', `cannot connect to ${servers}: ${message}`, { cause: error })
+  }
+  return new TroupeError('TROUPE_NO_SERVER', `no NATS server answers at ${servers}: ${message}`, { cause: error })
+}
+
+/** Without what stands before an "@": it may be a password. */
+function shown(servers: string | readonly string[]): string {
+  return [servers]
+    .flat()
+    .join(', ')
+    .replaceAll(/\/\/[^/@,]*@/g, '//')
+}
+
+function checkVersion(connection: NatsConnection, options: BusOptions): void {
+  const version = connection.info?.version ?? '0.0.0'
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  if (major > versionMin[0] || (major === versionMin[0] && minor >= versionMin[1])) return
+  throw new TroupeError('TROUPE_SERVER_TOO_OLD', `the server at ${shown(options.servers)} is nats-server ${version}`, {
+    details: { version },
+  })
+}
+
+async function checkJetStream(bus: NatsBus, options: BusOptions): Promise<void> {
+  const off = (why: string) =>
+    new TroupeError('TROUPE_NO_JETSTREAM', `JetStream is off at ${shown(options.servers)}: ${why}`)
+  try {
+    const answer = await bus.request('$JS.API.INFO', new Uint8Array(0), {
+      timeoutMs: options.connectTimeoutMs ?? 5_000,
+    })
+    const { error } = JSON.parse(Buffer.from(answer.data).toString()) as {
+      error?: { err_code: number; description: string }
+    }
+    // 10076: not enabled on the server; 10039: not enabled for the account.
+    if (error?.err_code === 10076 || error?.err_code === 10039) throw off(error.description)
+  } catch (error) {
+    if (hasCode(error, 'TROUPE_NO_ANSWER')) {
+      if ((error.details as { noResponders?: boolean }).noResponders) throw off('nobody answers $JS.API.INFO')
+      // A cluster that is choosing its leader; whoever needs JetStream waits for it.
+      return
+    }
+    // A user that may not ask this may still use its own streams.
+    if (hasCode(error, 'TROUPE_NOT_ALLOWED')) return
+    throw error
+  }
+}

@@ -1,0 +1,287 @@
+/**
+ * One NATS connection as a `Bus`. It keeps what is sent while disconnected, up to a bound, and hands answers to those
+ * who wait for them. Knows no JetStream; `append.ts` and the stores build on `ask`.
+ */
+import { createInbox, errors, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node'
+import { TroupeError } from '../protocol/errors.ts'
+import type { Bus, BusMessage, Headers, Subscription } from './bus.ts'
+import { encodeHeaders, readHeaders, statusOf } from './headers.ts'
+import { Replies, type Unanswered, type Waiting } from './replies.ts'
+
+/** What is kept while disconnected: messages that nobody waits for, and all. */
+const keptBytesMax = { unawaited: 4 * 1024 * 1024, all: 64 * 1024 * 1024 }
+const defaultTimeoutMs = 5_000
+
+interface Kept {
+  readonly subject: string
+  readonly data: Uint8Array
+  readonly reply: string | undefined
+  readonly headers: MsgHdrs | undefined
+  readonly token: string | undefined
+}
+
+type ConnectionListener = (state: 'connected' | 'disconnected') => void
+
+export class NatsBus implements Bus {
+  /** For the parts of this folder only. */
+  readonly client: NatsConnection
+  connected = true
+  /** Messages that were dropped: sent while disconnected beyond the bound, larger than the server takes, or malformed. */
+  droppedMessages = 0
+  readonly #inbox: string
+  readonly #replies: Replies
+  readonly #listeners = new Set<ConnectionListener>()
+  #inboxes = 0
+  #kept: Kept[] = []
+  #keptBytes = 0
+  #maxPayloadBytes: number
+  #notAllowed: string | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(client: NatsConnection, inboxPrefix: string) {
+    this.client = client
+    this.#maxPayloadBytes = client.info?.max_payload ?? 1024 * 1024
+    this.#inbox = createInbox(inboxPrefix)
+    this.#replies = new Replies(`${this.#inbox}.r.`)
+    this.client.subscribe(`${this.#inbox}.r.*`, {
+      callback: (error, message) => {
+        if (error) this.#notAllowed = error.message
+        else this.#replies.take(message)
+      },
+    })
+    void this.#watchStatus()
+    void client.closed().then(() => this.#ended())
+  }
+
+  get maxPayloadBytes(): number {
+    return this.#maxPayloadBytes
+  }
+
+  get closed(): boolean {
+    return this.#closing !== undefined
+  }
+
+  publish(subject: string, data: Uint8Array, options?: { reply?: string; headers?: Headers }): void {
+    if (this.#closing) return
+    this.#send(subject, data, options?.reply, encodeHeaders(options?.headers), undefined)
+  }
+
+  subscribe(subject: string, handler: (message: BusMessage) => void, options?: { queue?: string }): Subscription {
+    return this.listen(subject, (message) => handler(new NatsMessage(message)), options?.queue)
+  }
+
+  request(
+    subject: string,
+    data: Uint8Array,
+    options: { timeoutMs?: number; headers?: Headers } = {},
+  ): Promise<BusMessage> {
+    return new Promise((resolve, reject) => {
+      const timeoutMs = options.timeoutMs ?? defaultTimeoutMs
+      this.ask(data, encodeHeaders(options.headers), {
+        subject,
+        deadlineAtMs: performance.now() + timeoutMs,
+        onReply: (message) => {
+          if (statusOf(message) === 503) reject(noAnswer(subject, 'nobody listens', true))
+          else resolve(new NatsMessage(message))
+          return true
+        },
+        onUnanswered: (reason) => reject(unanswered(subject, reason, timeoutMs)),
+      })
+    })
+  }
+
+  async flush(timeoutMs = defaultTimeoutMs): Promise<void> {
+    if (this.#closing) throw closedError()
+    const deadline = Promise.withResolvers<never>()
+    const timer = setTimeout(() => deadline.reject(noAnswer('flush', `no answer in ${timeoutMs} ms`, false)), timeoutMs)
+    try {
+      await Promise.race([this.client.flush(), deadline.promise])
+    } catch (error) {
+      if (error instanceof TroupeError) throw error
+      throw noAnswer('flush', 'the connection was lost', false)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  onConnection(listener: ConnectionListener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  // --- for this folder ------------------------------------------------------------------------------------------
+
+  /** Subscribes without wrapping the client's messages. */
+  listen(subject: string, handler: (message: Msg) => void, queue?: string): Subscription {
+    if (this.#closing) throw closedError()
+    const subscription = this.client.subscribe(subject, {
+      ...(queue === undefined ? {} : { queue }),
+      callback: (error, message) => {
+        if (error) process.emitWarning(`subscription to ${subject} ended: ${error.message}`, 'TroupeWarning')
+        else handler(message)
+      },
+    })
+    return { unsubscribe: () => subscription.unsubscribe() }
+  }
+
+  /** A subject that nobody else of this connection has. */
+  newInbox(): string {
+    return `${this.#inbox}.i.${(++this.#inboxes).toString(36)}`
+  }
+
+  /**
+   * Sends `data` to the waiter's subject and hands the answers to it. While disconnected the message waits for the
+   * connection until the deadline. Returns false if it certainly was not sent, because it is too large or too much is
+   * waiting already; the waiter is not called then. Throws TROUPE_CLOSED.
+   */
+  ask(data: Uint8Array, headers: MsgHdrs | undefined, waiting: Waiting): boolean {
+    if (this.#closing) throw closedError()
+    const token = this.#replies.add(waiting)
+    if (this.#send(waiting.subject, data, this.#replies.replySubject(token), headers, token)) return true
+    this.#replies.remove(token)
+    return false
+  }
+
+  /** Throws TROUPE_NOT_ALLOWED if this user may not subscribe to its own answers. */
+  checkAllowed(): void {
+    if (this.#notAllowed === undefined) return
+    throw new TroupeError('TROUPE_NOT_ALLOWED', `this user may not subscribe to ${this.#inbox}.>: ${this.#notAllowed}`)
+  }
+
+  // --- inside ---------------------------------------------------------------------------------------------------
+
+  #send(
+    subject: string,
+    data: Uint8Array,
+    reply: string | undefined,
+    headers: MsgHdrs | undefined,
+    token: string | undefined,
+  ): boolean {
+    if (!this.connected) return this.#keep({ subject, data, reply, headers, token })
+    try {
+      this.client.publish(
+        subject,
+        data,
+        reply ? (headers ? { reply, headers } : { reply }) : headers ? { headers } : undefined,
+      )
+      return true
+    } catch {
+      this.droppedMessages++
+      return false
+    }
+  }
+
+  #keep(message: Kept): boolean {
+    const bytesMax = message.token === undefined ? keptBytesMax.unawaited : keptBytesMax.all
+    const bytes = message.data.length + 256
+    if (this.#keptBytes + bytes > bytesMax) {
+      this.droppedMessages++
+      return false
+    }
+    this.#kept.push(message)
+    this.#keptBytes += bytes
+    return true
+  }
+
+  #sendKept(): void {
+    const kept = this.#kept
+    this.#kept = []
+    this.#keptBytes = 0
+    for (const { subject, data, reply, headers, token } of kept) {
+      // Whoever waited may have been told by now that there is no answer; it must not be sent after that.
+      if (token !== undefined && !this.#replies.has(token)) continue
+      if (!this.#send(subject, data, reply, headers, token) && token !== undefined) this.#replies.drop(token)
+    }
+  }
+
+  async #watchStatus(): Promise<void> {
+    for await (const status of this.client.status()) {
+      if (status.type === 'disconnect') this.#setConnected(false)
+      else if (status.type === 'reconnect') this.#setConnected(true)
+      else if (status.type === 'error' && status.error instanceof errors.PermissionViolationError) {
+        const { operation, subject, message } = status.error
+        if (operation === 'publish' && !this.#replies.refuse(subject)) {
+          process.emitWarning(`may not publish to ${subject}: ${message}`, 'TroupeWarning')
+        }
+      }
+    }
+  }
+
+  #setConnected(connected: boolean): void {
+    if (this.connected === connected) return
+    this.connected = connected
+    if (connected) {
+      this.#maxPayloadBytes = this.client.info?.max_payload ?? this.#maxPayloadBytes
+      this.#sendKept()
+    } else {
+      this.#replies.end('disconnected')
+    }
+    for (const listener of [...this.#listeners]) listener(connected ? 'connected' : 'disconnected')
+  }
+
+  async #close(): Promise<void> {
+    // The client drops what it has not yet written when it closes.
+    if (this.connected) await Promise.race([this.client.flush().catch(() => {}), timeLimit(1_000)])
+    this.#ended()
+    await this.client.close()
+  }
+
+  #ended(): void {
+    this.#closing ??= Promise.resolve()
+    this.#replies.end('closed')
+    this.#kept = []
+    this.#listeners.clear()
+    this.connected = false
+  }
+}
+
+/** Reads what it is asked for and no more: most messages have no headers, and many are passed on unread. */
+class NatsMessage implements BusMessage {
+  readonly #message: Msg
+
+  constructor(message: Msg) {
+    this.#message = message
+  }
+
+  get subject(): string {
+    return this.#message.subject
+  }
+
+  get data(): Uint8Array {
+    return this.#message.data
+  }
+
+  get reply(): string | undefined {
+    return this.#message.reply || undefined
+  }
+
+  get headers(): ReadonlyMap<string, string> | undefined {
+    return readHeaders(this.#message)
+  }
+}
+
+export function noAnswer(subject: string, why: string, noResponders: boolean): TroupeError {
+  return new TroupeError('TROUPE_NO_ANSWER', `no answer from ${subject}: ${why}`, {
+    details: { subject, noResponders },
+  })
+}
+
+export function closedError(): TroupeError {
+  return new TroupeError('TROUPE_CLOSED', 'the connection was closed')
+}
+
+export function unanswered(subject: string, reason: Unanswered, timeoutMs: number): TroupeError {
+  if (reason === 'closed') return closedError()
+  if (reason === 'not-allowed') return new TroupeError('TROUPE_NOT_ALLOWED', `this user may not publish to ${subject}`)
+  if (reason === 'disconnected') return noAnswer(subject, 'the connection was lost', false)
+  return noAnswer(subject, `none in ${timeoutMs} ms`, false)
+}
+
+function timeLimit(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms).unref())
+}

@@ -1,0 +1,158 @@
+/**
+ * Reads a log from a sequence on, in order, in batches, and says when it cannot go on without a gap. Decides what a gap
+ * is: the next message was trimmed, or the stream is another or an older one than what was read.
+ */
+import type { StreamInfo } from '@nats-io/jetstream'
+import type { Msg } from '@nats-io/transport-node'
+import type { LogMessage } from '../protocol/entries.ts'
+import type { LogReading, LogReadOptions } from './bus.ts'
+import type { NatsBus } from './connection.ts'
+import type { Delivery } from './delivery.ts'
+import { readHeaders } from './headers.ts'
+import { api, apiCode, apiCodeOf } from './jetstream-api.ts'
+import { PushConsumer } from './push-consumer.ts'
+
+const batchMax = 4_096
+
+export async function readLog(bus: NatsBus, stream: string, options: LogReadOptions): Promise<LogReading> {
+  const reader = new LogReader(bus, stream, options)
+  await reader.open()
+  return reader
+}
+
+class LogReader implements LogReading {
+  readonly #bus: NatsBus
+  readonly #stream: string
+  readonly #options: LogReadOptions
+  #consumer: PushConsumer | undefined
+  #next: number
+  #batch: LogMessage[] = []
+  #batchDue = false
+  /** Where the stream ended when reading began; undefined once that was told. */
+  #target: number | undefined
+  /** Which stream is being read, by its creation time. */
+  #created: string | undefined
+  #stopped = false
+
+  constructor(bus: NatsBus, stream: string, options: LogReadOptions) {
+    this.#bus = bus
+    this.#stream = stream
+    this.#options = options
+    this.#next = Math.max(1, options.from)
+  }
+
+  async open(): Promise<void> {
+    const consumer = await PushConsumer.open({
+      bus: this.#bus,
+      stream: this.#stream,
+      start: () => this.#start(),
+      onDelivery: (message, delivery) => this.#take(message, delivery),
+      onFlowControl: () => this.#deliver(),
+      onIdle: (last) => {
+        // The server has passed over sequences that it no longer has.
+        if (last >= this.#next) this.#endWithGap(last + 1)
+      },
+    })
+    this.#consumer = consumer
+    if (this.#stopped) await consumer.stop()
+    else setImmediate(() => this.#checkCaughtUp(false))
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#batch = []
+    await this.#consumer?.stop()
+  }
+
+  async #start(): Promise<{ deliver_policy: 'by_start_sequence'; opt_start_seq: number } | undefined> {
+    this.#deliver()
+    let info: StreamInfo
+    try {
+      info = await api<StreamInfo>(this.#bus, `STREAM.INFO.${this.#stream}`)
+    } catch (error) {
+      if (this.#created === undefined || apiCodeOf(error) !== apiCode.streamNotFound) throw error
+      this.#endWithGap(0)
+      return undefined
+    }
+    if (this.#stopped) return undefined
+    const { first_seq: first, last_seq: last } = info.state
+    const created = String(info.created)
+    const isAnother = this.#created !== undefined && this.#created !== created
+    if (isAnother || first > this.#next || last + 1 < this.#next) {
+      this.#endWithGap(first)
+      return undefined
+    }
+    if (this.#created === undefined) this.#target = last
+    this.#created = created
+    return { deliver_policy: 'by_start_sequence', opt_start_seq: this.#next }
+  }
+
+  #take(message: Msg, delivery: Readonly<Delivery>): void {
+    if (this.#stopped) return
+    const sequence = delivery.streamSequence
+    if (sequence !== this.#next) {
+      // A consumer that was made again can only repeat; it is asked for the next sequence, so this is a gap.
+      this.#endWithGap(sequence)
+      return
+    }
+    this.#next = sequence + 1
+    this.#batch.push(new StreamMessage(message, sequence, delivery.timestampMs))
+    if (this.#batch.length >= batchMax) this.#deliver()
+    else if (!this.#batchDue) {
+      this.#batchDue = true
+      queueMicrotask(this.#deliverDue)
+    }
+    if (delivery.pending === 0 && this.#target !== undefined) queueMicrotask(() => this.#checkCaughtUp(true))
+  }
+
+  readonly #deliverDue = (): void => {
+    this.#batchDue = false
+    this.#deliver()
+    this.#checkCaughtUp(false)
+  }
+
+  #deliver(): void {
+    if (this.#batch.length === 0 || this.#stopped) return
+    const batch = this.#batch
+    this.#batch = []
+    this.#options.onMessages(batch)
+  }
+
+  #checkCaughtUp(nothingPending: boolean): void {
+    if (this.#target === undefined || this.#stopped || this.#batch.length > 0) return
+    if (!nothingPending && this.#next <= this.#target) return
+    this.#target = undefined
+    this.#options.onCaughtUp?.()
+  }
+
+  #endWithGap(first: number): void {
+    if (this.#stopped) return
+    this.#deliver()
+    // What was just delivered may have ended the reading.
+    if (this.#stopped) return
+    const expected = this.#next
+    void this.stop()
+    this.#options.onGap(expected, first)
+  }
+}
+
+/** `data` is a view into what came from the socket at once: whoever keeps a few bytes for long should copy them. */
+class StreamMessage implements LogMessage {
+  readonly subject: string
+  readonly sequence: number
+  readonly timestampMs: number
+  readonly data: Uint8Array
+  readonly #source: Msg
+
+  constructor(source: Msg, sequence: number, timestampMs: number) {
+    this.subject = source.subject
+    this.sequence = sequence
+    this.timestampMs = timestampMs
+    this.data = source.data
+    this.#source = source
+  }
+
+  get headers(): ReadonlyMap<string, string> | undefined {
+    return readHeaders(this.#source)
+  }
+}

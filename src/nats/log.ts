@@ -1,0 +1,89 @@
+/**
+ * The log stream of one partition on JetStream. Writes go the fast way of `append.ts`, reads that decide something ask
+ * the stream's leader, reads of what cannot change may ask any replica.
+ */
+import type { StreamConfig, StreamInfo } from '@nats-io/jetstream'
+import type { LogMessage } from '../protocol/entries.ts'
+import { append } from './append.ts'
+import type { AppendOptions, AppendResult, Log, LogInfo, LogReading, LogReadOptions } from './bus.ts'
+import type { NatsBus } from './connection.ts'
+import { getFromAny, getFromLeader, getRangeFromAny } from './get.ts'
+import { api } from './jetstream-api.ts'
+import { readLog } from './log-reader.ts'
+
+export interface LogSubjects {
+  readonly door: readonly string[]
+  readonly inner: readonly string[]
+}
+
+export class JetStreamLog implements Log {
+  readonly stream: string
+  readonly #bus: NatsBus
+  readonly #subjects: LogSubjects
+
+  constructor(bus: NatsBus, stream: string, subjects: LogSubjects) {
+    this.#bus = bus
+    this.stream = stream
+    this.#subjects = subjects
+  }
+
+  append(subject: string, data: Uint8Array, options?: AppendOptions): Promise<AppendResult> {
+    return append(this.#bus, subject, data, options)
+  }
+
+  read(options: LogReadOptions): Promise<LogReading> {
+    return readLog(this.#bus, this.stream, options)
+  }
+
+  async get(sequence: number): Promise<LogMessage | undefined> {
+    // A replica that lags says "not found" as well; only the leader knows.
+    const found = await getFromAny(this.#bus, this.stream, sequence)
+    return found ?? getFromLeader(this.#bus, this.stream, { seq: sequence })
+  }
+
+  getRange(sequence: number, messagesMax: number, bytesMax: number): Promise<LogMessage[]> {
+    return getRangeFromAny(this.#bus, this.stream, sequence, messagesMax, bytesMax)
+  }
+
+  lastOf(subject: string): Promise<LogMessage | undefined> {
+    return getFromLeader(this.#bus, this.stream, { last_by_subj: subject })
+  }
+
+  async info(): Promise<LogInfo> {
+    const { state, config, created } = await this.#streamInfo()
+    return {
+      firstSequence: state.first_seq,
+      lastSequence: state.last_seq,
+      messages: state.messages,
+      bytes: state.bytes,
+      bytesMax: config.max_bytes,
+      createdAtMs: Date.parse(String(created)),
+      replicas: config.num_replicas,
+      doorOpen: this.#isOpen(config.subjects),
+    }
+  }
+
+  async trim(sequence: number): Promise<void> {
+    // To the server, a purge up to 1 means everything, and one beyond the end moves the end.
+    const { state } = await this.#streamInfo()
+    const before = Math.min(sequence, state.last_seq + 1)
+    if (before <= 1 || before <= state.first_seq) return
+    await api(this.#bus, `STREAM.PURGE.${this.stream}`, { seq: before })
+  }
+
+  async setDoor(open: boolean): Promise<void> {
+    const { config } = await this.#streamInfo()
+    if (this.#isOpen(config.subjects) === open) return
+    const { door, inner } = this.#subjects
+    const changed: Partial<StreamConfig> = { ...config, subjects: open ? [...door, ...inner] : [...inner] }
+    await api(this.#bus, `STREAM.UPDATE.${this.stream}`, changed)
+  }
+
+  #streamInfo(): Promise<StreamInfo> {
+    return api<StreamInfo>(this.#bus, `STREAM.INFO.${this.stream}`)
+  }
+
+  #isOpen(subjects: readonly string[]): boolean {
+    return this.#subjects.door.every((subject) => subjects.includes(subject))
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * The streams and buckets of a namespace: makes what is missing, and never takes anything away from what is there. A
+ * closed door stays closed; a larger limit or more replicas than asked for stay as they are.
+ */
+import type { StreamConfig, StreamInfo } from '@nats-io/jetstream'
+import { hasCode, TroupeError } from '../protocol/errors.ts'
+import { Subjects } from '../protocol/subjects.ts'
+import type { Bus } from './bus.ts'
+import { StreamCheckpointStore } from './checkpoints.ts'
+import { NatsBus } from './connection.ts'
+import { api, apiCode, apiCodeOf } from './jetstream-api.ts'
+import { KvLeaseStore } from './leases.ts'
+import { JetStreamLog } from './log.ts'
+import { JetStreamObjectStore } from './objects.ts'
+
+export interface NamespaceOptions {
+  /** Default `main`. */
+  readonly namespace?: string
+  /** Default 0. */
+  readonly partition?: number
+  /** 1 to 5. Default 1. Raises what is there, never lowers it. */
+  readonly replicas?: number
+  /** Default 8 GiB, or half, a quarter … of that, as the server has room. Raises what is there, never lowers it. */
+  readonly logBytesMax?: number
+  /** Default `file`; `memory` is for tests. Stays what it was when the namespace was made. */
+  readonly storage?: 'file' | 'memory'
+}
+
+export interface OpenNamespace {
+  readonly subjects: Subjects
+  readonly partition: number
+  readonly log: JetStreamLog
+  readonly leases: KvLeaseStore
+  readonly checkpoints: StreamCheckpointStore
+  readonly objects: JetStreamObjectStore
+}
+
+const gibibyte = 1024 ** 3
+const mebibyte = 1024 ** 2
+const logBytesDefault = 8 * gibibyte
+const bytesMin = 16 * mebibyte
+
+/**
+ * Returns the stores of a namespace, all of which exist. Safe to call by many processes at once. Throws
+ * TROUPE_INVALID_OPTION (the namespace; a stream of that name that is none of ours), TROUPE_REFUSED (no room),
+ * TROUPE_NO_ANSWER.
+ */
+export async function openNamespace(bus: Bus, options: NamespaceOptions = {}): Promise<OpenNamespace> {
+  if (!(bus instanceof NatsBus)) throw new TroupeError('TROUPE_INTERNAL', 'openNamespace needs a bus of openBus')
+  const subjects = new Subjects(options.namespace)
+  const partition = options.partition ?? 0
+  const logBytes = options.logBytesMax ?? logBytesDefault
+  const raised = { replicas: options.replicas, bytes: options.logBytesMax }
+  await Promise.all([
+    ensureStream(bus, logConfig(subjects, partition, options, logBytes), raised),
+    ensureStream(bus, checkpointConfig(subjects, partition, options, logBytes), { replicas: options.replicas }),
+    ensureStream(bus, leaseConfig(subjects, options), { replicas: options.replicas }),
+    ensureStream(bus, objectConfig(subjects, options, logBytes), { replicas: options.replicas }),
+  ])
+  return {
+    subjects,
+    partition,
+    log: new JetStreamLog(bus, subjects.logStream(partition), subjects.logSubjects(partition)),
+    leases: new KvLeaseStore(bus, subjects.leaseBucket),
+    checkpoints: new StreamCheckpointStore(bus, subjects, partition),
+    objects: new JetStreamObjectStore(bus, subjects.objectBucket),
+  }
+}
+
+type Config = Partial<StreamConfig> & { name: string; max_bytes: number; subjects: string[] }
+
+function common(options: NamespaceOptions) {
+  return {
+    retention: 'limits' as const,
+    discard: 'new' as const,
+    storage: options.storage ?? ('file' as const),
+    num_replicas: options.replicas ?? 1,
+    allow_direct: true,
+    max_age: 0,
+    max_msgs: -1,
+    // Without it the server would also keep ids of what never carries one.
+    duplicate_window: 60e9,
+  }
+}
+
+function logConfig(subjects: Subjects, partition: number, options: NamespaceOptions, bytes: number): Config {
+  const { door, inner } = subjects.logSubjects(partition)
+  return { ...common(options), name: subjects.logStream(partition), subjects: [...door, ...inner], max_bytes: bytes }
+}
+
+function checkpointConfig(subjects: Subjects, partition: number, options: NamespaceOptions, bytes: number): Config {
+  return {
+    ...common(options),
+    name: subjects.checkpointStream(partition),
+    subjects: [subjects.checkpoint(partition, '*', '*')],
+    max_bytes: Math.max(bytesMin, Math.floor(bytes / 2)),
+  }
+}
+
+/** As a KV bucket is laid out: any KV client can read it. */
+function leaseConfig(subjects: Subjects, options: NamespaceOptions): Config {
+  return {
+    ...common(options),
+    name: `KV_${subjects.leaseBucket}`,
+    subjects: [`$KV.${subjects.leaseBucket}.>`],
+    max_bytes: bytesMin,
+    max_msgs_per_subject: 1,
+    allow_rollup_hdrs: true,
+    deny_delete: true,
+  }
+}
+
+/** As an object store is laid out. */
+function objectConfig(subjects: Subjects, options: NamespaceOptions, bytes: number): Config {
+  return {
+    ...common(options),
+    name: `OBJ_${subjects.objectBucket}`,
+    subjects: [`$O.${subjects.objectBucket}.C.>`, `$O.${subjects.objectBucket}.M.>`],
+    max_bytes: bytes,
+    allow_rollup_hdrs: true,
+  }
+}
+
+async function ensureStream(
+  bus: NatsBus,
+  wanted: Config,
+  raised: { replicas?: number | undefined; bytes?: number | undefined },
+): Promise<void> {
+  const there = await streamInfo(bus, wanted.name)
+  if (!there) return create(bus, wanted)
+  const { config } = there
+  if (config.retention !== 'limits' || config.discard !== 'new' || config.max_age !== 0) {
+    throw new TroupeError('TROUPE_INVALID_OPTION', `stream ${wanted.name} exists, but is none that Troupe made`, {
+      details: { config },
+    })
+  }
+  const replicas = Math.max(config.num_replicas, raised.replicas ?? 0)
+  const bytes = config.max_bytes < 0 ? config.max_bytes : Math.max(config.max_bytes, raised.bytes ?? 0)
+  if (replicas === config.num_replicas && bytes === config.max_bytes) return
+  await api(bus, `STREAM.UPDATE.${wanted.name}`, { ...config, num_replicas: replicas, max_bytes: bytes })
+}
+
+/** Takes half of the room, again and again, when the server does not have so much to promise. */
+async function create(bus: NatsBus, wanted: Config): Promise<void> {
+  for (let bytes = wanted.max_bytes; ; bytes = Math.floor(bytes / 2)) {
+    try {
+      await api(bus, `STREAM.CREATE.${wanted.name}`, { ...wanted, max_bytes: bytes }, 10_000)
+      return
+    } catch (error) {
+      // Another process made it, with other options perhaps.
+      if (apiCodeOf(error) === apiCode.streamNameInUse) return
+      if (!hasCode(error, 'TROUPE_REFUSED') || bytes / 2 < bytesMin) throw error
+    }
+  }
+}
+
+async function streamInfo(bus: NatsBus, name: string): Promise<StreamInfo | undefined> {
+  try {
+    return await api<StreamInfo>(bus, `STREAM.INFO.${name}`)
+  } catch (error) {
+    if (apiCodeOf(error) === apiCode.streamNotFound) return undefined
+    throw error
+  }
+}
