@@ -97,14 +97,7 @@ export type Submitted = readonly [
   options: SubmissionOptions,
 ]
 /** A signal from a running turn to another task; `signalId` makes it exact. */
-export type Signalled = readonly [
-  kind: 21,
-  from: string,
-  turn: number,
-  to: string,
-  signalId: string,
-  event: Payload,
-]
+export type Signalled = readonly [kind: 21, from: string, turn: number, to: string, signalId: string, event: Payload]
 
 export type TurnEntry = Accepted | Checkpointed | Progressed | Parked | Yielded | Completed | Failed
 export type JournalEntry = Joined | Alive | Left | Fenced | TurnEntry | Submitted | Signalled

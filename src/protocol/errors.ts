@@ -7,13 +7,22 @@ const table = {
   // what a user gave
   TROUPE_INVALID_NAME: { retryable: false, next: 'Use 1 to 128 letters, digits, "_", "-", ":", "=" or "@".' },
   TROUPE_INVALID_INPUT: { retryable: false, next: 'Send an input that fits the schema of the task type.' },
-  TROUPE_INVALID_OPTION: { retryable: false, next: 'Correct the option; `troupe <command> --help` shows units and ranges.' },
+  TROUPE_INVALID_OPTION: {
+    retryable: false,
+    next: 'Correct the option; `troupe <command> --help` shows units and ranges.',
+  },
   TROUPE_INVALID_TASK: { retryable: false, next: 'Correct the definition of the task.' },
-  TROUPE_UNREADABLE: { retryable: false, next: 'Send JSON, or msgpack with the header Content-Type: application/msgpack.' },
+  TROUPE_UNREADABLE: {
+    retryable: false,
+    next: 'Send JSON, or msgpack with the header Content-Type: application/msgpack.',
+  },
   TROUPE_TOO_LARGE: { retryable: false, next: 'Send less, or store the value elsewhere and send a reference to it.' },
   TROUPE_NOT_SERIALIZABLE: { retryable: false, next: 'Keep to plain data, Date, Map, Set, Error and typed arrays.' },
   TROUPE_RESERVED_ID: { retryable: false, next: 'Choose an id that does not look like <number>-<number>.' },
-  TROUPE_ID_CONFLICT: { retryable: false, next: 'The id belongs to a task with another type or input; choose another id.' },
+  TROUPE_ID_CONFLICT: {
+    retryable: false,
+    next: 'The id belongs to a task with another type or input; choose another id.',
+  },
   TROUPE_UNKNOWN_TASK: { retryable: false, next: 'Check the id; results are kept for a limited time and number.' },
   TROUPE_TASK_FINISHED: { retryable: false, next: 'The task has ended; submit a new one, or retry it if it failed.' },
   TROUPE_NOT_FAILED: { retryable: false, next: 'Only a failed, cancelled or expired task can be retried or removed.' },
@@ -21,13 +30,22 @@ const table = {
   TROUPE_UNKNOWN_TYPE: { retryable: false, next: 'Start a node with a file that exports a task of this type.' },
   TROUPE_USAGE: { retryable: false, next: '`troupe --help` lists the commands.' },
   // what became of a task
-  TROUPE_TASK_FAILED: { retryable: false, next: 'See the cause; `troupe retry <id>` runs it again from its last snapshot.' },
+  TROUPE_TASK_FAILED: {
+    retryable: false,
+    next: 'See the cause; `troupe retry <id>` runs it again from its last snapshot.',
+  },
   TROUPE_TASK_CANCELLED: { retryable: false, next: 'Submit it again if it was cancelled by mistake.' },
   TROUPE_TASK_EXPIRED: { retryable: false, next: 'Give it a later deadline, or add nodes.' },
   TROUPE_TIMEOUT: { retryable: true, next: 'Raise the timeout of the task, or let it do less in one go.' },
-  TROUPE_RESTART_INTENSITY: { retryable: false, next: 'Its nodes died too often while it ran; look at what it does, then `troupe retry <id>`.' },
+  TROUPE_RESTART_INTENSITY: {
+    retryable: false,
+    next: 'Its nodes died too often while it ran; look at what it does, then `troupe retry <id>`.',
+  },
   TROUPE_DEPENDENCY_FAILED: { retryable: false, next: 'Retry the task it waited for, then this one.' },
-  TROUPE_SNAPSHOT_UNREADABLE: { retryable: false, next: 'Deploy a version that can read the snapshot, then `troupe retry <id>`.' },
+  TROUPE_SNAPSHOT_UNREADABLE: {
+    retryable: false,
+    next: 'Deploy a version that can read the snapshot, then `troupe retry <id>`.',
+  },
   TROUPE_STEP_MISMATCH: { retryable: false, next: 'Give each step its own name, and keep the names over deployments.' },
   TROUPE_SIGNAL_REJECTED: { retryable: false, next: 'Send an event that the task takes in its present state.' },
   // what happened to a process
@@ -36,12 +54,21 @@ const table = {
   TROUPE_REFUSED: { retryable: true, next: 'The system is full; send again later.' },
   TROUPE_SERVER_TOO_OLD: { retryable: false, next: 'Install nats-server 2.14 or later.' },
   TROUPE_NO_JETSTREAM: { retryable: false, next: 'Start nats-server with JetStream (-js).' },
-  TROUPE_NO_SERVER_BINARY: { retryable: false, next: 'Put nats-server 2.14 on the PATH, set NATS_SERVER_BIN, or give --nats URL.' },
+  TROUPE_NO_SERVER_BINARY: {
+    retryable: false,
+    next: 'Put nats-server 2.14 on the PATH, set NATS_SERVER_BIN, or give --nats URL.',
+  },
   TROUPE_STORE_IN_USE: { retryable: false, next: 'Stop the other server, or use another folder.' },
-  TROUPE_NOT_ALLOWED: { retryable: false, next: 'Check the credentials, and the permissions that the server gives this user.' },
+  TROUPE_NOT_ALLOWED: {
+    retryable: false,
+    next: 'Check the credentials, and the permissions that the server gives this user.',
+  },
   TROUPE_FENCED: { retryable: true, next: 'Nothing: the node joins again by itself, and its tasks go on elsewhere.' },
   TROUPE_DRAINING: { retryable: true, next: 'Nothing: the task goes on elsewhere.' },
-  TROUPE_LOG_MISMATCH: { retryable: false, next: 'The log was replaced or rolled back; see docs/operations.md before going on.' },
+  TROUPE_LOG_MISMATCH: {
+    retryable: false,
+    next: 'The log was replaced or rolled back; see docs/operations.md before going on.',
+  },
   TROUPE_FOLD_VERSION: { retryable: false, next: 'Upgrade this process: the log uses newer rules.' },
   TROUPE_CLOSED: { retryable: false, next: 'Connect again.' },
   TROUPE_INTERNAL: { retryable: false, next: 'This is a defect of Troupe; please report it with the message.' },
@@ -73,12 +100,13 @@ export class TroupeError extends Error {
     this.details = options.details
   }
 
+  /** Empty for a code of a newer version, which came over the wire. */
   get next(): string {
-    return table[this.code].next
+    return adviceFor(this.code) ?? ''
   }
 
   get retryable(): boolean {
-    return table[this.code].retryable
+    return Object.hasOwn(table, this.code) && table[this.code].retryable
   }
 }
 
@@ -92,5 +120,5 @@ export function hasCode(error: unknown, code: ErrorCode): error is TroupeError {
 
 /** What to do about a code that came over the wire; an unknown code (from a newer version) has no advice. */
 export function adviceFor(code: string): string | undefined {
-  return (table as Record<string, { next: string }>)[code]?.next
+  return Object.hasOwn(table, code) ? table[code as ErrorCode].next : undefined
 }

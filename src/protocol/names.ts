@@ -34,6 +34,7 @@ export function checkName(what: string, text: unknown): string {
 /** Returns `id`; throws TROUPE_INVALID_NAME, or TROUPE_RESERVED_ID if it has the form of a system id. */
 export function checkTaskId(id: unknown): string {
   const name = checkName('task id', id)
-  if (isSystemId(name)) throw new TroupeError('TROUPE_RESERVED_ID', `task id "${name}" has a form reserved for the system`)
+  if (isSystemId(name))
+    throw new TroupeError('TROUPE_RESERVED_ID', `task id "${name}" has a form reserved for the system`)
   return name
 }

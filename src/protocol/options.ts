@@ -83,8 +83,10 @@ export type Duration = number | string
  * A bare number, also as text, is milliseconds.
  */
 export function durationMs(what: string, duration: unknown): number {
-  const match = typeof duration === 'string' ? /^(\d{1,15}(?:\.\d{1,9})?)\s*(ms|s|m|h|d)?$/.exec(duration.trim()) : undefined
-  const value = typeof duration === 'number' ? duration : match ? Number(match[1]) * units[match[2] ?? 'ms']! : Number.NaN
+  const match =
+    typeof duration === 'string' ? /^(\d{1,15}(?:\.\d{1,9})?)\s*(ms|s|m|h|d)?$/.exec(duration.trim()) : undefined
+  const value =
+    typeof duration === 'number' ? duration : match ? Number(match[1]) * units[match[2] ?? 'ms']! : Number.NaN
   if (Number.isFinite(value) && value >= 0 && value <= limits.delayMsMax) return Math.ceil(value)
   throw new TroupeError(
     'TROUPE_INVALID_OPTION',

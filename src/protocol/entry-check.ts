@@ -1,0 +1,151 @@
+/**
+ * Whether an entry of the log has the shape that its kind promises: each check returns the complaint, or undefined when
+ * there is none. A longer tuple than known is taken, so that a later version may add a field at the end. Knows nothing of
+ * tasks, turns or nodes: whether an entry counts is the fold's business.
+ */
+import { kind } from './entries.ts'
+import { limits } from './limits.ts'
+import { isName } from './names.ts'
+import {
+  causeDepthMax,
+  errorRecordComplaint,
+  isCount,
+  isFraction,
+  isPayload,
+  isRecord,
+  isText,
+  profileComplaint,
+  textCharsMax,
+} from './shapes.ts'
+
+/** The complaint about one entry of a journal block. */
+export function checkJournalEntry(entry: unknown): string | undefined {
+  if (!Array.isArray(entry)) return 'an entry is not an array'
+  switch (entry[0]) {
+    case kind.accepted:
+      return turnComplaint(entry)
+    case kind.completed:
+      return turnComplaint(entry) ?? (isPayload(entry[3]) ? undefined : 'the result is not a payload')
+    case kind.failed:
+      return turnComplaint(entry) ?? failedComplaint(entry)
+    case kind.checkpointed:
+    case kind.yielded:
+      return turnComplaint(entry) ?? stateComplaint(entry)
+    case kind.parked:
+      return turnComplaint(entry) ?? stateComplaint(entry) ?? parkedComplaint(entry)
+    case kind.progressed:
+      return turnComplaint(entry) ?? progressedComplaint(entry)
+    case kind.submitted:
+      return turnComplaint(entry) ?? submittedComplaint(entry)
+    case kind.signalled:
+      return turnComplaint(entry) ?? signalledComplaint(entry)
+    case kind.alive:
+    case kind.left:
+      return undefined
+    case kind.joined:
+      return profileComplaint(entry[1])
+    case kind.fenced:
+      return isText(entry[1], textCharsMax) ? undefined : 'the reason is not a text'
+    default:
+      return unknownKind(entry[0])
+  }
+}
+
+/** The complaint about one entry of a control block. */
+export function checkControlEntry(entry: unknown): string | undefined {
+  if (!Array.isArray(entry)) return 'an entry is not an array'
+  switch (entry[0]) {
+    case kind.led:
+      return rulesComplaint(entry[1])
+    case kind.revoked:
+      return turnComplaint(entry) ?? reasonComplaint(entry[3])
+    case kind.cancelled:
+      return taskComplaint(entry) ?? reasonComplaint(entry[2])
+    case kind.timedOut:
+      return turnComplaint(entry)
+    case kind.expired:
+    case kind.retried:
+    case kind.removed:
+      return taskComplaint(entry)
+    case kind.kept:
+      return taskComplaint(entry) ?? keptComplaint(entry)
+    default:
+      return unknownKind(entry[0])
+  }
+}
+
+/**
+ * The complaint about one submission of a client's block. The name of the type and the options are left to the fold, which
+ * refuses them with a reason that the submitter is told.
+ */
+export function checkSubmission(entry: unknown): string | undefined {
+  if (!Array.isArray(entry)) return 'a submission is not an array'
+  if (!isText(entry[0], limits.nameCharsMax)) return 'the task type is not a text of at most 128 characters'
+  if (!isPayload(entry[1])) return 'the input is not a payload'
+  return entry[2] === undefined || entry[2] === null || isRecord(entry[2]) ? undefined : 'the options are not an object'
+}
+
+function unknownKind(given: unknown): string {
+  return `the kind ${typeof given === 'number' ? given : `of type ${typeof given}`} is not known here`
+}
+
+function taskComplaint(entry: readonly unknown[]): string | undefined {
+  return isName(entry[1]) ? undefined : 'the task id is not a name'
+}
+
+function turnComplaint(entry: readonly unknown[]): string | undefined {
+  if (!isName(entry[1])) return 'the task id is not a name'
+  return isCount(entry[2]) ? undefined : 'the turn is not a count'
+}
+
+function reasonComplaint(reason: unknown): string | undefined {
+  return isText(reason, textCharsMax) ? undefined : 'the reason is not a text'
+}
+
+function stateComplaint(entry: readonly unknown[]): string | undefined {
+  if (!isPayload(entry[3])) return 'the snapshot is not a payload'
+  return isCount(entry[4]) ? undefined : 'the consumed position is not a count'
+}
+
+function failedComplaint(entry: readonly unknown[]): string | undefined {
+  if (typeof entry[4] !== 'boolean') return 'retryable is not a boolean'
+  return errorRecordComplaint(entry[3], causeDepthMax)
+}
+
+function parkedComplaint(entry: readonly unknown[]): string | undefined {
+  if (!isCount(entry[5])) return 'the wake-up time is not a count'
+  if (typeof entry[6] !== 'boolean') return 'the wish to wake on a signal is not a boolean'
+  const children = entry[7]
+  if (!Array.isArray(children) || children.length > limits.afterMax) return 'the children are not a list of ids'
+  return children.every(isName) ? undefined : 'the id of a child is not a name'
+}
+
+function progressedComplaint(entry: readonly unknown[]): string | undefined {
+  if (!isFraction(entry[3])) return 'the progress is not between 0 and 1'
+  return isText(entry[4], textCharsMax) ? undefined : 'the note is not a text'
+}
+
+function submittedComplaint(entry: readonly unknown[]): string | undefined {
+  if (!isName(entry[3])) return 'the task type is not a name'
+  if (!isPayload(entry[4])) return 'the input is not a payload'
+  return isRecord(entry[5]) ? undefined : 'the options are not an object'
+}
+
+function signalledComplaint(entry: readonly unknown[]): string | undefined {
+  if (!isName(entry[3])) return 'the id of the signalled task is not a name'
+  if (!isText(entry[4], limits.nameCharsMax)) return 'the signal id is not a text of at most 128 characters'
+  return isPayload(entry[5]) ? undefined : 'the event is not a payload'
+}
+
+function keptComplaint(entry: readonly unknown[]): string | undefined {
+  if (!isCount(entry[2]) || !isCount(entry[4])) return 'a sequence is not a count'
+  return isPayload(entry[3]) && isPayload(entry[5]) ? undefined : 'the input or the snapshot is not a payload'
+}
+
+const ruleNames = ['foldVersion', 'resultsKeepMs', 'resultsKeepCount', 'deadKeepMs', 'deadKeepCount']
+
+function rulesComplaint(rules: unknown): string | undefined {
+  if (!isRecord(rules)) return 'the rules are not an object'
+  const bad = ruleNames.find((name) => !isCount(rules[name]))
+  return bad === undefined ? undefined : `the rule ${bad} is not a count`
+}

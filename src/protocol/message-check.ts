@@ -1,0 +1,142 @@
+/**
+ * Whether what an actor says over core NATS has the shape that it promises. Each check returns the complaint, or undefined
+ * when there is none. Items of an award or of told outcomes are checked one by one: a bad one voids only itself.
+ */
+import { limits } from './limits.ts'
+import { isName } from './names.ts'
+import {
+  causeDepthMax,
+  errorRecordComplaint,
+  isAmount,
+  isCount,
+  isFraction,
+  isPayload,
+  isRecord,
+  isRecordOf,
+  isText,
+  textCharsMax,
+} from './shapes.ts'
+
+type Items = readonly unknown[]
+
+/** The complaint about a message to a node, but for the tasks of an award. */
+export function checkNodeMessage(message: Items): string | undefined {
+  switch (message[0]) {
+    case 'award':
+      if (!isCount(message[1]) || !isAmount(message[2])) return 'the epoch or the ttl of an award is not a count'
+      if (!Array.isArray(message[3]) || message[3].length > limits.awardTasksMax)
+        return 'the tasks of an award are not a list within bounds'
+      return undefined
+    case 'signal':
+      if (!isName(message[1]) || !isCount(message[2])) return 'a signal names no task and turn'
+      return isSignal(message[3]) ? undefined : 'a signal has no places and event'
+    case 'drop':
+      return turnsComplaint(message[1], true)
+    case 'drain':
+      return undefined
+    case 'fenced':
+      return isText(message[1], textCharsMax) ? undefined : 'the reason of a fence is not a text'
+    default:
+      return 'a message to a node of an unknown kind'
+  }
+}
+
+/** The complaint about one task of an award. */
+export function checkAwardedTask(task: unknown): string | undefined {
+  if (!Array.isArray(task)) return 'an awarded task is not an array'
+  const [id, type, turn, attempt, input, snapshot, signals, about] = task as Items
+  if (!isName(id) || !isName(type)) return 'the id or the type of an awarded task is not a name'
+  if (!isCount(turn) || !isCount(attempt)) return 'the turn or the attempt of an awarded task is not a count'
+  if (!isPayload(input) || !isPayload(snapshot)) return 'the input or the snapshot of an awarded task is not a payload'
+  if (signals !== null && signals !== undefined) {
+    if (!Array.isArray(signals) || signals.length > limits.signalsPerTaskMax)
+      return 'the signals are not a list within bounds'
+    if (!signals.every(isSignal)) return 'a signal has no places and event'
+  }
+  return about === null || about === undefined ? undefined : aboutComplaint(about)
+}
+
+function aboutComplaint(about: unknown): string | undefined {
+  if (!isRecord(about)) return 'what is said about an awarded task is not an object'
+  if (about.key !== undefined && !isText(about.key, limits.nameCharsMax)) return 'the key is not a text'
+  if (about.parent !== undefined && !isName(about.parent)) return 'the parent is not a name'
+  for (const field of ['priority', 'deadlineAtMs', 'submittedAtMs']) {
+    if (about[field] !== undefined && !isCount(about[field])) return `${field} is not a count`
+  }
+  return undefined
+}
+
+/** The complaint about a report of a node. */
+export function checkNodeReport(report: Items): string | undefined {
+  switch (report[0]) {
+    case 'bid':
+      return bidComplaint(report)
+    case 'declined':
+      return turnsComplaint(report[1], true)
+    case 'running':
+      return isCount(report[1]) ? turnsComplaint(report[2], false) : 'the sequence of the last block is not a count'
+    case 'gap':
+      return isName(report[1]) && isCount(report[2]) && isCount(report[3])
+        ? undefined
+        : 'a gap names no task, turn and sequence'
+    default:
+      return 'a report of an unknown kind'
+  }
+}
+
+function bidComplaint(report: Items): string | undefined {
+  const [, bid, load, running, held, status, resources] = report
+  if (
+    !isRecord(bid) ||
+    !isCount(bid.credits) ||
+    !isAmount(bid.priceMs) ||
+    !isAmount(bid.slowdown) ||
+    !isAmount(bid.ttlMs)
+  ) {
+    return 'a bid lacks credits, price, slowdown or ttl'
+  }
+  if (!isRecord(load) || !isFraction(load.loop) || !isAmount(load.loopDelayMs))
+    return 'the load of the main loop is out of range'
+  if (!isFraction(load.cpu) || !isFraction(load.memory) || !isAmount(load.rssBytes))
+    return 'the load of the machine is out of range'
+  if (!isCount(running) || !isCount(held)) return 'the running or held turns are not a count'
+  if (status !== 'ready' && status !== 'draining') return 'the status of the node is not known'
+  return isRecordOf(resources, isAmount) ? undefined : 'the resources are not amounts by name'
+}
+
+/** The complaint about one outcome told to a client. */
+export function checkOutcome(outcome: unknown): string | undefined {
+  if (!Array.isArray(outcome)) return 'an outcome is not an array'
+  const [reference, id, status, value] = outcome as Items
+  if (!isName(reference)) return 'the reference of an outcome is not a name'
+  if (!isText(id, limits.nameCharsMax)) return 'the task id of an outcome is not a text'
+  switch (status) {
+    case 'completed':
+      return isPayload(value) ? undefined : 'the result of an outcome is not a payload'
+    case 'failed':
+    case 'cancelled':
+    case 'expired':
+    case 'refused':
+      return errorRecordComplaint(value, causeDepthMax)
+    default:
+      return 'the status of an outcome is not known'
+  }
+}
+
+/** The complaint about a heartbeat. */
+export function checkHeartbeat(beat: Items): string | undefined {
+  return isCount(beat[0]) && isCount(beat[1]) && isAmount(beat[2]) ? undefined : 'a heartbeat is three counts'
+}
+
+function isSignal(signal: unknown): boolean {
+  return Array.isArray(signal) && isCount(signal[0]) && isCount(signal[1]) && isPayload(signal[2])
+}
+
+function turnsComplaint(turns: unknown, withReason: boolean): string | undefined {
+  if (!Array.isArray(turns)) return 'the turns are not a list'
+  for (const turn of turns as unknown[]) {
+    if (!Array.isArray(turn) || !isName(turn[0]) || !isCount(turn[1])) return 'a turn names no task and number'
+    if (withReason && !isText(turn[2], textCharsMax)) return 'the reason for a turn is not a text'
+  }
+  return undefined
+}

@@ -1,0 +1,243 @@
+/**
+ * Submissions as anybody may send them: a plain message with headers, and the options inside an SDK's block. Reads no clock:
+ * a relative deadline counts from the message's own log time. What it refuses it refuses with a reason for the submitter.
+ */
+import type { LogMessage, Payload, Submission } from './entries.ts'
+import { type ErrorRecord, TroupeError } from './errors.ts'
+import { decodeUtf8, parseJson } from './json.ts'
+import { limits } from './limits.ts'
+import { checkName, checkTaskId } from './names.ts'
+import { durationMs, integerBetween, type SubmissionOptions } from './options.ts'
+import { checkPacked } from './payload.ts'
+
+export type ReadSubmission =
+  | { readonly ok: true; readonly submission: Submission }
+  /** `id` and `replyTo` as far as they could be read, so that whoever waits can be told. */
+  | { readonly ok: false; readonly reason: ErrorRecord; readonly id?: string; readonly replyTo?: string }
+
+type Options = { -readonly [Name in keyof SubmissionOptions]: SubmissionOptions[Name] }
+
+/** The task that a message on `submit.<type>` asks for. Never throws. */
+export function readSubmission(message: LogMessage, type: string): ReadSubmission {
+  const options: Options = {}
+  try {
+    if (message.headers !== undefined) readHeaders(message.headers, message.timestampMs, options)
+    checkName('task type', type)
+    const input = readBody(message.data, message.headers?.get('content-type'))
+    return { ok: true, submission: Object.keys(options).length === 0 ? [type, input] : [type, input, options] }
+  } catch (error) {
+    return {
+      ok: false,
+      reason: reasonOf(error),
+      ...(options.id === undefined ? undefined : { id: options.id }),
+      ...(options.replyTo === undefined ? undefined : { replyTo: options.replyTo }),
+    }
+  }
+}
+
+function reasonOf(error: unknown): ErrorRecord {
+  if (!(error instanceof TroupeError)) return { code: 'TROUPE_UNREADABLE', message: String(error) }
+  const { code, message, details } = error
+  return details === undefined ? { code, message } : { code, message, details }
+}
+
+/** Fills `options` in an order that keeps what is needed to tell the submitter. */
+function readHeaders(headers: ReadonlyMap<string, string>, nowMs: number, options: Options): void {
+  const given = (name: string) => {
+    const text = headers.get(name)?.trim()
+    return text === '' ? undefined : text
+  }
+  const replyTo = given('troupe-reply-to')
+  if (replyTo !== undefined) options.replyTo = checkReplyTo('Troupe-Reply-To', replyTo)
+  const id = given('troupe-id')
+  if (id !== undefined) options.id = checkTaskId(id)
+  const priority = given('troupe-priority')
+  if (priority !== undefined) options.priority = integerBetween('Troupe-Priority', priority, 0, 9)
+  const delay = given('troupe-delay')
+  if (delay !== undefined) options.delayMs = durationMs('Troupe-Delay', delay)
+  const deadline = given('troupe-deadline')
+  if (deadline !== undefined) options.deadlineAtMs = readDeadline(deadline, nowMs)
+  const key = given('troupe-key')
+  if (key !== undefined) options.key = checkKey('Troupe-Key', key)
+  const after = given('troupe-after')
+  if (after !== undefined)
+    options.after = checkAfter(
+      'Troupe-After',
+      after.split(',').map((part) => part.trim()),
+    )
+}
+
+const instant = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)$/i
+/** A bare number from here on is an instant (after March 1973), below it a duration. */
+const instantFromMs = 100_000_000_000
+
+function readDeadline(text: string, nowMs: number): number {
+  const atMs = instant.test(text) ? Date.parse(text) : /^\d{12,16}$/.test(text) ? Number(text) : Number.NaN
+  if (Number.isFinite(atMs) && (atMs >= instantFromMs || instant.test(text)))
+    return checkDeadline('Troupe-Deadline', atMs)
+  return nowMs + durationMs('Troupe-Deadline (an ISO 8601 instant with a time zone, or)', text)
+}
+
+/** The latest instant that JavaScript knows. */
+const instantMaxMs = 8_640_000_000_000_000
+
+function checkDeadline(what: string, atMs: unknown): number {
+  if (typeof atMs === 'number' && Number.isSafeInteger(atMs) && atMs >= 0 && atMs <= instantMaxMs) return atMs
+  throw invalid(what, atMs, 'an instant in milliseconds since 1970')
+}
+
+function invalid(what: string, value: unknown, expected: string): TroupeError {
+  const shown =
+    typeof value === 'string'
+      ? JSON.stringify(value.slice(0, 80))
+      : typeof value === 'number'
+        ? String(value)
+        : `a value of type ${typeof value}`
+  return new TroupeError('TROUPE_INVALID_OPTION', `${what} ${shown} is not ${expected}`, { details: { what } })
+}
+
+const subjectToken = /^[!-)+-;=?-~]+$/ // printable ASCII without space, "*", "<" and ">"
+const subjectCharsMax = 256
+
+/**
+ * Returns `subject` if an outcome may be sent there: a concrete subject outside the server's (`$…`, `_…` but for inboxes)
+ * and outside every namespace of Troupe. Throws TROUPE_INVALID_OPTION.
+ */
+export function checkReplyTo(what: string, subject: unknown): string {
+  if (typeof subject === 'string' && subject.length <= subjectCharsMax) {
+    const first = subject.split('.', 1)[0]!
+    const isOwn = first === 'troupe' || first.startsWith('$') || (first.startsWith('_') && !first.startsWith('_INBOX'))
+    if (!isOwn && subject.split('.').every((token) => subjectToken.test(token))) return subject
+  }
+  throw invalid(what, subject, 'a subject that an outcome may be sent to')
+}
+
+const keyText = /^[^\p{Cc}\p{Cs}]+$/u
+
+function checkKey(what: string, key: unknown): string {
+  if (typeof key === 'string' && key.length <= limits.nameCharsMax && keyText.test(key)) return key
+  throw invalid(what, key, 'a text of 1 to 128 characters without control characters')
+}
+
+function checkAfter(what: string, ids: readonly unknown[]): readonly string[] {
+  if (ids.length > limits.afterMax) {
+    throw new TroupeError(
+      'TROUPE_TOO_LARGE',
+      `${what} names ${ids.length} tasks; a task may wait for at most ${limits.afterMax}`,
+    )
+  }
+  return [...new Set(ids.map((id) => checkName(what, id)))]
+}
+
+const jsonType = /^(application|text)\/([\w.-]+\+)?json$/
+const packedType = /^application\/(x-|vnd\.)?msgpack$/
+
+function readBody(data: Uint8Array, contentType: string | undefined): Payload {
+  if (data.length === 0) return null
+  if (data.length > limits.blockBytesMax) {
+    throw new TroupeError(
+      'TROUPE_TOO_LARGE',
+      `the input of ${data.length} bytes is more than ${limits.blockBytesMax} in one message`,
+    )
+  }
+  const type = (contentType ?? '').split(';', 1)[0]!.trim().toLowerCase()
+  if (packedType.test(type)) {
+    checkPacked(data)
+    return data
+  }
+  if (type !== '' && !jsonType.test(type)) {
+    throw new TroupeError('TROUPE_UNREADABLE', `the content type ${JSON.stringify(type.slice(0, 80))} is not read here`)
+  }
+  const text = decodeUtf8(data)
+  parseJson(text)
+  return text
+}
+
+/**
+ * Returns the options that an SDK sent, checked, and nothing else of what was there; or the reason why not. Tell them apart
+ * by `'code' in …`. Whether an id is reserved to the system depends on who submits and is for the caller. Never throws.
+ */
+export function checkSubmissionOptions(given: unknown): SubmissionOptions | ErrorRecord {
+  if (given === undefined || given === null) return {}
+  if (typeof given !== 'object' || Array.isArray(given)) {
+    return { code: 'TROUPE_INVALID_OPTION', message: 'the options of a submission are not an object' }
+  }
+  try {
+    return checkedOptions(given)
+  } catch (error) {
+    return reasonOf(error)
+  }
+}
+
+function checkedOptions(given: object): SubmissionOptions {
+  const options: Options = {}
+  const own = (name: keyof SubmissionOptions): unknown =>
+    Object.hasOwn(given, name) ? (given as Record<string, unknown>)[name] : undefined
+  const id = own('id')
+  if (id !== undefined) options.id = checkName('task id', id)
+  const priority = own('priority')
+  if (priority !== undefined) options.priority = checkWhole('priority', priority, 0, 9)
+  const delayMs = own('delayMs')
+  if (delayMs !== undefined) options.delayMs = checkWhole('delayMs', delayMs, 0, limits.delayMsMax)
+  const deadlineAtMs = own('deadlineAtMs')
+  if (deadlineAtMs !== undefined) options.deadlineAtMs = checkDeadline('deadlineAtMs', deadlineAtMs)
+  const key = own('key')
+  if (key !== undefined) options.key = checkKey('key', key)
+  const after = own('after')
+  if (after !== undefined) {
+    if (!Array.isArray(after)) throw invalid('after', after, 'a list of task ids')
+    options.after = checkAfter('after', after)
+  }
+  const replyTo = own('replyTo')
+  if (replyTo !== undefined) options.replyTo = checkReplyTo('replyTo', replyTo)
+  return options
+}
+
+function checkWhole(what: string, value: unknown, min: number, max: number): number {
+  if (typeof value === 'number') return integerBetween(what, value, min, max)
+  throw invalid(what, value, `a whole number between ${min} and ${max}`)
+}
+
+/** Returns the headers that say the same as `options`, for a plain message. */
+export function submissionHeaders(options: SubmissionOptions): Record<string, string> {
+  const headers: Record<string, string> = {}
+  if (options.id !== undefined) headers['Troupe-Id'] = options.id
+  if (options.priority !== undefined) headers['Troupe-Priority'] = String(options.priority)
+  if (options.delayMs !== undefined) headers['Troupe-Delay'] = String(options.delayMs)
+  if (options.deadlineAtMs !== undefined) headers['Troupe-Deadline'] = new Date(options.deadlineAtMs).toISOString()
+  if (options.key !== undefined) headers['Troupe-Key'] = options.key
+  if (options.after !== undefined && options.after.length > 0) headers['Troupe-After'] = options.after.join(',')
+  if (options.replyTo !== undefined) headers['Troupe-Reply-To'] = options.replyTo
+  return headers
+}
+
+/**
+ * Returns a whole number of 52 bits, the same everywhere for the same payload. It tells inputs under one task id apart: two
+ * different inputs collide with odds of 2^-52, which wants no protection, since whoever could seek a collision could only
+ * have their own task taken for the same. Two encodings of one value count as different.
+ */
+export function inputHash(payload: Payload): number {
+  if (payload === null) return 0
+  let low = 0x9e3779b9
+  let high = 0x85ebca6b
+  const isText = typeof payload === 'string'
+  const source = isText || payload instanceof Uint8Array ? payload : payload[0]
+  if (typeof source === 'string') {
+    high ^= isText ? 1 : 2
+    for (let index = 0; index < source.length; index++) {
+      const code = source.charCodeAt(index)
+      low = Math.imul(low ^ code, 0x9e3779b1)
+      high = Math.imul(high ^ code, 0x5f356495)
+    }
+  } else {
+    for (let index = 0; index < source.length; index++) {
+      const byte = source[index]!
+      low = Math.imul(low ^ byte, 0x9e3779b1)
+      high = Math.imul(high ^ byte, 0x5f356495)
+    }
+  }
+  // Mix the halves so that every input bit reaches every output bit (the finish of cyrb53).
+  low = Math.imul(low ^ (low >>> 16), 0x85ebca6b) ^ Math.imul(high ^ (high >>> 13), 0xc2b2ae35)
+  high = Math.imul(high ^ (high >>> 16), 0x85ebca6b) ^ Math.imul(low ^ (low >>> 13), 0xc2b2ae35)
+  return (high >>> 12) * 0x1_0000_0000 + (low >>> 0)
+}
