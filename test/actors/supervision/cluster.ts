@@ -33,7 +33,7 @@ export class Cluster {
   /** Fences reach the log. */
   logWrites = true
   #pausedMs = 0
-  readonly #later: { readonly atMs: number; readonly run: () => void }[] = []
+  readonly #later = new Map<number, (() => void)[]>()
 
   constructor(count: number, settings: Partial<SupervisionSettings> = {}) {
     this.actor = createActor(supervisorMachine, {
@@ -114,7 +114,8 @@ export class Cluster {
 
   #step(): void {
     for (const node of this.nodes) if (this.broker && this.connected && this.#beats(node)) this.#heartbeat(node)
-    for (const { run } of this.#later.filter(({ atMs }) => atMs === this.nowMs)) run()
+    for (const run of this.#later.get(this.nowMs) ?? []) run()
+    this.#later.delete(this.nowMs)
     if (this.nowMs % 50 === 0) this.#tick()
   }
 
@@ -162,6 +163,7 @@ export class Cluster {
   }
 
   #after(delayMs: number, run: () => void): void {
-    this.#later.push({ atMs: this.nowMs + delayMs, run })
+    const atMs = this.nowMs + delayMs
+    this.#later.set(atMs, [...(this.#later.get(atMs) ?? []), run])
   }
 }
