@@ -1,0 +1,40 @@
+/** The door of the package `troupe`: everything that a program imports to define and submit tasks. */
+export { adviceFor, type ErrorCode, type ErrorRecord, hasCode, TroupeError } from '../protocol/errors.ts'
+export type {
+  DeadAnswer,
+  HistoryEntry,
+  LifecycleEvent,
+  NodeAnswer,
+  StatsAnswer,
+  TaskAnswer,
+  TaskStatus,
+  TasksAnswer,
+  TasksRequest,
+} from '../protocol/messages.ts'
+export type { Duration } from '../protocol/options.ts'
+export { type ConnectOptions, connect } from './connect.ts'
+export type {
+  AnyTaskEvent,
+  ChildHandle,
+  ChildOptions,
+  MapOptions,
+  StepContext,
+  StepOptions,
+  TaskContext,
+  TaskEvent,
+} from './context.ts'
+export { TaskCancelled, TaskExpired, TaskFailed } from './failures.ts'
+export type { ResultOptions, SignalOptions, TaskHandle } from './handle.ts'
+export type { FlowTask, ManyOptions, SubmitOptions } from './submit-options.ts'
+export {
+  type AnyTaskDefinition,
+  type EventsOf,
+  type InputOf,
+  isTaskDefinition,
+  type OutputOf,
+  type TaskDefinition,
+  type TaskFunction,
+  task,
+} from './task.ts'
+export type { FunctionTaskOptions, Isolation, LogicTaskOptions, Migrate, SnapshotOrigin } from './task-options.ts'
+export type { Troupe } from './troupe.ts'

@@ -1,0 +1,199 @@
+/**
+ * Options of a task type: what a user may write, the defaults, and the checks. Every message names the task and the path
+ * of the option. What the log needs goes into the profile; the rest stays with the definition on its node.
+ */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { TroupeError } from '../protocol/errors.ts'
+import { limits } from '../protocol/limits.ts'
+import { isName } from '../protocol/names.ts'
+import {
+  type Duration,
+  defaultRestart,
+  defaultRetry,
+  durationMs,
+  integerBetween,
+  type RestartPolicy,
+  type RetryPolicy,
+  type TaskProfile,
+} from '../protocol/options.ts'
+
+export type Isolation = 'inline' | 'thread' | 'process'
+
+export interface CommonTaskOptions {
+  /** What happens after a failed attempt; see RetryPolicy for defaults. `jitter` is a share of the delay, 0 to 1, default 0.2. */
+  readonly retry?: {
+    readonly attempts?: number
+    readonly backoff?: Duration
+    readonly factor?: number
+    readonly max?: Duration
+    readonly jitter?: number
+  }
+  /** Start to close of one turn; then it is aborted and the attempt fails with TROUPE_TIMEOUT. Default: none. */
+  readonly timeout?: Duration
+  /** How often nodes may die under the task: more than `intensity` (default 5) in `period` ('30s') makes it a dead letter. */
+  readonly restart?: { readonly intensity?: number; readonly period?: Duration }
+  /** Named quantities that one running task takes from its node, such as { cpu: 1, gpu: 1 }. */
+  readonly resources?: Readonly<Record<string, number>>
+  /** A Standard Schema (zod, valibot, arktype, …) that inputs are checked against. */
+  readonly input?: StandardSchemaV1
+  /** Where the logic runs: on the node's main thread (default), or alone in a thread or process that can be stopped. */
+  readonly isolate?: Isolation
+  /** MiB of heap that a thread or process may use before its attempt fails. Default: Node's own limit. */
+  readonly memory?: number
+  /** The version of this definition; stored with every snapshot, and what `migrate` decides by. */
+  readonly version?: string
+  /** A wait at least this long frees the slot. Default '1s'. */
+  readonly parkAfter?: Duration
+  /** How long a machine with nothing to do but wait stays on its node, in case an event comes at once. Default 50 ms. */
+  readonly linger?: Duration
+}
+
+export type FunctionTaskOptions = CommonTaskOptions & {
+  /** Turns the last checkpoint of an older version into one that this version reads. */
+  readonly migrate?: Migrate
+}
+export type LogicTaskOptions = CommonTaskOptions & {
+  /** Turns a persisted XState snapshot of another version into one that this version reads. */
+  readonly migrate?: Migrate
+}
+
+/** Where a snapshot comes from. */
+export interface SnapshotOrigin {
+  readonly version: string | undefined
+  /** Machines only: the machine's id and XState's version. */
+  readonly machine?: string
+  readonly xstate?: string
+}
+
+/** Called when the stored version differs from the definition's; returns the state to go on from. */
+// biome-ignore lint/suspicious/noExplicitAny: the shape of an older version is known to the user alone
+export type Migrate = (from: SnapshotOrigin, snapshot: any) => unknown
+
+export interface ParkPolicy {
+  readonly afterMs: number
+  readonly lingerMs: number
+}
+
+export interface ResolvedTaskOptions {
+  readonly profile: TaskProfile
+  readonly isolate: Isolation
+  readonly memoryMb: number
+  readonly park: ParkPolicy
+  readonly schema: StandardSchemaV1 | undefined
+  readonly migrate: Migrate | undefined
+}
+
+const known = {
+  '': 'retry timeout restart resources input isolate memory version migrate parkAfter linger'.split(' '),
+  'retry.': ['attempts', 'backoff', 'factor', 'max', 'jitter'],
+  'restart.': ['intensity', 'period'],
+} as const
+
+/** Returns the options with defaults, checked and frozen; throws TROUPE_INVALID_OPTION naming the path. */
+export function resolveTaskOptions(
+  type: string,
+  logic: 'function' | 'machine',
+  options: FunctionTaskOptions,
+): ResolvedTaskOptions {
+  const where = `task "${type}": `
+  checkKeys(where, '', options)
+  const isolate = options.isolate ?? 'inline'
+  if (!['inline', 'thread', 'process'].includes(isolate)) {
+    refuse(where, 'isolate', isolate, 'must be "inline", "thread" or "process"')
+  }
+  if (options.input !== undefined && typeof options.input['~standard']?.validate !== 'function') {
+    refuse(where, 'input', options.input, 'must be a Standard Schema, such as z.object({ … })')
+  }
+  if (options.migrate !== undefined && typeof options.migrate !== 'function') {
+    refuse(where, 'migrate', options.migrate, 'must be a function (from, snapshot) => snapshot')
+  }
+  if (options.version !== undefined && !isName(String(options.version).replaceAll('.', '-'))) {
+    refuse(where, 'version', options.version, 'must be 1 to 128 letters, digits, ".", "_" or "-"')
+  }
+  return Object.freeze({
+    profile: Object.freeze({
+      type,
+      logic,
+      retry: resolveRetry(where, options.retry ?? {}),
+      restart: resolveRestart(where, options.restart ?? {}),
+      timeoutMs: options.timeout === undefined ? 0 : durationMs(`${where}timeout`, options.timeout),
+      resources: resolveResources(where, options.resources ?? {}),
+      schema: options.input !== undefined,
+      ...(options.version === undefined ? {} : { version: String(options.version) }),
+    }),
+    isolate,
+    memoryMb: options.memory === undefined ? 0 : integerBetween(`${where}memory`, options.memory, 8, 1_048_576),
+    park: Object.freeze({
+      afterMs: durationMs(`${where}parkAfter`, options.parkAfter ?? 1_000),
+      lingerMs: durationMs(`${where}linger`, options.linger ?? 50),
+    }),
+    schema: options.input,
+    migrate: options.migrate,
+  })
+}
+
+function resolveRetry(where: string, retry: NonNullable<CommonTaskOptions['retry']>): RetryPolicy {
+  checkKeys(where, 'retry.', retry)
+  const { attempts, backoff, factor, max, jitter } = retry
+  const path = `${where}retry.`
+  return Object.freeze({
+    attempts:
+      attempts === undefined
+        ? defaultRetry.attempts
+        : integerBetween(`${path}attempts`, attempts, 1, limits.attemptsMax),
+    backoffMs: backoff === undefined ? defaultRetry.backoffMs : durationMs(`${path}backoff`, backoff),
+    factor: factor === undefined ? defaultRetry.factor : numberBetween(where, 'retry.factor', factor, 1, 10),
+    maxMs: max === undefined ? defaultRetry.maxMs : durationMs(`${path}max`, max),
+    jitterPercent:
+      jitter === undefined
+        ? defaultRetry.jitterPercent
+        : Math.round(numberBetween(where, 'retry.jitter', jitter, 0, 1) * 100),
+  })
+}
+
+function resolveRestart(where: string, restart: NonNullable<CommonTaskOptions['restart']>): RestartPolicy {
+  checkKeys(where, 'restart.', restart)
+  const { intensity, period } = restart
+  return Object.freeze({
+    intensity:
+      intensity === undefined
+        ? defaultRestart.intensity
+        : integerBetween(`${where}restart.intensity`, intensity, 0, limits.attemptsMax),
+    periodMs: period === undefined ? defaultRestart.periodMs : durationMs(`${where}restart.period`, period),
+  })
+}
+
+function resolveResources(
+  where: string,
+  resources: Readonly<Record<string, number>>,
+): Readonly<Record<string, number>> {
+  if (typeof resources !== 'object' || resources === null) refuse(where, 'resources', resources, 'must be an object')
+  for (const [name, quantity] of Object.entries(resources)) {
+    if (!isName(name)) refuse(where, `resources.${name}`, name, 'has a name that is not valid')
+    numberBetween(where, `resources.${name}`, quantity, 0, 1_000_000_000)
+  }
+  return Object.freeze({ ...resources })
+}
+
+function checkKeys(where: string, path: keyof typeof known, options: unknown): void {
+  if (typeof options !== 'object' || options === null) {
+    refuse(where, path.slice(0, -1) || 'options', options, 'must be an object')
+  }
+  for (const key of Object.keys(options as object)) {
+    if ((known[path] as readonly string[]).includes(key)) continue
+    throw new TroupeError(
+      'TROUPE_INVALID_OPTION',
+      `${where}there is no option ${path}${key}; known are ${known[path].map((name) => path + name).join(', ')}`,
+    )
+  }
+}
+
+function numberBetween(where: string, path: string, value: unknown, min: number, max: number): number {
+  if (typeof value === 'number' && value >= min && value <= max) return value
+  return refuse(where, path, value, `must be a number between ${min} and ${max}`)
+}
+
+function refuse(where: string, path: string, value: unknown, must: string): never {
+  const shown = typeof value === 'object' && value !== null ? 'an object' : (JSON.stringify(value) ?? typeof value)
+  throw new TroupeError('TROUPE_INVALID_OPTION', `${where}${path} ${must}, not ${shown}`, { details: { path } })
+}

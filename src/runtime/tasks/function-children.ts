@@ -1,0 +1,237 @@
+/**
+ * `ctx.submit` and `ctx.map`: children of a task. Their ids are `<parent>:<n>`, so that submitting them again after a
+ * crash is the same submission; they are in the same block as the state that knows them. While only children are waited
+ * for, the parent is parked, and woken when all of them have ended.
+ */
+import type { ChildHandle, ChildOptions, MapOptions } from '../../client/context.ts'
+import { failureOf } from '../../client/failures.ts'
+import type { AnyTaskDefinition } from '../../client/task.ts'
+import { TroupeError } from '../../protocol/errors.ts'
+import { limits } from '../../protocol/limits.ts'
+import type { TaskAnswer } from '../../protocol/messages.ts'
+import { checkName } from '../../protocol/names.ts'
+import { durationMs, integerBetween, type SubmissionOptions } from '../../protocol/options.ts'
+import { packValue, unpackValue } from '../../protocol/payload.ts'
+import type { Call } from './call-journal.ts'
+import type { FunctionRun } from './function-run.ts'
+import type { ChildSubmission } from './logic.ts'
+import { packFailure } from './outcome.ts'
+
+/** Children in one block, and questions about children at a time. */
+const blockChildren = 500
+const blockBytes = limits.blockBytesMax / 4
+const questionsAtOnce = 32
+/** When the scheduler does not answer, the parent parks and asks again. */
+const askAgainMs = 5_000
+export const mapInputsMax = 100_000
+
+/** Resolves with a handle once the child's submission is stored. */
+export function submitChild(
+  run: FunctionRun,
+  task: AnyTaskDefinition | string,
+  input: unknown,
+  options: ChildOptions,
+): Promise<ChildHandle<unknown>> {
+  let child: Omit<ChildSubmission, 'options'> & { options: SubmissionOptions }
+  try {
+    child = { type: typeOf(task), input: packValue(input, 'input'), options: submissionOptions(run, options) }
+  } catch (error) {
+    return Promise.reject(error)
+  }
+  const submitted = run.call<string>(
+    () => run.journal.nextKey('submit'),
+    (call) => {
+      giveNumbers(run, call, 1)
+      const id = childId(run, call.firstChild)
+      run.finishStored(call, packValue(id), { value: id }, [{ ...child, options: { ...child.options, id } }])
+    },
+  )
+  return submitted.then((id) => ({ id, result: () => childResult(run, id) }))
+}
+
+function childResult(run: FunctionRun, id: string): Promise<unknown> {
+  return run.call<unknown>(`result:${id}`, (call) => {
+    const settle = (answers: readonly TaskAnswer[]) => {
+      const answer = answers[0]
+      if (answer?.status === 'completed') run.finish(call, 'value', packValue(answer.result), { value: answer.result })
+      else if (answer !== undefined) {
+        const error = failure(answer)
+        run.finish(call, 'error', packFailure(error), { value: error })
+      }
+    }
+    awaitChildren(run, call, [id], call.resumed, settle)
+  })
+}
+
+/** Resolves with the results in the order of the inputs. */
+export function mapChildren(
+  run: FunctionRun,
+  task: AnyTaskDefinition | string,
+  inputs: readonly unknown[],
+  options: MapOptions,
+): Promise<unknown[]> {
+  let plan: MapPlan
+  try {
+    plan = planMap(run, task, inputs, options)
+  } catch (error) {
+    return Promise.reject(error)
+  }
+  return run.call<unknown[]>(
+    () => run.journal.nextKey('map'),
+    (call) => {
+      const resumed = call.resumed
+      giveNumbers(run, call, inputs.length)
+      const results = (unpackValue(call.value) as unknown[] | undefined) ?? []
+      nextBatch(run, call, plan, results, resumed)
+    },
+  )
+}
+
+interface MapPlan {
+  readonly type: string
+  readonly inputs: readonly (Uint8Array | null)[]
+  readonly options: SubmissionOptions
+  readonly concurrency: number
+}
+
+function planMap(
+  run: FunctionRun,
+  task: AnyTaskDefinition | string,
+  inputs: readonly unknown[],
+  options: MapOptions,
+): MapPlan {
+  if (!Array.isArray(inputs)) throw new TroupeError('TROUPE_INVALID_OPTION', 'ctx.map needs an array of inputs')
+  const { concurrency, ...rest } = options
+  const count = integerBetween('number of inputs of ctx.map', inputs.length, 0, mapInputsMax)
+  return {
+    type: typeOf(task),
+    inputs: inputs.map((input, index) => packValue(input, `inputs[${index}]`)),
+    options: submissionOptions(run, rest),
+    concurrency: concurrency === undefined ? Math.max(1, count) : integerBetween('concurrency', concurrency, 1, 10_000),
+  }
+}
+
+/** Submits the next children and waits for them; ends the call when there are none left. */
+function nextBatch(run: FunctionRun, call: Call, plan: MapPlan, results: unknown[], resumed: boolean): void {
+  const from = results.length
+  const to = Math.min(plan.inputs.length, from + plan.concurrency)
+  if (from === to) {
+    run.finishStored(call, packValue(results), { value: results })
+    return
+  }
+  const ids = Array.from({ length: to - from }, (_, index) => childId(run, call.firstChild + from + index))
+  const settle = (answers: readonly TaskAnswer[]) => {
+    const failed = answers.find((answer) => answer.status !== 'completed')
+    if (failed !== undefined) {
+      const error = failure(failed)
+      run.finish(call, 'error', packFailure(error), { value: error })
+      return
+    }
+    results.push(...answers.map((answer) => answer.result))
+    call.value = packValue(results)
+    nextBatch(run, call, plan, results, false)
+  }
+  if (resumed) {
+    awaitChildren(run, call, ids, true, settle)
+    return
+  }
+  run.busy(1)
+  let unstored = 0
+  for (const block of blocksOf(ids, plan, from)) {
+    unstored++
+    run.saveNow(block, () => {
+      unstored--
+      if (unstored > 0) return
+      awaitChildren(run, call, ids, false, settle)
+      run.busy(-1)
+    })
+  }
+}
+
+function* blocksOf(ids: readonly string[], plan: MapPlan, from: number): Generator<ChildSubmission[]> {
+  let block: ChildSubmission[] = []
+  let bytes = 0
+  for (const [index, id] of ids.entries()) {
+    const input = plan.inputs[from + index] ?? null
+    block.push({ type: plan.type, input, options: { ...plan.options, id } })
+    bytes += (input?.length ?? 0) + 200
+    if (block.length < blockChildren && bytes < blockBytes) continue
+    yield block
+    block = []
+    bytes = 0
+  }
+  if (block.length > 0) yield block
+}
+
+/** Calls `settle` with the answers of all children once all have ended; until then the call waits, durably. */
+function awaitChildren(
+  run: FunctionRun,
+  call: Call,
+  children: readonly string[],
+  askFirst: boolean,
+  settle: (answers: readonly TaskAnswer[]) => void,
+): void {
+  // Children that were just submitted cannot have ended; parking finds out if they have.
+  if (!askFirst) {
+    run.waits.add({ call, children })
+    run.leaveSoon()
+    return
+  }
+  run.busy(1)
+  askAll(run, children).then(
+    (answers) => {
+      const open = answers.filter((answer) => !ended.has(answer.status))
+      if (run.live && open.length === 0) settle(answers)
+      else if (run.live) run.waits.add({ call, children: open.map((answer) => answer.id) })
+      run.busy(-1)
+    },
+    (error: unknown) => {
+      if (run.live) {
+        run.port.log.warn({ error }, 'the scheduler does not answer about children; asking again later')
+        call.dueAtMs = run.port.nowMs() + askAgainMs
+        run.waits.add({ call, children })
+      }
+      run.busy(-1)
+    },
+  )
+}
+
+const ended = new Set(['completed', 'failed', 'cancelled', 'expired'])
+
+async function askAll(run: FunctionRun, ids: readonly string[]): Promise<TaskAnswer[]> {
+  const answers: TaskAnswer[] = []
+  for (let from = 0; from < ids.length; from += questionsAtOnce) {
+    const some = ids.slice(from, from + questionsAtOnce)
+    answers.push(...(await Promise.all(some.map((id) => run.port.ask(id)))))
+  }
+  return answers
+}
+
+function failure(answer: TaskAnswer): TroupeError {
+  const record = answer.error ?? { code: 'TROUPE_TASK_FAILED', message: `it is ${answer.status}` }
+  return failureOf(answer.id, answer.status, record)
+}
+
+function giveNumbers(run: FunctionRun, call: Call, count: number): void {
+  if (call.resumed) return
+  call.firstChild = run.journal.childrenGiven + 1
+  call.children = count
+  run.journal.childrenGiven += count
+}
+
+function childId(run: FunctionRun, number: number): string {
+  return checkName('id of a child', `${run.port.id}:${number}`)
+}
+
+function typeOf(task: AnyTaskDefinition | string): string {
+  return checkName('task type', typeof task === 'string' ? task : task?.type)
+}
+
+function submissionOptions(run: FunctionRun, options: ChildOptions): SubmissionOptions {
+  const { delay, deadline, ...rest } = options
+  return {
+    ...rest,
+    ...(delay === undefined ? {} : { delayMs: durationMs('delay', delay) }),
+    ...(deadline === undefined ? {} : { deadlineAtMs: Math.max(run.port.nowMs(), Number(deadline)) }),
+  }
+}

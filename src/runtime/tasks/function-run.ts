@@ -1,0 +1,444 @@
+/**
+ * One run of an async function from its top: makes its calls, gives their outcomes in order, commits its state, and leaves
+ * (parked or handed back) when nothing but waiting is left. What each kind of call does is in `function-steps`, `-waits`
+ * and `-children`; this file decides when a call may be made, and when the run is over.
+ *
+ * A run that has left never answers another call: the function stays where it is and is forgotten.
+ */
+import type { AnyTaskDefinition } from '../../client/task.ts'
+import { TroupeError } from '../../protocol/errors.ts'
+import { limits } from '../../protocol/limits.ts'
+import { errorRecord, packValue, unpackValue } from '../../protocol/payload.ts'
+import { Alarm } from './alarm.ts'
+import { type Call, type CallJournal, shownKey } from './call-journal.ts'
+import type { ArrivedSignal, ChildSubmission, LogicPort, Packed } from './logic.ts'
+import { failureRecord, revive } from './outcome.ts'
+
+/** How long a call may wait for its turn in the order of an earlier run before the code counts as changed. */
+export const replayStallMs = 1_000
+
+/** A function that was given an outcome and makes no call is taken to be at work on its own for so long. */
+const atWorkMs = 1_000
+
+/** A call that waits for something that survives the turn. */
+export interface Wait {
+  readonly call: Call
+  /** The type of event it waits for. */
+  readonly event?: string
+  /** The children whose end it waits for. */
+  readonly children?: readonly string[]
+  alarm?: Alarm | undefined
+}
+
+interface Pending {
+  readonly call: Call
+  readonly start: () => void
+  resolve: (value: never) => void
+  reject: (error: unknown) => void
+  /** The value as it was computed in this run, so that it need not be unpacked. */
+  live?: { readonly value: unknown }
+}
+
+export class FunctionRun {
+  readonly port: LogicPort
+  readonly definition: AnyTaskDefinition
+  readonly waits = new Set<Wait>()
+  journal: CallJournal
+  /** Steps, short sleeps and questions that are under way: while there are any, the task is not parked. */
+  #busy = 0
+  #unstored = 0
+  readonly #pending = new Map<Call, Pending>()
+  #held: Pending[] = []
+  #restored: { readonly value: unknown } | undefined
+  #controller: AbortController | undefined
+  #aborted: TroupeError | undefined
+  #over = false
+  #handingBack: Alarm | undefined
+  #saving: { children: ChildSubmission[]; stored: (() => void)[] } | undefined
+  #leaving: ReturnType<typeof setTimeout> | ReturnType<typeof setImmediate> | undefined
+  #stall: Alarm | undefined
+  /** The function was given an outcome and has made no call since: some of it may be at work on its own. */
+  #atWork = false
+  /** Further signals stay in the log for a later turn. */
+  #inboxFull = false
+
+  constructor(definition: AnyTaskDefinition, port: LogicPort, journal: CallJournal) {
+    this.definition = definition
+    this.port = port
+    this.journal = journal
+    if (journal.checkpoint !== null) this.#restored = { value: unpackValue(journal.checkpoint) }
+  }
+
+  // --- what the context asks --------------------------------------------------------------------------------------
+
+  /**
+   * Makes a call: answers what it answered before, or runs `start`, which must lead to `finish`. `key` is computed only if
+   * the run goes on, so that a forgotten function changes nothing.
+   */
+  call<T>(key: string | (() => string), start: (call: Call) => void): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.#aborted !== undefined) return reject(this.#aborted)
+      if (this.#over) return
+      if (this.#handingBack !== undefined) return this.leaveSoon()
+      let call: Call
+      try {
+        call = this.journal.begin(typeof key === 'string' ? key : key())
+      } catch (error) {
+        this.#mismatch(error as TroupeError)
+        return reject(error)
+      }
+      const begin = () => {
+        this.journal.open(call)
+        start(call)
+      }
+      const pending: Pending = { call, start: begin, resolve: resolve as (value: never) => void, reject }
+      this.#pending.set(call, pending)
+      this.#atWork = false
+      if (call.end === -2) this.#give(call)
+      else if (call.outcome !== 'open') this.#deliver()
+      else if (this.journal.mayStart(call)) begin()
+      else {
+        this.#held.push(pending)
+        this.#watchStall()
+      }
+    })
+  }
+
+  /** A call has an outcome that need not be stored before the function goes on: it comes out the same again. */
+  finish(call: Call, outcome: 'value' | 'error', value: Packed, live?: { readonly value: unknown }): void {
+    this.#end(call, outcome, value, live)
+    call.ready = true
+    this.#deliver()
+  }
+
+  /** A call has a result that must be stored before the function goes on. */
+  finishStored(
+    call: Call,
+    value: Packed,
+    live?: { readonly value: unknown },
+    children: readonly ChildSubmission[] = [],
+  ): void {
+    this.#end(call, 'value', value, live)
+    this.saveSoon(children, () => {
+      call.ready = true
+      this.#deliver()
+    })
+  }
+
+  busy(change: 1 | -1): void {
+    this.#busy += change
+    if (change < 0) this.leaveSoon()
+  }
+
+  /** True while the run may still change anything. */
+  get live(): boolean {
+    return !this.#over
+  }
+
+  abortSignal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted)
+    }
+    return this.#controller.signal
+  }
+
+  restored(): unknown {
+    return this.#restored?.value
+  }
+
+  idempotencyKey(step?: string): string {
+    const task = `${this.port.namespace}:${this.port.id}`
+    return step === undefined ? task : `${task}:${step}`
+  }
+
+  progress(fraction: number, note: string): void {
+    if (this.#over) return
+    const share = typeof fraction === 'number' && fraction >= 0 ? Math.min(1, fraction) : 0
+    this.port.progress(share, String(note).slice(0, limits.errorMessageCharsMax))
+  }
+
+  checkpoint(value: unknown): Promise<void> {
+    let packed: Uint8Array | null
+    try {
+      packed = packValue(value, 'checkpoint')
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    return this.call<void>(
+      () => this.journal.nextKey('checkpoint'),
+      (call) => {
+        this.journal.calls.delete(call.key)
+        this.journal.startEra(packed)
+        this.saveSoon([], () => this.#settle(call, (pending) => pending.resolve(undefined as never)))
+      },
+    )
+  }
+
+  // --- state ------------------------------------------------------------------------------------------------------
+
+  /** Commits the state after the current microtask, together with whatever else asks for it until then. */
+  saveSoon(children: readonly ChildSubmission[], stored: () => void): void {
+    if (this.#over) return
+    if (this.#saving === undefined) {
+      this.#saving = { children: [], stored: [] }
+      this.#unstored++
+      queueMicrotask(() => this.#save())
+    }
+    this.#saving.children.push(...children)
+    this.#saving.stored.push(stored)
+  }
+
+  /** Commits the state with these children in a block of their own. */
+  saveNow(children: readonly ChildSubmission[], stored: () => void): void {
+    this.#save()
+    this.saveSoon(children, stored)
+    this.#save()
+  }
+
+  #save(): void {
+    const saving = this.#saving
+    this.#saving = undefined
+    if (this.#over || saving === undefined) return
+    const state = this.#pack()
+    if (state === undefined) return
+    if (this.#handingBack !== undefined && this.#busy === 0 && saving.children.length === 0) {
+      this.#over = true
+      this.port.handBack(state, this.journal.consumed)
+      return
+    }
+    this.port.save(state, this.journal.consumed, saving.children, () => {
+      this.#unstored--
+      if (this.#over) return
+      for (const stored of saving.stored) stored()
+      this.leaveSoon()
+    })
+  }
+
+  #pack(): Uint8Array | undefined {
+    try {
+      return this.journal.pack(this.definition.profile.version)
+    } catch (error) {
+      this.fail(error)
+      return undefined
+    }
+  }
+
+  #end(call: Call, outcome: 'value' | 'error', value: Packed, live?: { readonly value: unknown }): void {
+    if (this.#over) return
+    this.journal.end(call, outcome, value, this.port.attempt)
+    const pending = this.#pending.get(call)
+    if (pending !== undefined && live !== undefined) pending.live = live
+  }
+
+  // --- outcomes in order ------------------------------------------------------------------------------------------
+
+  #deliver(): void {
+    if (this.#over) return
+    for (;;) {
+      const replaying = this.journal.replaying
+      const call = this.journal.deliver()
+      if (call === undefined) break
+      this.#give(call)
+      this.#stall?.cancel()
+      this.#stall = undefined
+      if (replaying) {
+        // What follows from this outcome comes first, as it did when the outcome was new.
+        setImmediate(() => this.#deliver())
+        break
+      }
+    }
+    this.#startHeld()
+    this.#watchStall()
+    this.leaveSoon()
+  }
+
+  #give(call: Call): void {
+    this.#atWork = true
+    this.#settle(call, ({ resolve, reject, live }) => {
+      if (call.outcome === 'value') resolve((live === undefined ? unpackValue(call.value) : live.value) as never)
+      else reject(live === undefined ? revive(call.value) : live.value)
+    })
+  }
+
+  #settle(call: Call, settle: (pending: Pending) => void): void {
+    const pending = this.#pending.get(call)
+    this.#pending.delete(call)
+    if (pending !== undefined && !this.#over) settle(pending)
+  }
+
+  #startHeld(): void {
+    const held = this.#held
+    if (held.length === 0) return
+    this.#held = held.filter(({ call }) => !this.journal.mayStart(call))
+    for (const { call, start } of held) if (this.journal.mayStart(call) && !this.#over) start()
+  }
+
+  /** A call is held, or an outcome kept back, because an earlier one has not been asked for: for so long, and no longer. */
+  #watchStall(): void {
+    if (!this.journal.replaying || this.#stall !== undefined || this.#over) return
+    const expected = this.journal.ends[this.journal.delivered]
+    if (expected === undefined || expected.asked || this.#pending.size === 0) return
+    this.#stall = new Alarm(this.port, this.port.nowMs() + replayStallMs, () => {
+      const asked = [...this.#pending.keys()].filter((call) => !this.waitsFor(call)).map((call) => shownKey(call.key))
+      const name = shownKey(expected.key)
+      this.#mismatch(
+        new TroupeError(
+          'TROUPE_STEP_MISMATCH',
+          `the function asked for ${asked.map((key) => `"${key}"`).join(', ')}, where an earlier run asked for "${name}" first`,
+          { details: { expected: name, asked } },
+        ),
+      )
+    })
+  }
+
+  waitsFor(call: Call): boolean {
+    for (const wait of this.waits) if (wait.call === call) return true
+    return false
+  }
+
+  #mismatch(error: TroupeError): void {
+    if (this.#over) return
+    this.port.fault(errorRecord(error, 'TROUPE_STEP_MISMATCH'), false)
+  }
+
+  // --- leaving ----------------------------------------------------------------------------------------------------
+
+  /** Looks, once the function has had its say, whether nothing but waiting is left. */
+  leaveSoon(): void {
+    if (this.#over || this.#leaving !== undefined) return
+    if (!this.#mayLeave()) return
+    const look = () => {
+      this.#leaving = undefined
+      if (!this.#over && this.#mayLeave()) this.#leave()
+    }
+    const lingerMs = this.#lingerMs()
+    this.#leaving = lingerMs === 0 ? setImmediate(look) : setTimeout(look, lingerMs)
+  }
+
+  #lingerMs(): number {
+    if (this.#handingBack !== undefined) return 0
+    if (this.#atWork) return atWorkMs
+    return [...this.waits].some((wait) => wait.event !== undefined) ? this.definition.park.lingerMs : 0
+  }
+
+  #mayLeave(): boolean {
+    if (this.#busy > 0 || this.#unstored > 0 || this.#held.length > 0) return false
+    if (this.#handingBack !== undefined) return true
+    if (this.waits.size === 0 || this.journal.delivered < this.journal.ends.length) return false
+    return (
+      this.#wakeAtMs() === 0 ||
+      this.#wakeAtMs() - this.port.nowMs() >= this.definition.park.afterMs ||
+      this.#onlyChildren()
+    )
+  }
+
+  #onlyChildren(): boolean {
+    for (const wait of this.waits) if (wait.children === undefined) return false
+    return true
+  }
+
+  #wakeAtMs(): number {
+    let earliest = 0
+    for (const { call } of this.waits) {
+      if (call.dueAtMs > 0 && (earliest === 0 || call.dueAtMs < earliest)) earliest = call.dueAtMs
+    }
+    return earliest
+  }
+
+  #leave(): void {
+    const state = this.#pack()
+    if (state === undefined) return
+    const { consumed } = this.journal
+    this.#over = true
+    if (this.waits.size === 0 || this.journal.delivered < this.journal.ends.length) {
+      this.port.handBack(state, consumed)
+      return
+    }
+    const waits = [...this.waits]
+    this.port.park(state, consumed, {
+      wakeAtMs: this.#wakeAtMs(),
+      onSignal: waits.some((wait) => wait.event !== undefined),
+      children: [...new Set(waits.flatMap((wait) => wait.children ?? []))],
+    })
+  }
+
+  /** The node wants the slot back. */
+  handBack(graceMs: number): void {
+    if (this.#over || this.#handingBack !== undefined) return
+    this.#handingBack = new Alarm(this.port, this.port.nowMs() + graceMs, () => this.#giveUp())
+    if (this.waits.size > 0) this.leaveSoon()
+  }
+
+  /** The grace is over: what the function does now is lost, and done again from the last stored state. */
+  #giveUp(): void {
+    if (this.#over) return
+    const state = this.#pack()
+    if (state === undefined) return
+    this.#over = true
+    const error = new TroupeError('TROUPE_DRAINING', `the node of task "${this.port.id}" is draining`)
+    this.port.handBack(state, this.journal.consumed)
+    this.#controller?.abort(error)
+  }
+
+  // --- from the turn ----------------------------------------------------------------------------------------------
+
+  signal([sequence, event]: ArrivedSignal): void {
+    if (this.#over || this.#inboxFull || sequence <= this.journal.consumed) return
+    if (this.journal.inbox.length >= limits.signalsPerTaskMax) {
+      this.#inboxFull = true
+      return
+    }
+    this.journal.inbox.push([sequence, event])
+    this.journal.consumed = sequence
+    for (const wait of this.waits) if (wait.event !== undefined && this.#offer(wait)) return
+  }
+
+  #offer(wait: Wait): boolean {
+    const taken = this.journal.takeSignal(wait.event as string)
+    if (taken === undefined) return false
+    this.endWait(wait)
+    this.finish(wait.call, 'value', taken.packed, { value: taken.event })
+    return true
+  }
+
+  endWait(wait: Wait): void {
+    wait.alarm?.cancel()
+    this.waits.delete(wait)
+  }
+
+  /** The function has returned. */
+  complete(value: unknown): void {
+    if (this.#over) return
+    let packed: Uint8Array | null
+    try {
+      packed = packValue(value, 'result')
+    } catch (error) {
+      this.fail(error)
+      return
+    }
+    this.#over = true
+    this.port.done(packed)
+  }
+
+  /** The function has thrown. */
+  fail(error: unknown): void {
+    if (this.#over) return
+    const { record, retryable } = failureRecord(error)
+    this.#over = true
+    this.port.fault(record, retryable)
+  }
+
+  stop(error: TroupeError | undefined): void {
+    this.#over = true
+    this.#aborted = error
+    if (error !== undefined) this.#controller?.abort(error)
+    for (const wait of this.waits) wait.alarm?.cancel()
+    this.#handingBack?.cancel()
+    this.#stall?.cancel()
+    clearTimeout(this.#leaving as ReturnType<typeof setTimeout>)
+    clearImmediate(this.#leaving as ReturnType<typeof setImmediate>)
+    if (error !== undefined) for (const { reject } of this.#pending.values()) reject(error)
+    this.#pending.clear()
+  }
+}

@@ -1,0 +1,311 @@
+/**
+ * One turn: joins the task actor (which decides), the runner of the user's logic, and the node. It turns what the logic
+ * says into journal entries, keeps their order when a large value has to be stored first, fetches large values at the
+ * start, and enforces the timeout. It knows neither functions nor machines.
+ */
+import type { Logger } from 'pino'
+import { startTaskActor, type TaskActor } from '../../actors/task/task-actor.ts'
+import type { TaskEffect } from '../../actors/task/task-machine.ts'
+import type { AnyTaskDefinition } from '../../client/task.ts'
+import { type JournalEntry, kind } from '../../protocol/entries.ts'
+import { type ErrorRecord, TroupeError } from '../../protocol/errors.ts'
+import { limits } from '../../protocol/limits.ts'
+import type { AwardedTask, SignalItem, TaskAnswer } from '../../protocol/messages.ts'
+import { errorRecord } from '../../protocol/payload.ts'
+import { Alarm } from './alarm.ts'
+import { fetchPacked, isLarge, isReference, storeLarge } from './large-values.ts'
+import type { ArrivedSignal, ChildSubmission, LogicPort, LogicRunner, LogicStart, ParkedFor } from './logic.ts'
+import { createRunner } from './runners.ts'
+import type { Turn, TurnHost } from './turn.ts'
+
+type TurnEvent =
+  | { readonly type: 'START' | 'SAVED' }
+  | { readonly type: 'LOADED'; readonly from: LogicStart }
+  | { readonly type: 'SAVE'; readonly entries: readonly JournalEntry[]; readonly onStored: (() => void) | undefined }
+  | { readonly type: 'WAIT' | 'HANDED_BACK' | 'DONE' | 'FAULT'; readonly entries: readonly JournalEntry[] }
+  | { readonly type: 'YIELD'; readonly graceMs: number; readonly entries: readonly JournalEntry[] }
+  | { readonly type: 'TIMEOUT'; readonly error: TroupeError; readonly entries: readonly JournalEntry[] }
+  | { readonly type: 'ABORT'; readonly error: TroupeError }
+
+const start: TurnEvent = { type: 'START' }
+const saved: TurnEvent = { type: 'SAVED' }
+
+/** Progress is told at most this often. */
+const progressEveryMs = 250
+
+export class TaskTurn implements Turn, LogicPort {
+  readonly task: string
+  readonly turn: number
+  readonly type: string
+  readonly attempt: number
+  readonly #definition: AnyTaskDefinition
+  readonly #awarded: AwardedTask
+  readonly #host: TurnHost
+  readonly #actor: TaskActor<TurnEvent>
+  readonly #runner: LogicRunner
+  #timeout: Alarm | undefined
+  #log: Logger | undefined
+  /** Checkpoints with the journal that are not stored yet. */
+  #unstored = 0
+  /** What waits for a large value to be fetched, or stored; undefined while nothing does. */
+  #inbound: Promise<void> | undefined
+  #outbound: Promise<void> | undefined
+  #released = false
+  /** Nothing more may be committed. */
+  #silent = false
+  /** Sequence of the last signal given to the logic, and those that wait for one before them. */
+  #lastSignal = 0
+  #early: SignalItem[] | undefined
+  #progress: { fraction: number; note: string } | undefined
+  #progressAlarm: Alarm | undefined
+
+  constructor(definition: AnyTaskDefinition, awarded: AwardedTask, host: TurnHost) {
+    this.task = awarded[0]
+    this.type = awarded[1]
+    this.turn = awarded[2]
+    this.attempt = awarded[3]
+    this.#definition = definition
+    this.#awarded = awarded
+    this.#host = host
+    this.#runner = createRunner(definition, this)
+    this.#actor = startTaskActor((effect: TaskEffect, event: TurnEvent) => this.#carryOut(effect, event))
+  }
+
+  // --- from the node ----------------------------------------------------------------------------------------------
+
+  start(): void {
+    this.#actor.send(start)
+    const { timeoutMs } = this.#definition.profile
+    if (timeoutMs > 0 && !this.#released) {
+      this.#timeout = new Alarm(this, this.nowMs() + timeoutMs, () => this.#timedOut(timeoutMs))
+    }
+  }
+
+  signal(item: SignalItem): void {
+    if (this.#released || item[0] <= this.#lastSignal) return
+    if (item[1] > this.#lastSignal) {
+      this.#early = [...(this.#early ?? []).filter(([sequence]) => sequence !== item[0]), item].sort(
+        (a, b) => a[0] - b[0],
+      )
+      if (this.#early.length > limits.signalsPerTaskMax) this.#early.pop()
+      this.#host.gap?.(this, this.#lastSignal)
+      return
+    }
+    this.#take(item)
+    const next = this.#early?.shift()
+    if (next !== undefined) this.signal(next)
+  }
+
+  abort(error: TroupeError): void {
+    this.#actor.send({ type: 'ABORT', error })
+  }
+
+  yield(graceMs: number): void {
+    const entries = [[kind.yielded, this.task, this.turn, null, 0] as const]
+    this.#actor.send({ type: 'YIELD', graceMs, entries })
+  }
+
+  // --- from the logic ---------------------------------------------------------------------------------------------
+
+  get id(): string {
+    return this.task
+  }
+
+  get namespace(): string {
+    return this.#host.namespace
+  }
+
+  get log(): Logger {
+    this.#log ??= this.#host.log.child({ task: this.task, type: this.type, attempt: this.attempt })
+    return this.#log
+  }
+
+  nowMs(): number {
+    return this.#host.nowMs()
+  }
+
+  ask(id: string): Promise<TaskAnswer> {
+    return this.#host.ask(id)
+  }
+
+  save(snapshot: Uint8Array, consumed: number, children: readonly ChildSubmission[], onStored?: () => void): void {
+    const { task, turn } = this
+    const entries: JournalEntry[] = children.map(({ type, input, options }) => [
+      kind.submitted,
+      task,
+      turn,
+      type,
+      input,
+      options,
+    ])
+    entries.push([kind.checkpointed, task, turn, snapshot, consumed])
+    this.#actor.send({ type: 'SAVE', entries, onStored })
+  }
+
+  progress(fraction: number, note: string): void {
+    if (this.#released) return
+    if (this.#progressAlarm !== undefined) {
+      this.#progress = { fraction, note }
+      return
+    }
+    this.#hand([[kind.progressed, this.task, this.turn, fraction, note]])
+    this.#progressAlarm = new Alarm(this, this.nowMs() + progressEveryMs, () => {
+      this.#progressAlarm = undefined
+      const latest = this.#progress
+      this.#progress = undefined
+      if (latest !== undefined) this.progress(latest.fraction, latest.note)
+    })
+  }
+
+  park(snapshot: Uint8Array, consumed: number, until: ParkedFor): void {
+    const { wakeAtMs, onSignal, children } = until
+    const entry = [kind.parked, this.task, this.turn, snapshot, consumed, wakeAtMs, onSignal, children] as const
+    this.#actor.send({ type: 'WAIT', entries: [entry] })
+  }
+
+  handBack(snapshot: Uint8Array | null, consumed: number): void {
+    const entry = [kind.yielded, this.task, this.turn, snapshot, consumed] as const
+    this.#actor.send({ type: 'HANDED_BACK', entries: [entry] })
+  }
+
+  done(result: Uint8Array | null): void {
+    this.#actor.send({ type: 'DONE', entries: [[kind.completed, this.task, this.turn, result]] })
+  }
+
+  fault(error: ErrorRecord, retryable: boolean): void {
+    this.#actor.send({ type: 'FAULT', entries: [[kind.failed, this.task, this.turn, error, retryable]] })
+  }
+
+  // --- effects of the task actor ----------------------------------------------------------------------------------
+
+  #carryOut(effect: TaskEffect, event: TurnEvent): void {
+    switch (effect) {
+      case 'load':
+        this.#load()
+        break
+      case 'run':
+        if (event.type === 'LOADED') this.#runner.start(event.from)
+        break
+      case 'commit':
+        if ('entries' in event) this.#hand(event.entries, event.type === 'SAVE' ? (event.onStored ?? noop) : undefined)
+        break
+      case 'hand-back':
+        if (event.type === 'YIELD') this.#runner.handBack(event.graceMs)
+        break
+      case 'stop':
+        this.#runner.stop(event.type === 'ABORT' || event.type === 'TIMEOUT' ? event.error : undefined)
+        break
+      case 'release':
+        this.#release(event)
+        break
+      default:
+        effect satisfies never
+    }
+  }
+
+  #load(): void {
+    const [, , , , input, snapshot, signals] = this.#awarded
+    if (signals === null && !isReference(input) && !isReference(snapshot)) {
+      this.#actor.send({ type: 'LOADED', from: { input, snapshot, signals: [] } })
+      return
+    }
+    const events = signals ?? []
+    this.#lastSignal = events.at(-1)?.[0] ?? 0
+    const payloads = [input, snapshot, ...events.map((item) => item[2])]
+    this.#inOrder(async () => {
+      const packed = await Promise.all(payloads.map((payload) => fetchPacked(this.#host, payload)))
+      const arrived = events.map(([sequence], index): ArrivedSignal => [sequence, packed[index + 2] ?? null])
+      const from = { input: packed[0] ?? null, snapshot: packed[1] ?? null, signals: arrived }
+      this.#actor.send({ type: 'LOADED', from })
+    })
+  }
+
+  /** Gives a signal to the logic, in order even if its event, or one before it, has to be fetched. */
+  #take(item: SignalItem): void {
+    const [sequence, , event] = item
+    this.#lastSignal = sequence
+    if (this.#inbound === undefined && !isReference(event)) {
+      this.#runner.signal([sequence, event])
+      return
+    }
+    this.#inOrder(async () => {
+      const packed = await fetchPacked(this.#host, event)
+      if (!this.#released) this.#runner.signal([sequence, packed])
+    })
+  }
+
+  /** Runs what takes time before it reaches the logic, one after the other. */
+  #inOrder(deliver: () => Promise<void>): void {
+    const inbound = (this.#inbound ?? Promise.resolve())
+      .then(deliver)
+      .catch((error: unknown) => this.#faultBy(error))
+      .finally(() => {
+        if (this.#inbound === inbound) this.#inbound = undefined
+      })
+    this.#inbound = inbound
+  }
+
+  /** Hands entries to the journal, after those that were handed over before. */
+  #hand(entries: readonly JournalEntry[], onStored?: () => void): void {
+    if (this.#outbound === undefined && !entries.some(isLarge)) {
+      this.#commit(entries, onStored)
+      return
+    }
+    const outbound = (this.#outbound ?? Promise.resolve())
+      .then(async () => this.#commit(await storeLarge(this.#host, entries), onStored))
+      .catch((error: unknown) => this.#couldNotStore(error))
+      .finally(() => {
+        if (this.#outbound === outbound) this.#outbound = undefined
+      })
+    this.#outbound = outbound
+  }
+
+  #commit(entries: readonly JournalEntry[], onStored: (() => void) | undefined): void {
+    if (this.#silent) return
+    if (onStored === undefined) {
+      this.#host.commit(entries)
+      return
+    }
+    this.#unstored++
+    this.#host.commit(entries, () => {
+      this.#unstored--
+      if (this.#released) return
+      onStored()
+      if (this.#unstored === 0) this.#actor.send(saved)
+    })
+  }
+
+  /** A large value could not be stored: nothing that came after it may be committed, the attempt fails instead. */
+  #couldNotStore(error: unknown): void {
+    if (this.#silent) return
+    const record = errorRecord(error, 'TROUPE_NO_ANSWER')
+    const retryable = !(error instanceof TroupeError) || error.retryable
+    this.#host.commit([[kind.failed, this.task, this.turn, record, retryable]])
+    this.abort(
+      new TroupeError('TROUPE_CLOSED', `turn ${this.turn} of task "${this.task}" has failed`, { cause: error }),
+    )
+    this.#silent = true
+  }
+
+  #faultBy(error: unknown): void {
+    this.fault(errorRecord(error, 'TROUPE_NO_ANSWER'), !(error instanceof TroupeError) || error.retryable)
+  }
+
+  #timedOut(timeoutMs: number): void {
+    const error = new TroupeError('TROUPE_TIMEOUT', `task "${this.task}" ran longer than ${timeoutMs} ms in one turn`)
+    const entry = [kind.failed, this.task, this.turn, errorRecord(error, 'TROUPE_TIMEOUT'), true] as const
+    this.#actor.send({ type: 'TIMEOUT', error, entries: [entry] })
+  }
+
+  /** The final state was entered: frees everything, and tells the node once the last entry is with the journal. */
+  #release(event: TurnEvent): void {
+    this.#released = true
+    if (event.type === 'ABORT') this.#silent = true
+    this.#timeout?.cancel()
+    this.#progressAlarm?.cancel()
+    if (this.#outbound === undefined || this.#silent) this.#host.ended(this)
+    else this.#outbound.then(() => this.#host.ended(this))
+  }
+}
+
+function noop(): void {}
