@@ -55,7 +55,8 @@ export async function appendDurably(write: DurableWrite): Promise<number> {
 async function throwIfCertain(write: DurableWrite, result: AppendResult & { outcome: 'refused' }): Promise<void> {
   const { reason, message } = result
   if (reason === 'too-large') throw new TroupeError('TROUPE_TOO_LARGE', `${write.what} did not fit: ${message}`)
-  if (reason !== 'no-responders') throw new TroupeError('TROUPE_REFUSED', `${write.what} refused by the log: ${message}`)
+  if (reason !== 'no-responders')
+    throw new TroupeError('TROUPE_REFUSED', `${write.what} refused by the log: ${message}`)
   const info = await write.log.info().catch(() => undefined)
   if (info?.doorOpen === false) {
     throw new TroupeError('TROUPE_REFUSED', `${write.what} refused: the log is full and takes no new work for now`)

@@ -3,8 +3,9 @@
  * for a few seconds, because a standby takes over in that time. Every request here may be made twice without harm.
  */
 import type { Bus } from '../nats/bus.ts'
+import { errorFromRecord } from '../protocol/error-record.ts'
 import { type ErrorRecord, hasCode, TroupeError } from '../protocol/errors.ts'
-import { troupeErrorOf } from './failures.ts'
+import { parseJson } from '../protocol/json.ts'
 
 export interface AskOptions {
   /** How long to wait in all, ms. Default 5,000. */
@@ -16,13 +17,17 @@ export interface AskOptions {
 const empty = new Uint8Array(0)
 const pauseMs = 100
 const encoder = new TextEncoder()
-const decoder = new TextDecoder()
 
 /**
  * Returns the answer's value, as JSON says it; the caller names its shape. Throws TROUPE_NO_ANSWER, TROUPE_CLOSED, or
  * the error that was answered.
  */
-export async function ask<Answer>(bus: Bus, subject: string, body?: unknown, options: AskOptions = {}): Promise<Answer> {
+export async function ask<Answer>(
+  bus: Bus,
+  subject: string,
+  body?: unknown,
+  options: AskOptions = {},
+): Promise<Answer> {
   const timeoutMs = options.timeoutMs ?? 5_000
   const startedAtMs = performance.now()
   const patienceMs = Math.min(timeoutMs, options.patienceMs ?? 3_000)
@@ -40,37 +45,53 @@ export async function ask<Answer>(bus: Bus, subject: string, body?: unknown, opt
 }
 
 function nobodyListens(error: unknown): boolean {
-  return hasCode(error, 'TROUPE_NO_ANSWER') && (error.details as { noResponders?: boolean } | undefined)?.noResponders === true
+  return (
+    hasCode(error, 'TROUPE_NO_ANSWER') &&
+    (error.details as { noResponders?: boolean } | undefined)?.noResponders === true
+  )
 }
 
 function read<Answer>(data: Uint8Array, subject: string): Answer {
-  let answer: { error?: unknown; id?: unknown } & object
+  let answer: unknown
   try {
-    answer = JSON.parse(decoder.decode(data))
+    answer = parseJson(data)
   } catch (cause) {
-    throw new TroupeError('TROUPE_INTERNAL', `the answer of ${subject} is not JSON`, { cause })
+    throw new TroupeError('TROUPE_UNREADABLE', `the answer of ${subject} cannot be read`, { cause })
+  }
+  const { error, id } = (typeof answer === 'object' && answer !== null ? answer : {}) as {
+    error?: unknown
+    id?: unknown
   }
   // A task's own answer may hold an `error` too, but then it holds the task's id as well.
-  if (typeof answer === 'object' && answer !== null && isRecord(answer.error) && answer.id === undefined) {
-    throw troupeErrorOf(answer.error)
-  }
+  if (isRecord(error) && id === undefined) throw errorFromRecord(error)
   return answer as Answer
 }
 
 function isRecord(error: unknown): error is ErrorRecord {
   const record = error as ErrorRecord | undefined | null
-  return typeof record === 'object' && record !== null && typeof record.code === 'string' && typeof record.message === 'string'
+  return (
+    typeof record === 'object' &&
+    record !== null &&
+    typeof record.code === 'string' &&
+    typeof record.message === 'string'
+  )
 }
 
 /**
  * As `ask`, about a task that this client may have submitted just now at `sequence` (0: no matter): as long as the
  * scheduler has not read the log that far, an unknown id is asked again, for at most 5 seconds.
  */
-export async function askAboutTask<Answer>(bus: Bus, subject: string, sequence: number, body?: unknown): Promise<Answer> {
+export async function askAboutTask<Answer>(
+  bus: Bus,
+  subject: string,
+  sequence: number,
+  body?: unknown,
+  options?: AskOptions,
+): Promise<Answer> {
   const endsAtMs = performance.now() + 5_000
   for (;;) {
     try {
-      return await ask<Answer>(bus, subject, body)
+      return await ask<Answer>(bus, subject, body, options)
     } catch (error) {
       if (!notYetKnown(error, sequence) || performance.now() > endsAtMs) throw error
     }

@@ -3,8 +3,8 @@
  * It creates the namespace's streams only where there are none yet.
  */
 import { randomBytes } from 'node:crypto'
-import { openBus, type BusOptions } from '../nats/connect.ts'
-import { openNamespace } from '../nats/namespace.ts'
+import { type BusOptions, openBus } from '../nats/connect.ts'
+import { openNamespace } from '../nats/setup.ts'
 import { type Duration, durationMs } from '../protocol/options.ts'
 import { Subjects } from '../protocol/subjects.ts'
 import { Troupe } from './troupe.ts'
@@ -31,13 +31,20 @@ export const defaultServers = 'nats://127.0.0.1:4222'
  * Rejects with TROUPE_NO_SERVER, TROUPE_SERVER_TOO_OLD, TROUPE_NO_JETSTREAM, TROUPE_NOT_ALLOWED or TROUPE_INVALID_OPTION.
  */
 export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
-  const { namespace = 'main', servers = defaultServers, submitDeadline, askEvery, keepOutcomes, ...busOptions } = options
+  const {
+    namespace = 'main',
+    servers = defaultServers,
+    submitDeadline,
+    askEvery,
+    keepOutcomes,
+    ...busOptions
+  } = options
   const subjects = new Subjects(namespace)
   const submitDeadlineMs = Math.min(50_000, durationMs('submitDeadline', submitDeadline ?? 30_000))
   const askEveryMs = durationMs('askEvery', askEvery ?? 3_000)
   const bus = await openBus({ name: 'troupe-client', ...busOptions, servers })
   try {
-    const { log, objects } = await openNamespace(bus, subjects)
+    const { log, objects } = await openNamespace(bus, { namespace })
     return new Troupe({
       bus,
       log,

@@ -13,7 +13,8 @@ export interface FlowNode {
 export function inOrder<Node extends FlowNode>(nodes: readonly Node[]): Node[] {
   const byId = new Map<string, Node>()
   for (const node of nodes) {
-    if (byId.has(node.id)) throw new TroupeError('TROUPE_INVALID_OPTION', `the flow has two tasks with the id "${node.id}"`)
+    if (byId.has(node.id))
+      throw new TroupeError('TROUPE_INVALID_OPTION', `the flow has two tasks with the id "${node.id}"`)
     byId.set(node.id, node)
   }
   const waitingFor = new Map<string, number>()
@@ -33,5 +34,8 @@ export function inOrder<Node extends FlowNode>(nodes: readonly Node[]): Node[] {
   }
   if (ordered.length === nodes.length) return ordered
   const circle = nodes.filter((node) => waitingFor.get(node.id)! > 0).map((node) => `"${node.id}"`)
-  throw new TroupeError('TROUPE_INVALID_OPTION', `the tasks ${circle.slice(0, 10).join(', ')} wait for each other in a circle`)
+  throw new TroupeError(
+    'TROUPE_INVALID_OPTION',
+    `the tasks ${circle.slice(0, 10).join(', ')} wait for each other in a circle`,
+  )
 }

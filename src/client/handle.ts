@@ -10,6 +10,7 @@ import { systemTaskId } from '../protocol/names.ts'
 import { type Duration, durationMs } from '../protocol/options.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { appendDurably } from './append.ts'
+import type { AskOptions } from './ask.ts'
 import type { AnyTaskEvent } from './context.ts'
 import { failureOf } from './failures.ts'
 import type { Ending, Outcomes } from './outcomes.ts'
@@ -26,7 +27,7 @@ export interface HandleHost {
   readonly randomId: () => string
   readonly unpack: (payload: Payload) => Promise<unknown>
   /** Asks about a task; while the log is read up to `sequence` (0: no matter), an unknown id is not yet an error. */
-  readonly askTask: <Answer>(subject: string, sequence: number, body?: unknown) => Promise<Answer>
+  readonly askTask: <Answer>(subject: string, sequence: number, body?: unknown, options?: AskOptions) => Promise<Answer>
 }
 
 export interface ResultOptions {
@@ -75,7 +76,8 @@ export class TaskHandle<Output = unknown, Events extends { readonly type: string
   private async ended(timeoutMs: number | undefined): Promise<Ending> {
     const reference = this.sequence === 0 ? undefined : systemTaskId(0, this.sequence, this.index)
     if (this.ending === undefined) {
-      const ending = reference === undefined ? this.endedById() : this.host.outcomes.wait(this.id, reference, this.sequence)
+      const ending =
+        reference === undefined ? this.endedById() : this.host.outcomes.wait(this.id, reference, this.sequence)
       this.ending = ending
       // A wait that failed may be tried again; one that succeeded stays.
       ending.catch(() => {
@@ -88,7 +90,8 @@ export class TaskHandle<Output = unknown, Events extends { readonly type: string
   /** Nobody tells about a task that this client did not submit, so its lifecycle events say when to ask. */
   private async endedById(): Promise<Ending> {
     const events = this.host.bus.subscribe(this.host.subjects.event('*', this.id, '>'), (message) => {
-      if (finished.has(message.subject.slice(message.subject.lastIndexOf('.') + 1))) this.host.outcomes.askAbout(this.id)
+      if (finished.has(message.subject.slice(message.subject.lastIndexOf('.') + 1)))
+        this.host.outcomes.askAbout(this.id)
     })
     try {
       return await this.host.outcomes.wait(this.id, undefined, 0)
@@ -148,13 +151,16 @@ export class TaskHandle<Output = unknown, Events extends { readonly type: string
   private async checkSignallable(): Promise<void> {
     let state: TaskAnswer
     try {
-      state = await this.state()
+      state = await this.host.askTask(this.host.subjects.task(this.id), this.sequence, undefined, { patienceMs: 500 })
     } catch (error) {
       if (error instanceof TroupeError && error.code === 'TROUPE_NO_ANSWER') return
       throw error
     }
     if (finished.has(state.status)) {
-      throw new TroupeError('TROUPE_TASK_FINISHED', `task "${this.id}" has ended (${state.status}) and takes no signals`)
+      throw new TroupeError(
+        'TROUPE_TASK_FINISHED',
+        `task "${this.id}" has ended (${state.status}) and takes no signals`,
+      )
     }
   }
 

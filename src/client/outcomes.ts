@@ -13,7 +13,11 @@ import type { Outcome, TaskAnswer } from '../protocol/messages.ts'
 export type Ending =
   | { readonly id: string; readonly status: 'completed'; readonly payload: Payload }
   | { readonly id: string; readonly status: 'completed'; readonly value: unknown }
-  | { readonly id: string; readonly status: 'failed' | 'cancelled' | 'expired' | 'refused'; readonly error: ErrorRecord }
+  | {
+      readonly id: string
+      readonly status: 'failed' | 'cancelled' | 'expired' | 'refused'
+      readonly error: ErrorRecord
+    }
 
 export interface OutcomesOptions {
   /** Asks `task.<id>` once. Throws as `ask` does. */
@@ -126,7 +130,10 @@ export class Outcomes {
   }
 
   close(): void {
-    this.closed = new TroupeError('TROUPE_CLOSED', 'the connection was closed while waiting for an outcome; the task goes on')
+    this.closed = new TroupeError(
+      'TROUPE_CLOSED',
+      'the connection was closed while waiting for an outcome; the task goes on',
+    )
     clearInterval(this.timer)
     this.timer = undefined
     for (const waiting of this.waiting.values()) waiting.reject(this.closed)
@@ -138,7 +145,10 @@ export class Outcomes {
   private keep(reference: string, ending: Ending): void {
     if (this.closed !== undefined || this.told.has(reference)) return
     // A payload is a view of the whole message, which would be kept with it.
-    const kept = 'payload' in ending && ending.payload instanceof Uint8Array ? { ...ending, payload: ending.payload.slice() } : ending
+    const kept =
+      'payload' in ending && ending.payload instanceof Uint8Array
+        ? { ...ending, payload: ending.payload.slice() }
+        : ending
     this.told.set(reference, kept)
     this.toldBytes += bytesOf(kept)
     for (const [oldest, dropped] of this.told) {

@@ -10,11 +10,8 @@ import { packValue, unpackValue } from '../protocol/payload.ts'
  * TROUPE_NOT_SERIALIZABLE or TROUPE_TOO_LARGE.
  */
 export function packInput(value: unknown, objects: ObjectStore): Payload | Promise<Payload> {
-  const packed = packValue(value)
+  const packed = packValue(value, 'input')
   if (packed === null || packed.length <= limits.inlineBytesMax) return packed
-  if (packed.length > limits.valueBytesMax) {
-    throw new TroupeError('TROUPE_TOO_LARGE', `the value has ${packed.length} bytes; at most ${limits.valueBytesMax} are allowed`)
-  }
   return objects.put(packed).then((name) => [name, packed.length, 1] as const)
 }
 
@@ -24,7 +21,9 @@ export async function unpackResult(payload: Payload, objects: ObjectStore): Prom
   const [name, bytes, packed] = payload as readonly [string, number, 0 | 1]
   const data = await objects.get(name)
   if (data === undefined) {
-    throw new TroupeError('TROUPE_UNREADABLE', `the value of ${bytes} bytes is not in the object store any more`, { details: { name } })
+    throw new TroupeError('TROUPE_UNREADABLE', `the value of ${bytes} bytes is not in the object store any more`, {
+      details: { name },
+    })
   }
   return unpackValue(packed === 1 ? data : new TextDecoder().decode(data))
 }
@@ -34,9 +33,12 @@ export function packEvent(event: { readonly type: string }): { data: Uint8Array;
   if (typeof event !== 'object' || event === null || typeof event.type !== 'string') {
     throw new TroupeError('TROUPE_INVALID_OPTION', 'an event is an object with a type, like { type: "APPROVE" }')
   }
-  const data = packValue(event)!
+  const data = packValue(event, 'event')!
   if (data.length > limits.inlineBytesMax) {
-    throw new TroupeError('TROUPE_TOO_LARGE', `the event has ${data.length} bytes; at most ${limits.inlineBytesMax} are allowed`)
+    throw new TroupeError(
+      'TROUPE_TOO_LARGE',
+      `the event has ${data.length} bytes; at most ${limits.inlineBytesMax} are allowed`,
+    )
   }
   return { data, headers: { 'Content-Type': 'application/msgpack' } }
 }

@@ -1,5 +1,7 @@
 /** What a program may say about one submission, and its translation into what the log holds. */
+import { errorFromRecord } from '../protocol/error-record.ts'
 import { TroupeError } from '../protocol/errors.ts'
+import { checkTaskId } from '../protocol/names.ts'
 import { type Duration, durationMs, type SubmissionOptions } from '../protocol/options.ts'
 import { checkSubmissionOptions } from '../protocol/submission.ts'
 import type { AnyTaskDefinition } from './task.ts'
@@ -48,11 +50,15 @@ export function resolveOptions(options: SubmitOptions | undefined): SubmissionOp
     if (value === undefined) continue
     if (name === 'delay') resolved.delayMs = durationMs('delay', value)
     else if (name === 'deadline') resolved.deadlineAtMs = instantMs(options.deadline!)
-    else if (name === 'after') resolved.after = options.after!.map((task) => (typeof task === 'string' ? task : task.id))
+    else if (name === 'after')
+      resolved.after = options.after!.map((task) => (typeof task === 'string' ? task : task.id))
     else resolved[name] = value
   }
-  for (const _ in resolved) return checkSubmissionOptions(resolved)
-  return undefined
+  if (Object.keys(resolved).length === 0) return undefined
+  if (resolved.id !== undefined) checkTaskId(resolved.id)
+  const checked = checkSubmissionOptions(resolved)
+  if ('code' in checked) throw errorFromRecord(checked)
+  return checked
 }
 
 function instantMs(deadline: Date | number | string): number {

@@ -84,10 +84,12 @@ export class Submitter {
       if (block === undefined) break
       this.inFlight += 1
       this.waitingBytes -= block.bytes
-      this.write(block.submissions).then(block.resolve, block.reject).finally(() => {
-        this.inFlight -= 1
-        this.flush()
-      })
+      this.write(block.submissions)
+        .then(block.resolve, block.reject)
+        .finally(() => {
+          this.inFlight -= 1
+          this.flush()
+        })
     }
     if (this.room !== undefined && this.waitingBytes <= this.options.waitingBytesMax) {
       this.room.resolve()
@@ -192,14 +194,25 @@ function newBlock(): Block {
 }
 
 function closedError(): TroupeError {
-  return new TroupeError('TROUPE_CLOSED', 'the connection is closed: nothing was submitted', { details: { mayBeAccepted: false } })
+  return new TroupeError('TROUPE_CLOSED', 'the connection is closed: nothing was submitted', {
+    details: { mayBeAccepted: false },
+  })
 }
 
 /** An upper bound of the submission's size in its block. */
 function bytesOf(submission: Submission): number {
   const [type, input, options] = submission
-  const payload = input === null ? 1 : typeof input === 'string' ? input.length * 3 : input instanceof Uint8Array ? input.length : 128
+  const payload =
+    input === null ? 1 : typeof input === 'string' ? input.length * 3 : input instanceof Uint8Array ? input.length : 128
   if (options === undefined) return payload + type.length + 16
   const after = options.after === undefined ? 0 : options.after.reduce((sum, id) => sum + id.length + 3, 0)
-  return payload + type.length + after + (options.id?.length ?? 0) + (options.key?.length ?? 0) + (options.replyTo?.length ?? 0) + 128
+  return (
+    payload +
+    type.length +
+    after +
+    (options.id?.length ?? 0) +
+    (options.key?.length ?? 0) +
+    (options.replyTo?.length ?? 0) +
+    128
+  )
 }

@@ -24,9 +24,9 @@ import type { AnyTaskEvent } from './context.ts'
 import { inOrder } from './flow.ts'
 import { type HandleHost, TaskHandle } from './handle.ts'
 import { checkInput } from './input.ts'
+import { MessageIds } from './message-ids.ts'
 import { Outcomes } from './outcomes.ts'
 import { packInput, unpackResult } from './payloads.ts'
-import { MessageIds } from './message-ids.ts'
 import { type FlowTask, type ManyOptions, resolveOptions, type SubmitOptions } from './submit-options.ts'
 import { Submitter } from './submitter.ts'
 import { type AnyTaskDefinition, isTaskDefinition, type TaskDefinition } from './task.ts'
@@ -94,7 +94,7 @@ export class Troupe {
       isClosed: () => this.#closing !== undefined,
       randomId: () => ids.next(),
       unpack: (payload: Payload) => unpackResult(payload, objects),
-      askTask: (subject, sequence, body) => askAboutTask(bus, subject, sequence, body),
+      askTask: (subject, sequence, body, options) => askAboutTask(bus, subject, sequence, body, options),
     }
     this.#subscriptions = [
       bus.subscribe(subjects.tell(parts.client), (message) => {
@@ -122,7 +122,11 @@ export class Troupe {
       ? [input?: NoInfer<Input>, options?: SubmitOptions]
       : [input: NoInfer<Input>, options?: SubmitOptions]
   ): Promise<TaskHandle<Output, Events>>
-  submit<Output = unknown>(type: string, input?: unknown, options?: SubmitOptions): Promise<TaskHandle<Output, AnyTaskEvent>>
+  submit<Output = unknown>(
+    type: string,
+    input?: unknown,
+    options?: SubmitOptions,
+  ): Promise<TaskHandle<Output, AnyTaskEvent>>
   async submit(task: TaskOrType, input?: unknown, options?: SubmitOptions): Promise<TaskHandle<never, never>> {
     const prepared = this.#prepare(task, input, resolveOptions(options))
     const submission = prepared instanceof Promise ? await prepared : prepared
@@ -231,7 +235,8 @@ export class Troupe {
   }
 
   #prepare(task: TaskOrType, input: unknown, options: SubmissionOptions | undefined): Submission | Promise<Submission> {
-    if (this.#closing !== undefined) throw new TroupeError('TROUPE_CLOSED', 'the connection is closed: nothing was submitted')
+    if (this.#closing !== undefined)
+      throw new TroupeError('TROUPE_CLOSED', 'the connection is closed: nothing was submitted')
     const type = isTaskDefinition(task) ? task.type : checkName('task type', task)
     if (isTaskDefinition(task) && task.schema !== undefined) {
       // The input travels as it was given: the node applies the schema, so that its transformations happen once.
@@ -250,7 +255,9 @@ export class Troupe {
   // --- asking ---------------------------------------------------------------------------------------------------
 
   /** Returns a handle for a task by its id, whoever submitted it. Throws TROUPE_INVALID_NAME. */
-  handle<Output = unknown, Events extends { readonly type: string } = AnyTaskEvent>(id: string): TaskHandle<Output, Events> {
+  handle<Output = unknown, Events extends { readonly type: string } = AnyTaskEvent>(
+    id: string,
+  ): TaskHandle<Output, Events> {
     return new TaskHandle(this.#host, checkName('task id', id), 0, 0)
   }
 

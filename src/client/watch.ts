@@ -4,6 +4,7 @@
  */
 import type { Bus } from '../nats/bus.ts'
 import { hasCode } from '../protocol/errors.ts'
+import { parseJson } from '../protocol/json.ts'
 import type { LifecycleEvent, TaskAnswer, TaskStatus } from '../protocol/messages.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 
@@ -11,7 +12,6 @@ const askEveryMs = 3_000
 /** Changes kept for a slow reader; older ones are dropped. */
 const keptMax = 1_000
 const terminal: readonly TaskStatus[] = ['completed', 'failed', 'cancelled', 'expired']
-const decoder = new TextDecoder()
 
 export async function* watchTask(
   host: { readonly bus: Bus; readonly subjects: Subjects },
@@ -90,7 +90,7 @@ function keyOf(change: LifecycleEvent): string {
 
 function readChange(data: Uint8Array): LifecycleEvent | undefined {
   try {
-    const change = JSON.parse(decoder.decode(data)) as LifecycleEvent | null
+    const change = parseJson(data) as LifecycleEvent | null
     return typeof change?.id === 'string' && typeof change.status === 'string' ? change : undefined
   } catch {
     return undefined
