@@ -11,6 +11,7 @@ import {
   formatVersion,
   type JournalBlock,
   type JournalEntry,
+  kind,
   type Payload,
   type Submission,
   type SubmissionBlock,
@@ -20,7 +21,8 @@ import { limits } from './limits.ts'
 import { checkAwardedTask, checkHeartbeat, checkNodeMessage, checkNodeReport, checkOutcome } from './message-check.ts'
 import type { AwardedTask, Heartbeat, NodeMessage, NodeReport, Outcome, Tell } from './messages.ts'
 import { isCount } from './shapes.ts'
-import { packWire, WireReader } from './wire.ts'
+import { WireReader } from './wire-reader.ts'
+import { packWire } from './wire-writer.ts'
 
 /** An entry that was left out, by its place in the block, and why. */
 export interface Rejected {
@@ -62,7 +64,7 @@ const none: readonly Rejected[] = []
 export function unpackJournalBlock(bytes: Uint8Array): UnpackedJournal {
   return guarded(bytes, () => {
     const number = blockHead(3)
-    const { entries, rejected } = readItems<JournalEntry>(limits.blockEntriesMax, checkJournalEntry)
+    const { entries, rejected } = readItems<JournalEntry>(checkJournalEntry)
     return { ok: true, number, entries, rejected }
   })
 }
@@ -71,7 +73,7 @@ export function unpackJournalBlock(bytes: Uint8Array): UnpackedJournal {
 export function unpackControlBlock(bytes: Uint8Array): UnpackedControl {
   return guarded(bytes, () => {
     const epoch = blockHead(3)
-    const { entries, rejected } = readItems<ControlEntry>(limits.blockEntriesMax, checkControlEntry)
+    const { entries, rejected } = readItems<ControlEntry>(checkControlEntry)
     return { ok: true, epoch, entries, rejected }
   })
 }
@@ -83,7 +85,7 @@ export function unpackControlBlock(bytes: Uint8Array): UnpackedControl {
 export function unpackSubmissionBlock(bytes: Uint8Array): UnpackedSubmissions {
   return guarded(bytes, () => {
     blockHead(2)
-    const { entries, rejected } = readItems<Submission>(limits.blockEntriesMax, checkSubmission)
+    const { entries, rejected } = readItems<Submission>(checkSubmission)
     return { ok: true, entries, rejected }
   })
 }
@@ -115,7 +117,7 @@ export function unpackHeartbeat(bytes: Uint8Array): UnpackedMessage<Heartbeat> {
 /** The outcomes that a client is told. Never throws. */
 export function unpackTell(bytes: Uint8Array): UnpackedMessage<Tell> {
   return guarded(bytes, () => {
-    const { entries, rejected } = readItems<Outcome>(limits.blockEntriesMax, checkOutcome)
+    const { entries, rejected } = readItems<Outcome>(checkOutcome)
     return { ok: true, message: entries.filter((outcome) => outcome !== undefined), rejected }
   })
 }
@@ -172,17 +174,18 @@ function blockHead(items: number): number {
   return number
 }
 
-function readItems<Item>(
-  max: number,
-  check: (item: unknown) => string | undefined,
-): { entries: (Item | undefined)[]; rejected: readonly Rejected[] } {
+function readItems<Item>(check: (item: unknown) => string | undefined): {
+  entries: (Item | undefined)[]
+  rejected: readonly Rejected[]
+} {
   const count = reader.arrayLength()
-  if (count > max) throw new ShapeError(`${count} entries are more than ${max}`)
+  if (count > limits.blockEntriesMax) throw new ShapeError(`${count} entries are more than ${limits.blockEntriesMax}`)
   const entries: (Item | undefined)[] = []
   let rejected: Rejected[] | undefined
   for (let index = 0; index < count; index++) {
-    const item = reader.value(1)
-    const reason = reader.fault === '' ? check(item) : reader.fault
+    const tuple = check === checkJournalEntry ? reader.turnTuple() : undefined
+    const item = tuple ?? reader.value(1)
+    const reason = tuple !== undefined && isWhole(tuple) ? undefined : reader.fault || check(item)
     if (reason === undefined) entries.push(item as Item)
     else {
       reader.fault = ''
@@ -192,6 +195,11 @@ function readItems<Item>(
     }
   }
   return { entries, rejected: rejected ?? none }
+}
+
+/** True if the reader's quick way has checked all that `checkJournalEntry` would. */
+function isWhole(tuple: readonly unknown[]): boolean {
+  return (tuple[0] === kind.accepted && tuple.length === 3) || (tuple[0] === kind.completed && tuple.length === 4)
 }
 
 function wholeMessage(check: (message: readonly unknown[]) => string | undefined): readonly unknown[] {

@@ -5,7 +5,7 @@
  */
 import { TroupeError } from './errors.ts'
 import { limits } from './limits.ts'
-import { isDangerousKey } from './wire.ts'
+import { isDangerousKey } from './shapes.ts'
 
 const decoder = new TextDecoder('utf-8', { fatal: true })
 const suspect = /__proto__|constructor|prototype|\\u/

@@ -3,7 +3,7 @@
  * is cut and says so. Never throws, whatever getters and proxies do.
  */
 import { limits } from './limits.ts'
-import { isDangerousKey } from './wire.ts'
+import { isDangerousKey } from './shapes.ts'
 
 let left = 0
 

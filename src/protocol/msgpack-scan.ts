@@ -8,7 +8,7 @@
  */
 import { TroupeError } from './errors.ts'
 import { limits } from './limits.ts'
-import { isDangerousKey } from './wire.ts'
+import { isDangerousKey } from './shapes.ts'
 
 export interface ScanLimits {
   readonly depthMax?: number

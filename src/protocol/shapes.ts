@@ -11,6 +11,11 @@ export const textCharsMax = limits.errorMessageCharsMax
 /** Errors below an error, cause by cause. */
 export const causeDepthMax = 5
 
+/** True for the keys that could reach a prototype; no object that came from outside has one. */
+export function isDangerousKey(key: string): boolean {
+  return key === '__proto__' || key === 'constructor' || key === 'prototype'
+}
+
 /** A whole number from 0 on that JavaScript holds exactly. */
 export function isCount(value: unknown): value is number {
   return typeof value === 'number' && value >= 0 && Number.isSafeInteger(value)

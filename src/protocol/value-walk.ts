@@ -5,7 +5,7 @@
 import { TroupeError } from './errors.ts'
 import { limits } from './limits.ts'
 import { isErrorName } from './msgpack-scan.ts'
-import { isDangerousKey } from './wire.ts'
+import { isDangerousKey } from './shapes.ts'
 
 /** What `inspectValue` answers for a value that cannot be packed. */
 export const unpackable = -1
