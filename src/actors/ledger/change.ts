@@ -1,0 +1,47 @@
+/** What a fold reports about the messages it has just folded: for the scheduler's agenda, for clients, for watchers. */
+import type { Payload } from '../../protocol/entries.ts'
+import type { ErrorRecord } from '../../protocol/errors.ts'
+import type { Member } from './member.ts'
+import type { TaskRecord } from './task-record.ts'
+
+/** Who waits for the outcome of a submission that made no task of its own. */
+export interface Submitter {
+  readonly reference: string
+  readonly client: string | undefined
+  readonly replyTo: string | undefined
+}
+
+export type TaskChange =
+  | 'submitted'
+  | 'blocked'
+  | 'ready'
+  | 'running'
+  | 'progress'
+  | 'checkpointed'
+  | 'parked'
+  | 'yielded'
+  | 'retrying'
+  | 'restarted'
+  | 'signalled'
+  | 'retried'
+  | 'removed'
+
+export type Change =
+  | { readonly what: TaskChange; readonly task: TaskRecord }
+  | { readonly what: 'completed'; readonly task: TaskRecord; readonly result: Payload }
+  | { readonly what: 'failed' | 'cancelled' | 'expired'; readonly task: TaskRecord; readonly error: ErrorRecord }
+  | { readonly what: 'duplicate'; readonly task: TaskRecord; readonly submitter: Submitter }
+  | { readonly what: 'refused'; readonly submitter: Submitter; readonly id: string; readonly error: ErrorRecord }
+  | { readonly what: 'joined' | 'left' | 'fenced'; readonly member: Member }
+  | { readonly what: 'led'; readonly leader: string; readonly epoch: number }
+  /** A node accepted a turn that is not its to have; it should be told to drop it. */
+  | { readonly what: 'void-accept'; readonly member: Member; readonly id: string; readonly turn: number }
+  | { readonly what: 'set-aside'; readonly item: SetAside }
+
+/** A message or entry that could not count, kept for people to see. */
+export interface SetAside {
+  readonly sequence: number
+  readonly subject: string
+  readonly atMs: number
+  readonly reason: ErrorRecord
+}

@@ -1,0 +1,98 @@
+/**
+ * Decisions of a leading scheduler. `led` always counts, and its sequence is the epoch; every other entry counts only in a
+ * block of the present epoch, written by the present leader. Even then the fold checks what can be checked: time alone ends
+ * nothing, but nothing ends before its time either (rule 7).
+ */
+import { type ControlEntry, type Kept, kind, type Led } from '../../protocol/entries.ts'
+import type { LedgerState } from './state.ts'
+import type { Place, TaskRecord } from './task-record.ts'
+import { failAttempt } from './turn-entries.ts'
+
+export function foldLed(state: LedgerState, scheduler: string, entry: Led): void {
+  state.leader = scheduler
+  state.epoch = state.position
+  state.rules = entry[1]
+  state.changes.push({ what: 'led', leader: scheduler, epoch: state.epoch })
+}
+
+/** Folds one entry of the present leader. Returns whether it counted. */
+export function foldControlEntry(state: LedgerState, entry: Exclude<ControlEntry, Led>, index: number): boolean {
+  const task = state.tasks.get(entry[1])
+  if (task === undefined) return false
+  const place: Place = { sequence: state.position, index }
+  switch (entry[0]) {
+    case kind.revoked:
+      return revoked(state, task, entry[2])
+    case kind.cancelled:
+      if (task.ended) return false
+      state.end(task, 'cancelled', { code: 'TROUPE_TASK_CANCELLED', message: entry[2] || 'it was cancelled' }, place)
+      return true
+    case kind.expired:
+      return expired(state, task, place)
+    case kind.timedOut:
+      return timedOut(state, task, entry[2], place)
+    case kind.retried:
+      return retried(state, task)
+    case kind.removed:
+      if (!task.ended) return false
+      state.dead.remove(task) || state.results.remove(task)
+      state.forget(task)
+      state.change('removed', task)
+      return true
+    case kind.kept:
+      return kept(state, task, entry, place)
+  }
+}
+
+/** Rule 6: the owner does not know of this turn, so it goes to another. */
+function revoked(state: LedgerState, task: TaskRecord, turn: number): boolean {
+  if (task.status !== 'running' || task.turn !== turn) return false
+  state.touch(task)
+  state.makeReady(task, 'restarted')
+  return true
+}
+
+function expired(state: LedgerState, task: TaskRecord, place: Place): boolean {
+  const deadlineAtMs = task.rare?.deadlineAtMs
+  if (task.ended || deadlineAtMs === undefined || deadlineAtMs > state.timeMs) return false
+  const message = `its deadline ${new Date(deadlineAtMs).toISOString()} passed while it was ${task.status}`
+  state.end(task, 'expired', { code: 'TROUPE_TASK_EXPIRED', message }, place)
+  return true
+}
+
+function timedOut(state: LedgerState, task: TaskRecord, turn: number, place: Place): boolean {
+  const timeoutMs = task.profile?.timeoutMs ?? 0
+  if (task.status !== 'running' || task.turn !== turn || timeoutMs === 0) return false
+  if (task.turnAtMs + timeoutMs > state.timeMs) return false
+  state.touch(task)
+  const message = `it ran longer than its timeout of ${timeoutMs} ms`
+  failAttempt(state, task, { code: 'TROUPE_TIMEOUT', message }, true, place)
+  return true
+}
+
+/** An operator lets a task that did not complete run again, from its last snapshot, with all its attempts. */
+function retried(state: LedgerState, task: TaskRecord): boolean {
+  if (!task.ended || task.status === 'completed' || task.rare?.unreadable) return false
+  state.touch(task)
+  state.dead.remove(task) || state.results.remove(task)
+  task.attempt = 1
+  task.finishedAtMs = 0
+  task.outcome = undefined
+  if (task.rare !== undefined) {
+    delete task.rare.restarts
+    delete task.rare.deadlineAtMs
+  }
+  state.makeReady(task, 'retried')
+  return true
+}
+
+/** Compaction copied the values forward; void unless they still stand where they were copied from (rule 2). */
+function kept(state: LedgerState, task: TaskRecord, entry: Kept, place: Place): boolean {
+  const [, , inputSequence, , snapshotSequence] = entry
+  if (task.input.sequence !== inputSequence || (task.snapshot?.sequence ?? 0) !== snapshotSequence) return false
+  if (task.status === 'completed') return false
+  state.touch(task)
+  task.more.inputPlace = place
+  if (task.snapshot !== undefined) task.snapshot = place
+  return true
+}

@@ -1,0 +1,189 @@
+/**
+ * The ledger: a pure fold of a partition's log. Given the same messages and their stream timestamps, every process has the
+ * same ledger. It knows who wrote an entry from the subject alone (rule 13), validates before it changes anything, and
+ * never throws on what it is given: what cannot count is set aside or void, alone.
+ */
+import { unpackControlBlock, unpackJournalBlock, unpackSubmissionBlock } from '../../protocol/blocks.ts'
+import { type ControlEntry, type JournalEntry, kind, type LogMessage, type Submission } from '../../protocol/entries.ts'
+import { isName } from '../../protocol/names.ts'
+import type { Subjects } from '../../protocol/subjects.ts'
+import { readSubmission } from '../../protocol/submission.ts'
+import type { Change } from './change.ts'
+import { foldControlEntry, foldLed } from './control-entries.ts'
+import type { Member } from './member.ts'
+import { foldFenced, foldJoined } from './node-entries.ts'
+import { foldSignal, foldTurnSignal } from './signal-entries.ts'
+import { LedgerState } from './state.ts'
+import { foldChild, foldSubmission, foldUnreadable, unreadableType } from './submission-entries.ts'
+import { foldTurnEntry } from './turn-entries.ts'
+
+/** The newest meaning of entries that this code knows. */
+export const foldVersion = 1
+
+export class Ledger {
+  readonly subjects: Subjects
+  readonly state: LedgerState
+  /** True once the log asks for rules that this code does not know; it must not lead or fold on. */
+  outdated = false
+  private readonly prefixLength: number
+  /** Equal strings are kept once: types and client ids repeat a million times. */
+  private readonly interned = new Map<string, string>()
+
+  constructor(subjects: Subjects, partition = 0, state = new LedgerState(partition)) {
+    this.subjects = subjects
+    this.state = state
+    this.prefixLength = subjects.root.length + 1
+  }
+
+  /** Folds the next message of the log. The caller guarantees order and completeness (rule 12). */
+  fold(message: LogMessage): void {
+    const { state } = this
+    state.position = message.sequence
+    state.advanceTo(message.timestampMs)
+    const member = state.membersBySubject.get(message.subject)
+    if (member !== undefined) this.foldJournal(message, member)
+    else this.route(message)
+    state.retain()
+  }
+
+  /** The changes since the last call, in order. */
+  takeChanges(): Change[] {
+    const { changes } = this.state
+    this.state.changes = []
+    return changes
+  }
+
+  private route(message: LogMessage): void {
+    const { subject } = message
+    const tokens = subject.slice(this.prefixLength).split('.')
+    switch (tokens[0]) {
+      case 'block':
+        return this.foldBlock(message, this.intern(tokens[1] ?? ''))
+      case 'submit':
+        return this.foldSubmit(message, tokens.slice(1).join('.'))
+      case 'signal':
+        return this.foldSignal(message, tokens.slice(1).join('.'))
+      case 'journal':
+        return this.foldJournal(message, undefined, tokens[2] ?? '', tokens[3] ?? '')
+      case 'control':
+        return this.foldControl(message, tokens[2] ?? '')
+      default:
+        this.state.setAside(subject, {
+          code: 'TROUPE_UNREADABLE',
+          message: `nothing is expected on subject ${subject}`,
+        })
+    }
+  }
+
+  private foldSubmit(message: LogMessage, type: string): void {
+    const { state } = this
+    const name = isName(type) ? this.intern(type) : unreadableType
+    const read = readSubmission(message, type)
+    if (read.ok) foldSubmission(state, retyped(read.submission, name), -1, undefined)
+    else foldUnreadable(state, name, -1, undefined, read.reason, read.replyTo)
+  }
+
+  private foldBlock(message: LogMessage, client: string): void {
+    const { state } = this
+    const block = unpackSubmissionBlock(message.data)
+    if (!block.ok) {
+      foldUnreadable(state, unreadableType, -1, client, { code: 'TROUPE_UNREADABLE', message: block.reason }, undefined)
+      return
+    }
+    for (const { index, reason } of block.rejected) {
+      foldUnreadable(state, unreadableType, index, client, { code: 'TROUPE_UNREADABLE', message: reason }, undefined)
+    }
+    for (let index = 0; index < block.entries.length; index++) {
+      const submission = block.entries[index]
+      if (submission === undefined) continue
+      foldSubmission(state, retyped(submission, this.intern(submission[0])), index, client)
+    }
+  }
+
+  private foldSignal(message: LogMessage, id: string): void {
+    const signalId = message.headers?.get('troupe-id') ?? ''
+    foldSignal(this.state, id, signalId.slice(0, 128), -1, message.subject)
+  }
+
+  private foldJournal(message: LogMessage, known: Member | undefined, node = '', incarnation = ''): void {
+    const { state } = this
+    const block = unpackJournalBlock(message.data)
+    if (!block.ok) {
+      state.setAside(message.subject, { code: 'TROUPE_UNREADABLE', message: block.reason })
+      return
+    }
+    for (const { reason } of block.rejected) {
+      state.setAside(message.subject, { code: 'TROUPE_UNREADABLE', message: reason })
+    }
+    let member = known
+    const { entries } = block
+    for (let index = 0; index < entries.length; index++) {
+      const entry = entries[index]
+      if (entry === undefined) continue
+      if (entry[0] === kind.fenced) foldFenced(state, known?.incarnation ?? incarnation, entry)
+      else if (entry[0] === kind.joined) {
+        if (known === undefined) member = foldJoined(state, message.subject, node, incarnation, entry) ?? member
+      } else if (member === undefined || !this.foldMemberEntry(member, entry, index)) {
+        state.totals.void++
+        if (entry[0] === kind.accepted && member?.live) {
+          state.changes.push({ what: 'void-accept', member, id: entry[1], turn: entry[2] })
+        }
+      }
+    }
+    if (member !== undefined) {
+      member.lastSequence = message.sequence
+      member.lastBlock = block.number
+    }
+  }
+
+  private foldMemberEntry(member: Member, entry: JournalEntry, index: number): boolean {
+    const { state } = this
+    if (!member.live) return false
+    switch (entry[0]) {
+      case kind.alive:
+        return true
+      case kind.left:
+        state.endMember(member, 'left', 'it left')
+        return true
+      case kind.submitted:
+        return foldChild(state, member, entry, index)
+      case kind.signalled:
+        return foldTurnSignal(state, member, entry, index)
+      case kind.joined:
+      case kind.fenced:
+        return false
+      default:
+        return foldTurnEntry(state, member, entry, index)
+    }
+  }
+
+  private foldControl(message: LogMessage, scheduler: string): void {
+    const { state } = this
+    const block = unpackControlBlock(message.data)
+    if (!block.ok) {
+      state.setAside(message.subject, { code: 'TROUPE_UNREADABLE', message: block.reason })
+      return
+    }
+    for (let index = 0; index < block.entries.length; index++) {
+      const entry: ControlEntry | undefined = block.entries[index]
+      if (entry === undefined) continue
+      if (entry[0] === kind.led) {
+        foldLed(state, scheduler, entry)
+        if (entry[1].foldVersion > foldVersion) this.outdated = true
+      } else if (block.epoch !== state.epoch || scheduler !== state.leader) state.totals.void++
+      else if (!foldControlEntry(state, entry, index)) state.totals.void++
+    }
+  }
+
+  private intern(text: string): string {
+    const known = this.interned.get(text)
+    if (known !== undefined) return known
+    if (this.interned.size > 50_000) this.interned.clear()
+    this.interned.set(text, text)
+    return text
+  }
+}
+
+function retyped(submission: Submission, type: string): Submission {
+  return submission[2] === undefined ? [type, submission[1]] : [type, submission[1], submission[2]]
+}

@@ -1,0 +1,191 @@
+/**
+ * Submissions become tasks, once per id (rule 9): the same id with the same type and input is the task that is there; with
+ * another input it is a conflict and says so. What cannot be read becomes a dead letter that keeps its reason.
+ */
+import type { Payload, Submission, Submitted } from '../../protocol/entries.ts'
+import type { ErrorRecord } from '../../protocol/errors.ts'
+import { limits } from '../../protocol/limits.ts'
+import { isName, isSystemId, systemTaskId } from '../../protocol/names.ts'
+import { defaultPriority, type SubmissionOptions } from '../../protocol/options.ts'
+import { checkSubmissionOptions, inputHash } from '../../protocol/submission.ts'
+import type { Submitter } from './change.ts'
+import { jitterHash } from './delays.ts'
+import type { Member } from './member.ts'
+import type { LedgerState } from './state.ts'
+import { TaskRecord } from './task-record.ts'
+
+/** The type under which a submission without a valid type is kept as a dead letter. */
+export const unreadableType = '_unreadable'
+
+const noOptions: SubmissionOptions = {}
+
+/** Folds one submission; `index` −1 for a message of its own. `client` is the SDK client that is told the outcome. */
+export function foldSubmission(
+  state: LedgerState,
+  submission: Submission,
+  index: number,
+  client: string | undefined,
+): void {
+  const [type, input, given] = submission
+  const reference = systemTaskId(state.partition, state.position, index < 0 ? undefined : index)
+  const checked = given === undefined ? noOptions : checkSubmissionOptions(given)
+  if ('code' in checked) {
+    foldUnreadable(state, isName(type) ? type : unreadableType, index, client, checked, undefined)
+    return
+  }
+  const problem = complaint(type, checked)
+  if (problem !== undefined) {
+    foldUnreadable(state, isName(type) ? type : unreadableType, index, client, problem, checked.replyTo)
+    return
+  }
+  const hash = checked.id === undefined ? 0 : submissionHash(type, input)
+  if (checked.id !== undefined) {
+    const submitter: Submitter = { reference, client, replyTo: checked.replyTo }
+    if (isKnown(state, checked.id, type, hash, submitter)) return
+  }
+  create(state, { id: checked.id ?? reference, type, options: checked, index, client, hash, parent: undefined })
+}
+
+/** Folds a child that a running turn submits. Void unless `member` owns the turn; the same child again is the child. */
+export function foldChild(state: LedgerState, member: Member, entry: Submitted, index: number): boolean {
+  const [, parentId, turn, type, input, given] = entry
+  const parent = state.tasks.get(parentId)
+  if (parent === undefined || parent.owner !== member || parent.turn !== turn || parent.status !== 'running')
+    return false
+  const options = checkSubmissionOptions(given)
+  if ('code' in options || options.id === undefined || complaint(type, options, true) !== undefined) return false
+  const hash = submissionHash(type, input)
+  const submitter: Submitter = { reference: options.id, client: undefined, replyTo: options.replyTo }
+  if (!isKnown(state, options.id, type, hash, submitter)) {
+    state.touch(parent)
+    parent.more.children ??= new Set()
+    parent.more.children.add(options.id)
+    create(state, { id: options.id, type, options, index, client: undefined, hash, parent: parentId })
+  }
+  return true
+}
+
+function complaint(type: string, options: SubmissionOptions, child = false): ErrorRecord | undefined {
+  if (!isName(type)) return { code: 'TROUPE_INVALID_NAME', message: 'the task type is not a valid name' }
+  if (!child && options.id !== undefined && isSystemId(options.id)) {
+    return { code: 'TROUPE_RESERVED_ID', message: `task id "${options.id}" has a form reserved for the system` }
+  }
+  if ((options.after?.length ?? 0) > limits.afterMax) {
+    return { code: 'TROUPE_TOO_LARGE', message: `a task may wait for at most ${limits.afterMax} others` }
+  }
+  return undefined
+}
+
+/** 52 bits of type and input; equal for equal submissions. */
+function submissionHash(type: string, input: Payload): number {
+  const inputBits =
+    typeof input === 'string' || input === null || input instanceof Uint8Array
+      ? inputHash(input)
+      : jitterHash(input[0], input[1])
+  return ((inputBits ^ jitterHash(type, 0)) >>> 0) + Math.floor(inputBits / 0x1_0000_0000) * 0x1_0000_0000 + 1
+}
+
+function isKnown(state: LedgerState, id: string, type: string, hash: number, submitter: Submitter): boolean {
+  const known = state.tasks.get(id)
+  if (known === undefined) return false
+  if (known.type === type && known.hash === hash) {
+    state.changes.push({ what: 'duplicate', task: known, submitter })
+  } else {
+    const message = `task id "${id}" belongs to another submission, with another type or input`
+    const error = { code: 'TROUPE_ID_CONFLICT', message, details: { id, type } }
+    state.changes.push({ what: 'refused', submitter, id, error })
+    state.setAside(submitter.reference, error)
+  }
+  return true
+}
+
+interface NewTask {
+  readonly id: string
+  readonly type: string
+  readonly options: SubmissionOptions
+  readonly index: number
+  readonly client: string | undefined
+  readonly hash: number
+  readonly parent: string | undefined
+}
+
+function create(state: LedgerState, { id, type, options, index, client, hash, parent }: NewTask): void {
+  const task = new TaskRecord({
+    id,
+    type,
+    priority: options.priority ?? defaultPriority,
+    key: options.key,
+    sequence: state.position,
+    index,
+    submittedAtMs: state.timeMs,
+    hash,
+    client,
+  })
+  if (options.delayMs !== undefined && options.delayMs > 0) task.dueAtMs = state.timeMs + options.delayMs
+  if (options.deadlineAtMs !== undefined) task.more.deadlineAtMs = options.deadlineAtMs
+  if (options.replyTo !== undefined) task.more.replyTo = options.replyTo
+  if (parent !== undefined) task.more.parent = parent
+  state.totals.submitted++
+  const after = options.after === undefined ? undefined : unmet(state, options.after)
+  if (after !== undefined && after.waiting.size > 0) task.status = 'blocked'
+  state.add(task)
+  state.change('submitted', task)
+  if (after?.failed !== undefined) {
+    const message = `it waited for "${after.failed}", which did not complete`
+    const error = { code: 'TROUPE_DEPENDENCY_FAILED', message, details: { task: after.failed } }
+    state.end(task, 'failed', error, task)
+  } else if (after !== undefined && after.waiting.size > 0) {
+    block(state, task, after.waiting)
+  } else state.change('ready', task)
+}
+
+/** Which of the ids still have to complete, and the first that has ended otherwise. An unknown id may still come. */
+function unmet(state: LedgerState, ids: readonly string[]): { waiting: Set<string>; failed: string | undefined } {
+  const waiting = new Set<string>()
+  for (const id of ids) {
+    const other = state.tasks.get(id)
+    if (other === undefined || !other.ended) waiting.add(id)
+    else if (other.status !== 'completed') return { waiting: new Set(), failed: id }
+  }
+  return { waiting, failed: undefined }
+}
+
+/** Registers a blocked task with those it waits for. */
+export function block(state: LedgerState, task: TaskRecord, after: Set<string>): void {
+  task.more.after = after
+  for (const id of after) {
+    let dependents = state.dependents.get(id)
+    if (dependents === undefined) state.dependents.set(id, (dependents = new Set()))
+    dependents.add(task)
+  }
+  state.change('blocked', task)
+}
+
+/** A submission that cannot become a task: a dead letter that keeps the bytes (in the log) and the reason. */
+export function foldUnreadable(
+  state: LedgerState,
+  type: string,
+  index: number,
+  client: string | undefined,
+  error: ErrorRecord,
+  replyTo: string | undefined,
+): void {
+  const reference = systemTaskId(state.partition, state.position, index < 0 ? undefined : index)
+  const task = new TaskRecord({
+    id: reference,
+    type,
+    priority: defaultPriority,
+    key: undefined,
+    sequence: state.position,
+    index,
+    submittedAtMs: state.timeMs,
+    hash: 0,
+    client,
+  })
+  task.more.unreadable = true
+  if (replyTo !== undefined) task.more.replyTo = replyTo
+  state.totals.submitted++
+  state.add(task)
+  state.change('submitted', task)
+  state.end(task, 'failed', error, task)
+}

@@ -1,0 +1,142 @@
+/**
+ * One task as the ledger knows it. The common fields are few, because a million of these may be held; what only some
+ * tasks have is in `rare`. Values (input, snapshot, result) are not here: they stay in the log, at the places noted.
+ */
+import type { ErrorRecord } from '../../protocol/errors.ts'
+import { systemTaskId } from '../../protocol/names.ts'
+import type { TaskProfile } from '../../protocol/options.ts'
+import type { Member } from './member.ts'
+
+/**
+ * - `blocked`: waits for the tasks in `rare.after` to complete.
+ * - `waiting`: may be accepted from `dueAtMs` on (0: at once). People see `delayed` or `ready`.
+ * - `running`: `owner` holds turn `turn`.
+ * - `parked`: no owner; goes on at `rare.wakeAtMs`, on a signal, or when `rare.awaited` children have ended.
+ * - the other four are terminal and never change, but by an operator's `retried`.
+ */
+export type RecordStatus = 'blocked' | 'waiting' | 'running' | 'parked' | TerminalStatus
+export type TerminalStatus = 'completed' | 'failed' | 'cancelled' | 'expired'
+
+/** Where a value stands: message sequence and index of the entry within it. */
+export interface Place {
+  readonly sequence: number
+  readonly index: number
+}
+
+export interface SignalPlace extends Place {
+  /** Sequence of the signal before it of the same task, 0 for the first. */
+  readonly previous: number
+  readonly id: string
+}
+
+export interface Rare {
+  deadlineAtMs?: number
+  replyTo?: string
+  /** Ids still waited for before the first start. */
+  after?: Set<string>
+  parent?: string
+  children?: Set<string>
+  /** Children that a parked turn waits for. */
+  awaited?: Set<string>
+  wakeAtMs?: number
+  onSignal?: boolean
+  /** Signals accepted and not consumed, in log order. */
+  signals?: SignalPlace[]
+  /** Ids of recent signals, consumed or not, oldest first; for exact deduplication. */
+  signalIds?: Set<string>
+  consumed?: number
+  lastSignal?: number
+  /** Log times of the turns that died with their node, within the restart period. */
+  restarts?: number[]
+  progress?: { fraction: number; note: string }
+  lastError?: ErrorRecord
+  /** Where the input stands since it was copied forward. */
+  inputPlace?: Place
+  /** For a child: where its parent ended, from when on it is queued for forgetting. */
+  retainedAt?: Place
+  /** It could not be read as a submission, so it can never run. */
+  unreadable?: boolean
+}
+
+export class TaskRecord {
+  readonly id: string
+  readonly type: string
+  status: RecordStatus = 'waiting'
+  turn = 0
+  attempt = 1
+  readonly priority: number
+  readonly key: string | undefined
+  /** Place of the submission; gives the order of arrival. */
+  readonly sequence: number
+  /** −1 when the submission was a message of its own. */
+  readonly index: number
+  readonly submittedAtMs: number
+  dueAtMs = 0
+  startedAtMs = 0
+  /** When, and by which message, the present turn was accepted. */
+  turnAtMs = 0
+  turnSequence = 0
+  finishedAtMs = 0
+  /** Hash of type and input when the submitter chose the id, else 0. */
+  readonly hash: number
+  /** Which SDK client is told the outcome. */
+  readonly client: string | undefined
+  owner: Member | undefined = undefined
+  profile: TaskProfile | undefined = undefined
+  snapshot: Place | undefined = undefined
+  /** Place of the entry that ended the task, or of its submission when that was refused. */
+  outcome: Place | undefined = undefined
+  rare: Rare | undefined = undefined
+  /** Number of the checkpoint in which this record, as it is, has been saved. */
+  savedIn = 0
+
+  constructor(born: {
+    id: string
+    type: string
+    priority: number
+    key: string | undefined
+    sequence: number
+    index: number
+    submittedAtMs: number
+    hash: number
+    client: string | undefined
+  }) {
+    this.id = born.id
+    this.type = born.type
+    this.priority = born.priority
+    this.key = born.key
+    this.sequence = born.sequence
+    this.index = born.index
+    this.submittedAtMs = born.submittedAtMs
+    this.hash = born.hash
+    this.client = born.client
+  }
+
+  /** Arrival order as one number: earlier submissions are smaller. */
+  get order(): number {
+    return this.sequence * 4096 + this.index + 1
+  }
+
+  /** The place of the submission as a system id; a client knows its own submissions by it. */
+  reference(partition: number): string {
+    return systemTaskId(partition, this.sequence, this.index < 0 ? undefined : this.index)
+  }
+
+  get input(): Place {
+    return this.rare?.inputPlace ?? this
+  }
+
+  get ended(): boolean {
+    return isTerminal(this.status)
+  }
+
+  /** The rare part, made when first needed. */
+  get more(): Rare {
+    this.rare ??= {}
+    return this.rare
+  }
+}
+
+export function isTerminal(status: RecordStatus): status is TerminalStatus {
+  return status === 'completed' || status === 'failed' || status === 'cancelled' || status === 'expired'
+}

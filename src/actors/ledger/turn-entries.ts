@@ -1,0 +1,157 @@
+/**
+ * Entries about a turn. `accepted` counts if and only if the task is ready and due, its turn is the last one plus one, the
+ * incarnation is live and has the task's type. Every later entry needs the owner, the turn and a running task (rule 1).
+ * An entry that does not count changes nothing.
+ */
+import {
+  type Accepted,
+  type Checkpointed,
+  type Completed,
+  type Failed,
+  kind,
+  type Parked,
+  type Progressed,
+  type TurnEntry,
+  type Yielded,
+} from '../../protocol/entries.ts'
+import { defaultRetry } from '../../protocol/options.ts'
+import { retryDelayMs } from './delays.ts'
+import type { Member } from './member.ts'
+import type { LedgerState } from './state.ts'
+import type { Place, TaskRecord } from './task-record.ts'
+
+/** Folds one entry of `member`'s journal. Returns whether it counted. */
+export function foldTurnEntry(state: LedgerState, member: Member, entry: TurnEntry, index: number): boolean {
+  const task = state.tasks.get(entry[1])
+  if (task === undefined || !member.live) return false
+  if (entry[0] === kind.accepted) return accepted(state, member, task, entry)
+  if (task.owner !== member || task.turn !== entry[2] || task.status !== 'running') return false
+  state.touch(task)
+  const place: Place = { sequence: state.position, index }
+  switch (entry[0]) {
+    case kind.checkpointed:
+      checkpointed(state, task, entry, place)
+      return true
+    case kind.progressed:
+      progressed(state, task, entry)
+      return true
+    case kind.parked:
+      parked(state, task, entry, place)
+      return true
+    case kind.yielded:
+      yielded(state, task, entry, place)
+      return true
+    case kind.completed:
+      completed(state, task, entry, place)
+      return true
+    case kind.failed:
+      failed(state, task, entry, place)
+      return true
+  }
+}
+
+/** When the task may be accepted: 0 at once, undefined when not without something else happening first. */
+export function dueAtMs(task: TaskRecord): number | undefined {
+  if (task.status === 'waiting') return task.dueAtMs
+  if (task.status === 'parked' && task.rare?.wakeAtMs !== undefined) return task.rare.wakeAtMs
+  return undefined
+}
+
+function accepted(state: LedgerState, member: Member, task: TaskRecord, entry: Accepted): boolean {
+  const due = dueAtMs(task)
+  if (due === undefined || due > state.timeMs || entry[2] !== task.turn + 1) return false
+  const profile = member.types.get(task.type)
+  if (profile === undefined) return false
+  state.touch(task)
+  if (task.rare !== undefined) {
+    delete task.rare.awaited
+    delete task.rare.wakeAtMs
+    delete task.rare.onSignal
+  }
+  task.turn = entry[2]
+  task.owner = member
+  task.profile = profile
+  task.turnAtMs = state.timeMs
+  task.turnSequence = state.position
+  if (task.startedAtMs === 0) task.startedAtMs = state.timeMs
+  member.running.add(task)
+  state.become(task, 'running')
+  state.change('running', task)
+  return true
+}
+
+function checkpointed(state: LedgerState, task: TaskRecord, entry: Checkpointed, place: Place): void {
+  if (entry[3] !== null) task.snapshot = place
+  consume(task, entry[4])
+  state.change('checkpointed', task)
+}
+
+function progressed(state: LedgerState, task: TaskRecord, entry: Progressed): void {
+  task.more.progress = { fraction: entry[3], note: entry[4] }
+  state.change('progress', task)
+}
+
+function parked(state: LedgerState, task: TaskRecord, entry: Parked, place: Place): void {
+  const [, , , snapshot, consumed, wakeAtMs, onSignal, children] = entry
+  if (snapshot !== null) task.snapshot = place
+  consume(task, consumed)
+  const rare = task.more
+  // Rule 5: what the task waits for may already be there.
+  const awaited = new Set(children.filter((id) => !state.isEnded(id)))
+  const signalled = onSignal && (rare.signals?.length ?? 0) > 0
+  const childrenDone = children.length > 0 && awaited.size === 0
+  const waitsForNothing = wakeAtMs === 0 && !onSignal && awaited.size === 0
+  if (signalled || childrenDone || waitsForNothing) {
+    state.makeReady(task, 'yielded')
+    return
+  }
+  state.release(task)
+  if (wakeAtMs > 0) rare.wakeAtMs = wakeAtMs
+  if (onSignal) rare.onSignal = true
+  if (awaited.size > 0) rare.awaited = awaited
+  state.become(task, 'parked')
+  state.change('parked', task)
+}
+
+function yielded(state: LedgerState, task: TaskRecord, entry: Yielded, place: Place): void {
+  if (entry[3] !== null) {
+    task.snapshot = place
+    consume(task, entry[4])
+  }
+  state.makeReady(task, 'yielded')
+}
+
+function completed(state: LedgerState, task: TaskRecord, entry: Completed, place: Place): void {
+  state.end(task, 'completed', entry[3], place)
+}
+
+function failed(state: LedgerState, task: TaskRecord, entry: Failed, place: Place): void {
+  failAttempt(state, task, entry[3], entry[4], place)
+}
+
+/** The attempt failed: tried again later by the task's retry policy, or a dead letter. */
+export function failAttempt(
+  state: LedgerState,
+  task: TaskRecord,
+  error: Failed[3],
+  retryable: boolean,
+  place: Place,
+): void {
+  const policy = task.profile?.retry ?? defaultRetry
+  if (!retryable || task.attempt >= policy.attempts) {
+    state.end(task, 'failed', error, place)
+    return
+  }
+  const delayMs = retryDelayMs(policy, task.attempt, task.id, task.turn)
+  task.attempt++
+  task.more.lastError = error
+  state.makeReady(task, 'retrying', state.timeMs + delayMs)
+}
+
+/** Signals up to `consumed` are part of the snapshot now. */
+function consume(task: TaskRecord, consumed: number): void {
+  const rare = task.rare
+  if (rare === undefined || consumed <= (rare.consumed ?? 0)) return
+  rare.consumed = consumed
+  if (rare.signals !== undefined) rare.signals = rare.signals.filter((signal) => signal.sequence > consumed)
+}

@@ -1,0 +1,103 @@
+/**
+ * Values read back from where they stand in the log. The ledger keeps places only; whoever needs an input, a snapshot, a
+ * result or a signal reads the message and asks here. `undefined` means that no such value stands there.
+ */
+import { unpackControlBlock, unpackJournalBlock, unpackSubmissionBlock } from '../../protocol/blocks.ts'
+import {
+  type ControlEntry,
+  type JournalEntry,
+  kind,
+  type LogMessage,
+  type Payload,
+  type Submission,
+} from '../../protocol/entries.ts'
+import type { ErrorRecord } from '../../protocol/errors.ts'
+import type { Subjects } from '../../protocol/subjects.ts'
+import { readSubmission } from '../../protocol/submission.ts'
+
+/** A message of the log with its entries unpacked, so that a block is unpacked once for all its values. */
+export type Unpacked =
+  | { readonly of: 'submit'; readonly input: Payload | undefined }
+  | { readonly of: 'block'; readonly entries: readonly (Submission | undefined)[] }
+  | { readonly of: 'journal'; readonly entries: readonly (JournalEntry | undefined)[] }
+  | { readonly of: 'control'; readonly entries: readonly (ControlEntry | undefined)[] }
+  | { readonly of: 'signal'; readonly event: Payload }
+  | { readonly of: 'nothing' }
+
+export function unpackMessage(subjects: Subjects, message: LogMessage): Unpacked {
+  const rest = message.subject.slice(subjects.root.length + 1)
+  const dot = rest.indexOf('.')
+  switch (rest.slice(0, dot)) {
+    case 'submit': {
+      const read = readSubmission(message, rest.slice(dot + 1))
+      return { of: 'submit', input: read.ok ? read.submission[1] : undefined }
+    }
+    case 'block': {
+      const block = unpackSubmissionBlock(message.data)
+      return block.ok ? { of: 'block', entries: block.entries } : { of: 'nothing' }
+    }
+    case 'journal': {
+      const block = unpackJournalBlock(message.data)
+      return block.ok ? { of: 'journal', entries: block.entries } : { of: 'nothing' }
+    }
+    case 'control': {
+      const block = unpackControlBlock(message.data)
+      return block.ok ? { of: 'control', entries: block.entries } : { of: 'nothing' }
+    }
+    case 'signal':
+      return { of: 'signal', event: signalEvent(message) }
+    default:
+      return { of: 'nothing' }
+  }
+}
+
+/** The body of a `signal` message: msgpack when it says so, else JSON text. Unpacked, and judged, by the task. */
+function signalEvent(message: LogMessage): Payload {
+  if (message.headers?.get('content-type') === 'application/msgpack') return message.data
+  return new TextDecoder().decode(message.data)
+}
+
+export function inputAt(unpacked: Unpacked, index: number): Payload | undefined {
+  if (unpacked.of === 'submit') return unpacked.input
+  if (unpacked.of === 'block') return unpacked.entries[index]?.[1]
+  if (unpacked.of === 'journal') {
+    const entry = unpacked.entries[index]
+    return entry?.[0] === kind.submitted ? entry[4] : undefined
+  }
+  if (unpacked.of === 'control') {
+    const entry = unpacked.entries[index]
+    return entry?.[0] === kind.kept ? entry[3] : undefined
+  }
+  return undefined
+}
+
+export function snapshotAt(unpacked: Unpacked, index: number): Payload | undefined {
+  if (unpacked.of === 'journal') {
+    const entry = unpacked.entries[index]
+    if (entry?.[0] === kind.checkpointed || entry?.[0] === kind.parked || entry?.[0] === kind.yielded) return entry[3]
+  }
+  if (unpacked.of === 'control') {
+    const entry = unpacked.entries[index]
+    if (entry?.[0] === kind.kept) return entry[5]
+  }
+  return undefined
+}
+
+export function resultAt(unpacked: Unpacked, index: number): Payload | undefined {
+  if (unpacked.of !== 'journal') return undefined
+  const entry = unpacked.entries[index]
+  return entry?.[0] === kind.completed ? entry[3] : undefined
+}
+
+export function errorAt(unpacked: Unpacked, index: number): ErrorRecord | undefined {
+  if (unpacked.of !== 'journal') return undefined
+  const entry = unpacked.entries[index]
+  return entry?.[0] === kind.failed ? entry[3] : undefined
+}
+
+export function signalAt(unpacked: Unpacked, index: number): Payload | undefined {
+  if (unpacked.of === 'signal') return unpacked.event
+  if (unpacked.of !== 'journal') return undefined
+  const entry = unpacked.entries[index]
+  return entry?.[0] === kind.signalled ? entry[5] : undefined
+}

@@ -1,0 +1,73 @@
+/**
+ * Which awarded tasks a node runs and which it holds until a slot is free. Awards beyond the slots are the credits that
+ * cover the round trip of short tasks; they are held unaccepted, in order, and dropped when their invitation has lapsed.
+ */
+import type { AwardedTask } from '../../protocol/messages.ts'
+
+export interface Held {
+  readonly awarded: AwardedTask
+  readonly expiresAtMs: number
+}
+
+export class Slots<Turn> {
+  slots: number
+  /** By task id. */
+  readonly running = new Map<string, Turn>()
+  private held: Held[] = []
+  private head = 0
+
+  constructor(slots: number) {
+    this.slots = slots
+  }
+
+  get heldCount(): number {
+    return this.held.length - this.head
+  }
+
+  get free(): number {
+    return this.slots - this.running.size
+  }
+
+  hold(awarded: AwardedTask, expiresAtMs: number): void {
+    this.held.push({ awarded, expiresAtMs })
+  }
+
+  /** The next held award whose invitation stands, when a slot is free. Lapsed ones are forgotten: others have them. */
+  next(nowMs: number): AwardedTask | undefined {
+    while (this.head < this.held.length && this.free > 0) {
+      const next = this.held[this.head++]!
+      this.compact()
+      if (next.expiresAtMs > nowMs) return next.awarded
+    }
+    return undefined
+  }
+
+  /** Takes back one held award; true if it was there. */
+  drop(id: string, turn: number): boolean {
+    for (let i = this.head; i < this.held.length; i++) {
+      const { awarded } = this.held[i]!
+      if (awarded[0] !== id || awarded[2] !== turn) continue
+      this.held.splice(i, 1)
+      return true
+    }
+    return false
+  }
+
+  /** Empties what is held. */
+  takeHeld(): AwardedTask[] {
+    const held = this.held.slice(this.head).map(({ awarded }) => awarded)
+    this.held = []
+    this.head = 0
+    return held
+  }
+
+  private compact(): void {
+    if (this.head === this.held.length) {
+      this.held = []
+      this.head = 0
+    } else if (this.head > 1_024 && this.head * 2 > this.held.length) {
+      this.held = this.held.slice(this.head)
+      this.head = 0
+    }
+  }
+}

@@ -1,0 +1,330 @@
+/**
+ * What a leading scheduler works on: the ready queue, the timers, the bids. All of it is derived from the ledger and from
+ * what nodes say, so a new leader builds it anew. It decides what to award, to whom, and what has come due; it carries
+ * nothing out.
+ */
+import { type ControlEntry, kind } from '../../protocol/entries.ts'
+import { limits } from '../../protocol/limits.ts'
+import type { NodeReport } from '../../protocol/messages.ts'
+import type { Change } from '../ledger/change.ts'
+import type { Member } from '../ledger/member.ts'
+import type { LedgerState } from '../ledger/state.ts'
+import type { TaskRecord } from '../ledger/task-record.ts'
+import { dueAtMs } from '../ledger/turn-entries.ts'
+import type { Dropped, SchedulerEffect } from './effects.ts'
+import { Heap } from './heap.ts'
+import { Offers } from './offers.ts'
+import { type OrderingPolicy, priority } from './ordering.ts'
+import { type Candidate, leastDelay, type PlacementPolicy } from './placement.ts'
+import { ReadyQueue } from './ready-queue.ts'
+
+interface Timer {
+  readonly task: TaskRecord
+  readonly what: 'due' | 'wake' | 'deadline' | 'timeout'
+  readonly turn: number
+}
+
+/** Grace for the node to report a timeout itself before the leader does. */
+const timeoutGraceMs = 2_000
+/** Weight of the newest duration in the running mean of a type. */
+const durationWeight = 0.2
+
+export interface AgendaOptions {
+  readonly ordering?: OrderingPolicy
+  readonly placement?: PlacementPolicy
+}
+
+export class Agenda {
+  readonly offers = new Offers()
+  epoch = 0
+  private readonly state: LedgerState
+  private readonly placement: PlacementPolicy
+  private readonly ready: ReadyQueue
+  private readonly timers = new Heap<Timer>()
+  private readonly durations = new Map<string, number>()
+  private delayed = 0
+
+  constructor(state: LedgerState, options: AgendaOptions = {}) {
+    this.state = state
+    this.placement = options.placement ?? leastDelay
+    this.ready = new ReadyQueue(options.ordering ?? priority, (task) => {
+      return (task.status === 'waiting' || task.status === 'parked') && this.offers.awardOf(task) === undefined
+    })
+  }
+
+  /** Everything from the ledger; done once, when leading begins. */
+  build(nowMs: number): void {
+    for (const task of this.state.tasks.values()) if (!task.ended) this.enter(task, nowMs)
+  }
+
+  /** Takes note of what was folded; returns what nodes have to be told at once. */
+  note(changes: readonly Change[], nowMs: number): SchedulerEffect[] {
+    const effects: SchedulerEffect[] = []
+    for (const change of changes) {
+      switch (change.what) {
+        case 'running':
+          this.noteRunning(change.task)
+          break
+        case 'ready':
+        case 'yielded':
+        case 'retrying':
+        case 'restarted':
+        case 'retried':
+        case 'parked':
+          this.offers.settle(change.task)
+          this.enter(change.task, nowMs)
+          break
+        case 'completed':
+          this.noteDuration(change.task)
+          this.offers.settle(change.task)
+          break
+        case 'failed':
+        case 'cancelled':
+        case 'expired':
+          this.noteEnded(change.task)
+          break
+        case 'signalled':
+          this.noteSignal(change.task, effects)
+          break
+        case 'left':
+        case 'fenced':
+          this.forgetNode(change.member, nowMs)
+          break
+        case 'void-accept':
+          effects.push({
+            do: 'drop',
+            member: change.member,
+            turns: [[change.id, change.turn, 'the turn belongs to another']],
+          })
+          break
+        default:
+      }
+    }
+    return effects
+  }
+
+  /** Matches ready tasks to bids until one side is used up; returns the awards, one per node. */
+  place(nowMs: number): SchedulerEffect[] {
+    const awards = new Map<Member, TaskRecord[]>()
+    const effects: SchedulerEffect[] = []
+    const aside: string[] = []
+    let open = this.openOffers(nowMs)
+    while (open.length > 0) {
+      const task = this.ready.peek()
+      if (task === undefined) break
+      const candidates = open.filter((candidate) => candidate.offer.member.types.has(task.type))
+      if (candidates.length === 0) {
+        this.ready.setUncovered(task.type)
+        if (this.offers.has(task.type)) aside.push(task.type)
+        continue
+      }
+      this.ready.take()
+      const chosen =
+        candidates.length === 1 ? candidates[0]! : this.placement.choose(task, candidates, this.expectedMs(task.type))
+      this.offers.award(task, chosen.offer, nowMs)
+      const { member } = chosen.offer
+      let tasks = awards.get(member)
+      if (tasks === undefined) awards.set(member, (tasks = []))
+      tasks.push(task)
+      if (tasks.length === limits.awardTasksMax) {
+        effects.push({ do: 'award', epoch: this.epoch, member, tasks })
+        awards.delete(member)
+      }
+      chosen.free--
+      if (chosen.free === 0) open = open.filter((candidate) => candidate !== chosen)
+    }
+    for (const [member, tasks] of awards) effects.push({ do: 'award', epoch: this.epoch, member, tasks })
+    // Nodes with these types have no credit left just now; types that no node bids for wait until one does.
+    for (const type of aside) this.ready.setCovered(type)
+    return effects
+  }
+
+  /** Hears a node. */
+  hear(incarnation: string, report: NodeReport, nowMs: number): SchedulerEffect[] {
+    const member = this.state.members.get(incarnation)
+    if (member === undefined || !member.live) return []
+    switch (report[0]) {
+      case 'bid':
+        if (this.offers.of(incarnation) === undefined) {
+          for (const type of this.ready.uncoveredTypes()) if (member.types.has(type)) this.ready.setCovered(type)
+        }
+        this.offers.hear(member, report, nowMs)
+        return []
+      case 'declined':
+        for (const [id, turn] of report[1]) {
+          const task = this.state.tasks.get(id)
+          if (task !== undefined && this.offers.declined(task, turn, incarnation)) this.enter(task, nowMs)
+        }
+        return []
+      case 'running':
+        return this.compare(member, report[1], report[2])
+      case 'gap': {
+        const task = this.state.tasks.get(report[1])
+        if (task === undefined || task.owner !== member || task.turn !== report[2]) return []
+        const signals = task.rare?.signals?.filter((signal) => signal.sequence > report[3]) ?? []
+        return signals.length === 0 ? [] : [{ do: 'signal', member, task, signals }]
+      }
+    }
+  }
+
+  /** What has come due by `nowMs`: tasks become placeable; deadlines and timeouts become entries. */
+  alarm(nowMs: number): SchedulerEffect[] {
+    const entries: ControlEntry[] = []
+    while (this.timers.length > 0 && this.timers.peekRank() <= nowMs) {
+      const timer = this.timers.pop()!
+      this.fire(timer, nowMs, entries)
+    }
+    for (const task of this.offers.expired(nowMs)) this.enter(task, nowMs)
+    return entries.length === 0 ? [] : [{ do: 'append', epoch: this.epoch, entries }]
+  }
+
+  /** When `alarm` has something to do next; awards that nobody accepted are looked at within a second. */
+  nextAlarmMs(nowMs: number): number {
+    const awards = this.offers.awardedCount > 0 ? nowMs + 1_000 : Number.POSITIVE_INFINITY
+    return Math.min(this.timers.peekRank(), awards)
+  }
+
+  /** Why a task is not running, in a sentence, for whoever asks. */
+  waitingReason(task: TaskRecord, nowMs: number): string | undefined {
+    if (task.status === 'blocked') return `waits for ${[...(task.rare?.after ?? [])].slice(0, 5).join(', ')}`
+    if (task.status === 'parked') return this.parkedReason(task)
+    if (task.status !== 'waiting') return undefined
+    if (task.dueAtMs > nowMs) {
+      const why = task.turn > 0 ? 'backs off after a failure' : 'is delayed'
+      return `${why} until ${new Date(task.dueAtMs).toISOString()}`
+    }
+    const award = this.offers.awardOf(task)
+    if (award !== undefined) return `awarded to ${award.member.node}, not accepted yet`
+    let nodes = 0
+    let able = 0
+    for (const member of this.state.membersBySubject.values()) {
+      nodes++
+      if (member.types.has(task.type)) able++
+    }
+    if (nodes === 0) return 'no node has joined'
+    if (able === 0) return `none of ${nodes} nodes has the task type "${task.type}"`
+    return `all credits of the ${able} nodes with the type are in use`
+  }
+
+  /** Tasks with a timer before which they cannot start; an upper bound, for people. */
+  get delayedCount(): number {
+    return this.delayed
+  }
+
+  awardedTo(task: TaskRecord): Member | undefined {
+    return this.offers.awardOf(task)?.member
+  }
+
+  private parkedReason(task: TaskRecord): string {
+    const rare = task.rare
+    const reasons: string[] = []
+    if (rare?.onSignal) reasons.push('a signal')
+    if (rare?.wakeAtMs !== undefined) reasons.push(`a timer at ${new Date(rare.wakeAtMs).toISOString()}`)
+    if (rare?.awaited !== undefined) reasons.push(`${rare.awaited.size} children`)
+    return `waits for ${reasons.join(' or ')}`
+  }
+
+  private openOffers(nowMs: number): Candidate[] {
+    const open: Candidate[] = []
+    for (const offer of this.offers.all()) {
+      const free = this.offers.freeCredits(offer, nowMs)
+      if (free > 0) open.push({ offer, free })
+    }
+    return open
+  }
+
+  private noteRunning(task: TaskRecord): void {
+    this.offers.settle(task)
+    const timeoutMs = task.profile?.timeoutMs ?? 0
+    if (timeoutMs > 0) {
+      this.timers.push({ task, what: 'timeout', turn: task.turn }, task.turnAtMs + timeoutMs + timeoutGraceMs)
+    }
+  }
+
+  private noteDuration(task: TaskRecord): void {
+    const lastedMs = task.finishedAtMs - task.turnAtMs
+    const known = this.durations.get(task.type)
+    if (known !== undefined) this.durations.set(task.type, known + durationWeight * (lastedMs - known))
+    else if (this.durations.size < limits.typesPerNodeMax) this.durations.set(task.type, lastedMs)
+  }
+
+  private expectedMs(type: string): number {
+    return this.durations.get(type) ?? 0
+  }
+
+  private noteEnded(task: TaskRecord): void {
+    this.offers.settle(task)
+  }
+
+  private noteSignal(task: TaskRecord, effects: SchedulerEffect[]): void {
+    const latest = task.rare?.signals?.at(-1)
+    if (task.status === 'running' && task.owner !== undefined && latest !== undefined) {
+      effects.push({ do: 'signal', member: task.owner, task, signals: [latest] })
+    }
+  }
+
+  private forgetNode(member: Member, nowMs: number): void {
+    for (const task of this.offers.remove(member.incarnation)) this.enter(task, nowMs)
+  }
+
+  /** Queues a task that may run, or sets a timer for when it may; and its deadline, once. */
+  private enter(task: TaskRecord, nowMs: number): void {
+    const deadlineAtMs = task.rare?.deadlineAtMs
+    if (deadlineAtMs !== undefined) this.timers.push({ task, what: 'deadline', turn: task.turn }, deadlineAtMs)
+    if (task.status === 'running') {
+      this.noteRunning(task)
+      return
+    }
+    const due = dueAtMs(task)
+    if (due === undefined) return
+    if (due > nowMs) {
+      this.timers.push({ task, what: task.status === 'waiting' ? 'due' : 'wake', turn: task.turn }, due)
+      if (task.status === 'waiting') this.delayed++
+    } else this.ready.add(task)
+  }
+
+  private fire({ task, what, turn }: Timer, nowMs: number, entries: ControlEntry[]): void {
+    if (what === 'due' && this.delayed > 0) this.delayed--
+    if (task.ended) return
+    if (what === 'deadline') {
+      entries.push([kind.expired, task.id])
+      return
+    }
+    if (task.turn !== turn) return
+    if (what === 'timeout') {
+      if (task.status === 'running') entries.push([kind.timedOut, task.id, turn])
+      return
+    }
+    const due = dueAtMs(task)
+    if (due !== undefined && due <= nowMs) this.ready.add(task)
+  }
+
+  /**
+   * Rule 6, against a ledger folded past the node's last block: what the node lists and does not own it is told to drop;
+   * what the ledger gives it and it does not list is revoked.
+   */
+  private compare(
+    member: Member,
+    lastBlockSequence: number,
+    turns: readonly (readonly [task: string, turn: number])[],
+  ): SchedulerEffect[] {
+    if (this.state.position < lastBlockSequence) return []
+    const effects: SchedulerEffect[] = []
+    const dropped: Dropped[] = []
+    const listed = new Set<string>()
+    for (const [id, turn] of turns) {
+      listed.add(id)
+      const task = this.state.tasks.get(id)
+      if (task?.owner !== member || task.turn !== turn) dropped.push([id, turn, 'the turn belongs to another'])
+    }
+    if (dropped.length > 0) effects.push({ do: 'drop', member, turns: dropped })
+    const entries: ControlEntry[] = []
+    for (const task of member.running) {
+      if (task.turnSequence <= lastBlockSequence && !listed.has(task.id) && entries.length < limits.rowsMax) {
+        entries.push([kind.revoked, task.id, task.turn, 'its node does not know the turn'])
+      }
+    }
+    if (entries.length > 0) effects.push({ do: 'append', epoch: this.epoch, entries })
+    return effects
+  }
+}

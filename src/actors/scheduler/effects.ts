@@ -1,0 +1,28 @@
+/** What a scheduler asks of its runtime, as plain data. None of it is truth; only what is appended to the log is. */
+import type { ControlEntry } from '../../protocol/entries.ts'
+import type { Member } from '../ledger/member.ts'
+import type { SignalPlace, TaskRecord } from '../ledger/task-record.ts'
+
+export type SchedulerEffect =
+  /** Append `led`; what follows waits until it is folded. */
+  | { readonly do: 'lead' }
+  /** Append these control entries under this epoch. */
+  | { readonly do: 'append'; readonly epoch: number; readonly entries: readonly ControlEntry[] }
+  /** Invite this node to run the next turn of each task. */
+  | { readonly do: 'award'; readonly epoch: number; readonly member: Member; readonly tasks: readonly TaskRecord[] }
+  /** Tell this node that these turns are not its own. */
+  | { readonly do: 'drop'; readonly member: Member; readonly turns: readonly Dropped[] }
+  /** Hand a running turn the signals that arrived for it. */
+  | {
+      readonly do: 'signal'
+      readonly member: Member
+      readonly task: TaskRecord
+      readonly signals: readonly SignalPlace[]
+    }
+  /** Send an `ALARM` at this log time. */
+  | { readonly do: 'wake'; readonly atMs: number }
+  /** Leadership began with this epoch, or ended. */
+  | { readonly do: 'announce'; readonly epoch: number }
+  | { readonly do: 'retire'; readonly reason: string }
+
+export type Dropped = readonly [task: string, turn: number, reason: string]

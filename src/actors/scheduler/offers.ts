@@ -1,0 +1,120 @@
+/**
+ * Standing bids as the leading scheduler sees them, and the awards that spend their credits. A bid states a capacity, not
+ * a balance: what is free is its credits less what the ledger says the node runs and what was awarded and not accepted
+ * yet. So a lost message costs nothing to mend, and no message returns a credit.
+ */
+import type { Bid, NodeLoad, NodeReport } from '../../protocol/messages.ts'
+import type { Member } from '../ledger/member.ts'
+import type { TaskRecord } from '../ledger/task-record.ts'
+
+export interface Offer {
+  readonly member: Member
+  bid: Bid
+  load: NodeLoad
+  status: 'ready' | 'draining'
+  free: Readonly<Record<string, number>>
+  heardAtMs: number
+  expiresAtMs: number
+  /** Tasks awarded to this node and not accepted yet. */
+  awarded: number
+}
+
+interface Award {
+  readonly offer: Offer
+  readonly turn: number
+  readonly atMs: number
+}
+
+/** How long an award invites: the node drops it after that, and the scheduler awards anew. */
+export const awardTtlMs = 2_000
+
+export class Offers {
+  private readonly byIncarnation = new Map<string, Offer>()
+  /** In the order in which they were made, so that the oldest is first. */
+  private readonly awards = new Map<TaskRecord, Award>()
+
+  all(): Iterable<Offer> {
+    return this.byIncarnation.values()
+  }
+
+  of(incarnation: string): Offer | undefined {
+    return this.byIncarnation.get(incarnation)
+  }
+
+  /** Whether any node that bids has this type, free or not. */
+  has(type: string): boolean {
+    for (const offer of this.byIncarnation.values()) if (offer.member.types.has(type)) return true
+    return false
+  }
+
+  hear(member: Member, report: Extract<NodeReport, readonly ['bid', ...unknown[]]>, nowMs: number): Offer {
+    const [, bid, load, , , status, free] = report
+    const heard = { bid, load, status, free, heardAtMs: nowMs, expiresAtMs: nowMs + bid.ttlMs }
+    const known = this.byIncarnation.get(member.incarnation)
+    if (known !== undefined) return Object.assign(known, heard)
+    const offer: Offer = { member, awarded: 0, ...heard }
+    this.byIncarnation.set(member.incarnation, offer)
+    return offer
+  }
+
+  /** Tasks that the node takes now on top of what it has; never negative. */
+  freeCredits(offer: Offer, nowMs: number): number {
+    if (offer.expiresAtMs <= nowMs || offer.status !== 'ready' || !offer.member.live) return 0
+    return Math.max(0, offer.bid.credits - offer.member.running.size - offer.awarded)
+  }
+
+  award(task: TaskRecord, offer: Offer, nowMs: number): void {
+    this.settle(task)
+    this.awards.set(task, { offer, turn: task.turn + 1, atMs: nowMs })
+    offer.awarded++
+  }
+
+  awardOf(task: TaskRecord): Offer | undefined {
+    return this.awards.get(task)?.offer
+  }
+
+  /** The award is over: accepted, declined, expired, or its task ended. Returns whether there was one. */
+  settle(task: TaskRecord): boolean {
+    const award = this.awards.get(task)
+    if (award === undefined) return false
+    this.awards.delete(task)
+    award.offer.awarded--
+    return true
+  }
+
+  /** A node declined this turn; true if it had been awarded to it. */
+  declined(task: TaskRecord, turn: number, incarnation: string): boolean {
+    const award = this.awards.get(task)
+    if (award === undefined || award.turn !== turn || award.offer.member.incarnation !== incarnation) return false
+    return this.settle(task)
+  }
+
+  /** Tasks whose award nobody accepted in time; their awards are over. */
+  expired(nowMs: number): TaskRecord[] {
+    const late: TaskRecord[] = []
+    for (const [task, award] of this.awards) {
+      if (award.atMs + awardTtlMs > nowMs) break
+      late.push(task)
+    }
+    for (const task of late) this.settle(task)
+    return late
+  }
+
+  /** The node is gone: returns the tasks that were awarded to it. */
+  remove(incarnation: string): TaskRecord[] {
+    const tasks: TaskRecord[] = []
+    for (const [task, award] of this.awards) if (award.offer.member.incarnation === incarnation) tasks.push(task)
+    for (const task of tasks) this.settle(task)
+    this.byIncarnation.delete(incarnation)
+    return tasks
+  }
+
+  get awardedCount(): number {
+    return this.awards.size
+  }
+
+  clear(): void {
+    this.awards.clear()
+    this.byIncarnation.clear()
+  }
+}

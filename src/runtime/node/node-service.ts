@@ -1,0 +1,353 @@
+/**
+ * One node process: carries out what the node machine decides. Owns the incarnation's journal, subscriptions and turns.
+ * An award is answered by handing `accepted` to the journal and running at once; the log says later whose turn it was.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Logger } from 'pino'
+import { createActor } from 'xstate'
+import { type NodeEffect, nodeMachine } from '../../actors/node/node.ts'
+import { Slots } from '../../actors/node/slots.ts'
+import type { AnyTaskDefinition } from '../../client/task.ts'
+import type { Bus, Log, ObjectStore, Subscription } from '../../nats/bus.ts'
+import { packBlock, unpackNodeMessage } from '../../protocol/blocks.ts'
+import { type JournalEntry, kind } from '../../protocol/entries.ts'
+import { TroupeError } from '../../protocol/errors.ts'
+import { limits } from '../../protocol/limits.ts'
+import type { AwardedTask, NodeMessage, TaskAnswer } from '../../protocol/messages.ts'
+import type { NodeProfile } from '../../protocol/options.ts'
+import type { Subjects } from '../../protocol/subjects.ts'
+import { LogClock } from '../ledger/log-clock.ts'
+import { startTurn, type Turn, type TurnHost } from '../tasks/turn.ts'
+import type { Balance } from './balance.ts'
+import { Journal } from './journal.ts'
+import { answerValidation } from './validation.ts'
+
+export interface NodeServiceOptions {
+  readonly bus: Bus
+  readonly log: Log
+  readonly objects: ObjectStore
+  readonly subjects: Subjects
+  readonly partition: number
+  readonly profile: NodeProfile
+  readonly definitions: readonly AnyTaskDefinition[]
+  readonly balance: Balance
+  readonly logger: Logger
+  /** How long a drain waits for turns to yield before it leaves without them. Default 5,000. */
+  readonly drainMs?: number
+  /** A new incarnation began, or none is live any more; the heartbeat thread follows. */
+  readonly onIncarnation?: (incarnation: string | undefined) => void
+}
+
+interface Run {
+  readonly number: number
+  turn: Turn | undefined
+  /** Counts writes to the journal; the accept is stored once as many have been. */
+  readonly ticket: number
+  readonly startedAtMs: number
+}
+
+const bidEveryMs = 250
+const runningEveryMs = 1_000
+const aliveEveryMs = 60_000
+/** Turns started in one go before the event loop gets a chance. */
+const startsAtOnce = 256
+
+export class NodeService implements TurnHost {
+  readonly namespace: string
+  readonly log: Logger
+  readonly slots: Slots<Run>
+  incarnation = ''
+  private readonly options: NodeServiceOptions
+  private readonly clock = new LogClock()
+  private readonly definitions: ReadonlyMap<string, AnyTaskDefinition>
+  private readonly actor
+  private journal: Journal | undefined
+  private written = 0
+  private stored = 0
+  private pumping = false
+  private subscriptions: Subscription[] = []
+  private timers: NodeJS.Timeout[] = []
+  private wait: NodeJS.Timeout | undefined
+  private drainDeadline: NodeJS.Timeout | undefined
+  private readonly ready = Promise.withResolvers<void>()
+  private readonly gone = Promise.withResolvers<void>()
+
+  constructor(options: NodeServiceOptions) {
+    this.options = options
+    this.namespace = options.subjects.namespace
+    this.log = options.logger
+    this.slots = new Slots(options.profile.slots)
+    this.definitions = new Map(options.definitions.map((definition) => [definition.type, definition]))
+    const ask = (effect: NodeEffect) => this.carryOut(effect)
+    this.actor = createActor(nodeMachine, { input: { node: options.profile.node, ask } })
+  }
+
+  /** Resolves once the node has joined and bids. */
+  async start(): Promise<void> {
+    const { bus, subjects } = this.options
+    this.subscriptions.push(
+      bus.subscribe(subjects.leading('scheduler'), () => this.bid()),
+      ...answerValidation(bus, subjects, this.options.definitions),
+    )
+    this.timers.push(setInterval(() => this.bid(), bidEveryMs))
+    this.timers.push(setInterval(() => this.reportRunning(), runningEveryMs))
+    this.timers.push(setInterval(() => this.journal?.write([[kind.alive]]), aliveEveryMs))
+    this.actor.start()
+    await this.ready.promise
+  }
+
+  /** Hands its tasks back and leaves. Resolves when it has left, at the latest some seconds after `drainMs`. */
+  async drain(): Promise<void> {
+    this.actor.send({ type: 'DRAIN' })
+    await this.gone.promise
+  }
+
+  get status(): string {
+    return this.actor.getSnapshot().value as string
+  }
+
+  // --- what a turn asks of its node (TurnHost) ---------------------------------------------------------------------
+
+  nowMs(): number {
+    return this.clock.nowMs()
+  }
+
+  commit(entries: readonly JournalEntry[], onStored?: () => void): void {
+    this.write(entries, onStored)
+  }
+
+  ended(turn: Turn): void {
+    const run = this.slots.running.get(turn.task)
+    if (run === undefined || run.number !== turn.turn) return
+    this.slots.running.delete(turn.task)
+    this.options.balance.taskEnded(turn.type, performance.now() - run.startedAtMs)
+    this.pump()
+  }
+
+  storeObject(data: Uint8Array): Promise<string> {
+    return this.options.objects.put(data)
+  }
+
+  async loadObject(name: string): Promise<Uint8Array> {
+    const data = await this.options.objects.get(name)
+    if (data === undefined)
+      throw new TroupeError('TROUPE_UNREADABLE', `the large value ${name} is not in the object store`)
+    return data
+  }
+
+  async ask(id: string): Promise<TaskAnswer> {
+    const answer = await this.options.bus.request(this.options.subjects.task(id), new Uint8Array(0))
+    const body = JSON.parse(new TextDecoder().decode(answer.data)) as TaskAnswer & { error?: { code?: string } }
+    if (body.id === undefined) throw new TroupeError('TROUPE_UNKNOWN_TASK', `task "${id}" is not known`)
+    return body
+  }
+
+  gap(turn: Turn, sequence: number): void {
+    this.report(['gap', turn.task, turn.turn, sequence])
+  }
+
+  // --- what the machine asks ----------------------------------------------------------------------------------------
+
+  private carryOut(effect: NodeEffect): void {
+    switch (effect.do) {
+      case 'join':
+        return this.join()
+      case 'bid':
+        this.ready.resolve()
+        return this.bid()
+      case 'abort':
+        return this.abortAll(effect.reason)
+      case 'wait':
+        this.wait = setTimeout(() => this.actor.send({ type: 'RETRY' }), effect.ms)
+        return
+      case 'yield':
+        return this.yieldAll()
+      case 'leave':
+        return this.leave()
+      case 'gone':
+        return this.close()
+    }
+  }
+
+  private join(): void {
+    const { log, subjects, partition, profile, bus, logger } = this.options
+    this.incarnation = randomBytes(8).toString('hex')
+    const { incarnation } = this
+    const subject = subjects.journal(partition, profile.node, incarnation)
+    const onFenced = (error: TroupeError) => {
+      if (incarnation !== this.incarnation) return
+      logger.warn({ incarnation, reason: error.message }, 'fenced: this incarnation is over')
+      this.options.onIncarnation?.(undefined)
+      this.actor.send({ type: 'FENCED', reason: error.message })
+    }
+    this.journal = new Journal({ log, subject, onFenced })
+    this.written = 0
+    this.stored = 0
+    const inbox = bus.subscribe(subjects.node(profile.node, incarnation), (message) => {
+      if (incarnation !== this.incarnation) return inbox.unsubscribe()
+      const unpacked = unpackNodeMessage(message.data)
+      if (unpacked.ok) this.receive(unpacked.message, onFenced)
+      else logger.warn({ reason: unpacked.reason }, 'a message to this node cannot be read')
+    })
+    this.write([[kind.joined, profile]], () => {
+      logger.info({ incarnation, types: profile.types.length, slots: profile.slots }, 'joined')
+      this.options.onIncarnation?.(incarnation)
+      this.actor.send({ type: 'JOINED' })
+    })
+  }
+
+  private write(entries: readonly JournalEntry[], onStored?: () => void): number {
+    const ticket = ++this.written
+    const { incarnation } = this
+    this.journal?.write(entries, () => {
+      if (incarnation !== this.incarnation) return
+      this.stored = ticket
+      onStored?.()
+    })
+    return ticket
+  }
+
+  private receive(message: NodeMessage, onFenced: (error: TroupeError) => void): void {
+    switch (message[0]) {
+      case 'award':
+        return this.awarded(message[2], message[3])
+      case 'signal': {
+        const turn = this.turnOf(message[1], message[2])
+        turn?.signal(message[3])
+        return
+      }
+      case 'drop':
+        for (const [id, turn, reason] of message[1]) this.drop(id, turn, reason)
+        return
+      case 'drain':
+        this.actor.send({ type: 'DRAIN' })
+        return
+      case 'fenced': {
+        const error = new TroupeError('TROUPE_FENCED', message[1])
+        this.journal?.end(error)
+        onFenced(error)
+      }
+    }
+  }
+
+  // --- turns --------------------------------------------------------------------------------------------------------
+
+  private awarded(ttlMs: number, tasks: readonly AwardedTask[]): void {
+    if (this.status !== 'ready') {
+      this.report(['declined', tasks.map((task) => [task[0], task[2], `the node is ${this.status}`] as const)])
+      return
+    }
+    const expiresAtMs = Date.now() + ttlMs
+    for (const task of tasks) this.slots.hold(task, expiresAtMs)
+    this.pump()
+  }
+
+  /** Starts what is held while slots are free, a few hundred at a time. */
+  private pump(): void {
+    if (this.pumping || this.status !== 'ready') return
+    this.pumping = true
+    const nowMs = Date.now()
+    let started = 0
+    for (; started < startsAtOnce; started++) {
+      const awarded = this.slots.next(nowMs)
+      if (awarded === undefined) break
+      this.startTurn(awarded)
+    }
+    this.pumping = false
+    if (started === startsAtOnce) setImmediate(() => this.pump())
+  }
+
+  private startTurn(awarded: AwardedTask): void {
+    const [id, type, number] = awarded
+    const definition = this.definitions.get(type)
+    if (definition === undefined || this.slots.running.has(id)) {
+      const reason = definition === undefined ? `no task type "${type}" here` : 'an earlier turn has not ended here yet'
+      this.report(['declined', [[id, number, reason]]])
+      return
+    }
+    const ticket = this.write([[kind.accepted, id, number]])
+    const run: Run = { number, turn: undefined, ticket, startedAtMs: performance.now() }
+    this.slots.running.set(id, run)
+    // The turn may end before it is returned; `ended` has removed the run then.
+    run.turn = startTurn(definition, awarded, this)
+  }
+
+  private turnOf(id: string, number: number): Turn | undefined {
+    const run = this.slots.running.get(id)
+    return run?.number === number ? run.turn : undefined
+  }
+
+  private drop(id: string, number: number, reason: string): void {
+    if (this.slots.drop(id, number)) return
+    this.turnOf(id, number)?.abort(new TroupeError('TROUPE_FENCED', `turn ${number} of task "${id}": ${reason}`))
+  }
+
+  private abortAll(reason: string): void {
+    this.slots.takeHeld()
+    const error = new TroupeError('TROUPE_FENCED', reason)
+    for (const run of [...this.slots.running.values()]) run.turn?.abort(error)
+    this.slots.running.clear()
+  }
+
+  private yieldAll(): void {
+    const { drainMs = 5_000 } = this.options
+    const held = this.slots.takeHeld()
+    if (held.length > 0)
+      this.report(['declined', held.map((task) => [task[0], task[2], 'the node is draining'] as const)])
+    for (const run of [...this.slots.running.values()]) run.turn?.yield(Math.floor(drainMs / 2))
+    this.drainDeadline = setTimeout(() => this.actor.send({ type: 'DEADLINE' }), drainMs)
+    const check = setInterval(() => {
+      if (this.slots.running.size > 0 && this.status === 'draining') return
+      clearInterval(check)
+      this.actor.send({ type: 'EMPTY' })
+    }, 5)
+    this.timers.push(check)
+  }
+
+  private leave(): void {
+    clearTimeout(this.drainDeadline)
+    this.drainDeadline = setTimeout(() => this.actor.send({ type: 'DEADLINE' }), 3_000)
+    this.write([[kind.left]], () => this.actor.send({ type: 'LEFT' }))
+  }
+
+  private close(): void {
+    for (const timer of this.timers) clearInterval(timer)
+    clearTimeout(this.wait)
+    clearTimeout(this.drainDeadline)
+    for (const subscription of this.subscriptions) subscription.unsubscribe()
+    this.journal?.end(new TroupeError('TROUPE_CLOSED', 'the node has left'))
+    this.options.onIncarnation?.(undefined)
+    this.ready.resolve()
+    this.gone.resolve()
+  }
+
+  // --- reports ------------------------------------------------------------------------------------------------------
+
+  private report(report: Parameters<typeof packBlock>[0]): void {
+    const { bus, subjects, profile } = this.options
+    bus.publish(subjects.report(profile.node, this.incarnation), packBlock(report))
+  }
+
+  private bid(): void {
+    const { status } = this
+    if (status !== 'ready' && status !== 'draining') return
+    const { running } = this.slots
+    const { bid, load } = this.options.balance.bid({
+      running: running.size,
+      held: this.slots.heldCount,
+      draining: status === 'draining',
+    })
+    this.report(['bid', bid, load, running.size, this.slots.heldCount, status, this.options.profile.resources])
+  }
+
+  /** All turns whose accept is stored, so that a ledger folded past the last block must know each of them. */
+  private reportRunning(): void {
+    if (this.status !== 'ready' && this.status !== 'draining') return
+    const turns: [string, number][] = []
+    for (const [id, run] of this.slots.running) {
+      if (run.ticket <= this.stored) turns.push([id, run.number])
+      if (turns.length > limits.rowsMax * 10) return
+    }
+    this.report(['running', this.journal?.lastSequence ?? 0, turns])
+  }
+}

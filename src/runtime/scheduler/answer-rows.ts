@@ -1,0 +1,97 @@
+/** Ledger records as people and programs see them: the JSON of `task`, `tasks`, `nodes`, `stats`. */
+
+import type { Member } from '../../actors/ledger/member.ts'
+import type { LedgerState } from '../../actors/ledger/state.ts'
+import type { TaskRecord } from '../../actors/ledger/task-record.ts'
+import type { Agenda } from '../../actors/scheduler/agenda.ts'
+import type { NodeAnswer, StatsAnswer, TaskAnswer, TaskStatus } from '../../protocol/messages.ts'
+
+/** A record's status in the contract's words. */
+export function statusOf(task: TaskRecord, nowMs: number, agenda?: Agenda): TaskStatus {
+  if (task.status !== 'waiting') return task.status
+  if (task.dueAtMs > nowMs) return 'delayed'
+  return agenda?.awardedTo(task) === undefined ? 'ready' : 'awarded'
+}
+
+/** Without result and error, which stand in the log. */
+export function taskRow(task: TaskRecord, nowMs: number, agenda?: Agenda): TaskAnswer {
+  const rare = task.rare
+  const node = task.owner?.node ?? agenda?.awardedTo(task)?.node
+  const waiting = agenda?.waitingReason(task, nowMs)
+  const dueAtMs = task.status === 'parked' ? rare?.wakeAtMs : task.dueAtMs > nowMs ? task.dueAtMs : undefined
+  return {
+    id: task.id,
+    type: task.type,
+    status: statusOf(task, nowMs, agenda),
+    attempt: task.attempt,
+    turn: task.turn,
+    ...(node !== undefined && { node }),
+    priority: task.priority,
+    ...(task.key !== undefined && { key: task.key }),
+    submittedAt: iso(task.submittedAtMs),
+    ...(dueAtMs !== undefined && !task.ended && { dueAt: iso(dueAtMs) }),
+    ...(rare?.deadlineAtMs !== undefined && { deadlineAt: iso(rare.deadlineAtMs) }),
+    ...(task.startedAtMs > 0 && { startedAt: iso(task.startedAtMs) }),
+    ...(task.finishedAtMs > 0 && { finishedAt: iso(task.finishedAtMs) }),
+    ...(rare?.progress && { progress: rare.progress }),
+    ...(waiting !== undefined && { waiting }),
+    ...(rare?.lastError !== undefined && task.status !== 'completed' && { error: rare.lastError }),
+  }
+}
+
+/** What a supervisor knows of a node beyond the ledger. */
+export interface NodeHealth {
+  readonly status: NodeAnswer['status']
+  readonly lastSeenAtMs: number | undefined
+}
+
+export function nodeRow(member: Member, agenda: Agenda | undefined, health: NodeHealth | undefined): NodeAnswer {
+  const offer = agenda?.offers.of(member.incarnation)
+  const lastSeenAtMs = health?.lastSeenAtMs ?? offer?.heardAtMs
+  return {
+    id: member.node,
+    incarnation: member.incarnation,
+    pid: member.profile.pid,
+    host: member.profile.host,
+    status: offer?.status === 'draining' ? 'draining' : (health?.status ?? 'ready'),
+    slots: member.profile.slots,
+    running: member.running.size,
+    ...(offer && { load: offer.load, bid: offer.bid }),
+    resources: member.profile.resources,
+    labels: member.profile.labels,
+    types: [...member.types.keys()].slice(0, 1_000),
+    joinedAt: iso(member.joinedAtMs),
+    ...(lastSeenAtMs !== undefined && { lastSeenAt: iso(lastSeenAtMs) }),
+  }
+}
+
+export function statsRow(state: LedgerState, nowMs: number, agenda: Agenda | undefined): StatsAnswer {
+  const { counts, totals } = state
+  const awarded = agenda?.offers.awardedCount ?? 0
+  const delayed = agenda?.delayedCount ?? 0
+  return {
+    tasks: {
+      delayed,
+      blocked: counts.blocked,
+      ready: Math.max(0, counts.waiting - awarded - delayed),
+      awarded,
+      running: counts.running,
+      parked: counts.parked,
+      completed: counts.completed,
+      failed: counts.failed,
+      cancelled: counts.cancelled,
+      expired: counts.expired,
+    },
+    totals,
+    nodes: state.membersBySubject.size,
+    partition: state.partition,
+    leader: state.leader,
+    epoch: state.epoch,
+    position: state.position,
+    logTime: iso(nowMs),
+  }
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString()
+}

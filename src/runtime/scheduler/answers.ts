@@ -1,0 +1,234 @@
+/**
+ * The leading scheduler's front desk: answers the contract's requests, as JSON. Reads come from the ledger and the log;
+ * changes become control entries first and are answered once they are folded. No request can stop the process.
+ */
+
+import type { TaskRecord } from '../../actors/ledger/task-record.ts'
+import { errorAt, resultAt, unpackMessage } from '../../actors/ledger/values.ts'
+import type { Bus, BusMessage, Log, Subscription } from '../../nats/bus.ts'
+import { packBlock } from '../../protocol/blocks.ts'
+import { kind } from '../../protocol/entries.ts'
+import { errorRecord } from '../../protocol/error-record.ts'
+import { TroupeError } from '../../protocol/errors.ts'
+import { parseJson } from '../../protocol/json.ts'
+import { limits } from '../../protocol/limits.ts'
+import type {
+  DeadAnswer,
+  DrainAnswer,
+  RunAnswer,
+  TaskAnswer,
+  TasksAnswer,
+  TasksRequest,
+} from '../../protocol/messages.ts'
+import { checkName } from '../../protocol/names.ts'
+import { integerBetween } from '../../protocol/options.ts'
+import type { Subjects } from '../../protocol/subjects.ts'
+import { type NodeHealth, nodeRow, statsRow, statusOf, taskRow } from './answer-rows.ts'
+import { historyOf } from './history.ts'
+import { runTask } from './run-request.ts'
+import type { SchedulerService } from './scheduler-service.ts'
+import { shownValue } from './teller.ts'
+
+/** What supervisors know of nodes. */
+export interface NodeStatusSource {
+  health(incarnation: string): NodeHealth | undefined
+}
+
+export interface AnswersOptions {
+  readonly bus: Bus
+  readonly log: Log
+  readonly subjects: Subjects
+  readonly partition: number
+  readonly nodes?: NodeStatusSource
+}
+
+type Handler = (name: string, message: BusMessage) => Promise<unknown> | unknown
+
+const text = new TextEncoder()
+/** Requests under way at once; further ones are refused. */
+const openMax = 10_000
+
+export class Answers {
+  private readonly service: SchedulerService
+  private readonly options: AnswersOptions
+  private open_ = 0
+
+  constructor(service: SchedulerService, options: AnswersOptions) {
+    this.service = service
+    this.options = options
+  }
+
+  /** Subscribes to all requests; done when leading begins. */
+  open(): Subscription[] {
+    const { subjects } = this.options
+    return [
+      this.on(`${subjects.root}.task.>`, (id) => this.task(id)),
+      this.on(`${subjects.root}.cancel.>`, (id, message) => this.cancel(id, message)),
+      this.on(`${subjects.root}.retry.>`, (id) => this.retry(id)),
+      this.on(`${subjects.root}.remove.>`, (id) => this.remove(id)),
+      this.on(`${subjects.root}.history.>`, (id) => historyOf(this.known(id), this.service.ledger.state, this.options)),
+      this.on(`${subjects.root}.drain.>`, (node) => this.drain(node)),
+      this.on(`${subjects.root}.run.>`, (type, message) => this.run(type, message)),
+      this.on(subjects.tasks, (_, message) => this.tasks(message)),
+      this.on(subjects.dead, (_, message) => this.dead(message)),
+      this.on(subjects.nodes, () => this.nodes()),
+      this.on(subjects.stats, () => statsRow(this.service.ledger.state, this.service.nowMs(), this.service.agenda)),
+    ]
+  }
+
+  /** Answers one pattern of subjects; what is thrown is answered as an error. */
+  private on(pattern: string, handler: Handler): Subscription {
+    const { bus } = this.options
+    const prefix = pattern.endsWith('.>') ? pattern.length - 1 : pattern.length
+    return bus.subscribe(pattern, (message) => void this.answer(message, message.subject.slice(prefix), handler))
+  }
+
+  private async answer(message: BusMessage, name: string, handler: Handler): Promise<void> {
+    const { reply } = message
+    if (reply === undefined) return
+    if (this.open_ >= openMax) {
+      const error = { code: 'TROUPE_REFUSED', message: `more than ${openMax} requests are open` }
+      this.options.bus.publish(reply, text.encode(JSON.stringify({ error })))
+      return
+    }
+    this.open_++
+    let body: unknown
+    try {
+      body = await handler(name, message)
+    } catch (error) {
+      body = { error: errorRecord(error, 'TROUPE_INTERNAL') }
+    } finally {
+      this.open_--
+    }
+    this.options.bus.publish(reply, text.encode(JSON.stringify(body)))
+  }
+
+  private known(id: string): TaskRecord {
+    const { state } = this.service.ledger
+    const task = state.tasks.get(checkName('task id', id))
+    if (task !== undefined) return task
+    throw new TroupeError('TROUPE_UNKNOWN_TASK', `task "${id}" is not known`, {
+      details: { id, position: state.position },
+    })
+  }
+
+  /** The task with its result or error, read from the log if it has ended. */
+  private async task(id: string): Promise<TaskAnswer> {
+    return this.shown(this.known(id))
+  }
+
+  private async shown(task: TaskRecord): Promise<TaskAnswer> {
+    const row = taskRow(task, this.service.nowMs(), this.service.agenda)
+    const { outcome } = task
+    if (outcome === undefined || (task.status !== 'completed' && task.status !== 'failed')) return row
+    const message = await this.options.log.get(outcome.sequence)
+    if (message === undefined) return row
+    const unpacked = unpackMessage(this.options.subjects, message)
+    if (task.status === 'completed') {
+      const result = resultAt(unpacked, outcome.index)
+      const value = result === undefined ? undefined : shownValue(result)
+      return value === undefined ? row : { ...row, result: value }
+    }
+    const error = errorAt(unpacked, outcome.index)
+    return error === undefined ? row : { ...row, error }
+  }
+
+  private async cancel(id: string, message: BusMessage): Promise<TaskAnswer> {
+    const task = this.known(id)
+    if (!task.ended) {
+      const reason = message.data.length === 0 ? '' : new TextDecoder().decode(message.data.subarray(0, 200))
+      const { owner, turn } = task
+      await this.service.decide([kind.cancelled, task.id, reason])
+      if (owner !== undefined && task.status === 'cancelled') {
+        const { bus, subjects } = this.options
+        bus.publish(subjects.node(owner.node, owner.incarnation), packBlock(['drop', [[task.id, turn, 'cancelled']]]))
+      }
+    }
+    return this.shown(task)
+  }
+
+  private async retry(id: string): Promise<TaskAnswer> {
+    const task = this.known(id)
+    if (!task.ended || task.status === 'completed' || task.rare?.unreadable) {
+      const why = task.rare?.unreadable ? 'could not be read, so it can never run' : `is ${task.status}`
+      throw new TroupeError('TROUPE_NOT_FAILED', `task "${id}" ${why}`, { details: { id, status: task.status } })
+    }
+    await this.service.decide([kind.retried, task.id])
+    return this.shown(task)
+  }
+
+  private async remove(id: string): Promise<{ id: string; removed: true }> {
+    const task = this.known(id)
+    if (!task.ended) throw new TroupeError('TROUPE_NOT_FAILED', `task "${id}" is ${task.status}`, { details: { id } })
+    await this.service.decide([kind.removed, task.id])
+    return { id, removed: true }
+  }
+
+  private drain(node: string): DrainAnswer {
+    const { bus, subjects } = this.options
+    for (const member of this.service.ledger.state.membersBySubject.values()) {
+      if (member.node !== node) continue
+      bus.publish(subjects.node(member.node, member.incarnation), packBlock(['drain']))
+      return { node, status: 'draining' }
+    }
+    throw new TroupeError('TROUPE_UNKNOWN_NODE', `no node "${node.slice(0, 128)}" is in the cluster`)
+  }
+
+  private run(type: string, message: BusMessage): Promise<RunAnswer> {
+    return runTask(this.service, this.options, checkName('task type', type), message)
+  }
+
+  private tasks(message: BusMessage): TasksAnswer {
+    const { status, type, after, limit } = this.page(message)
+    const nowMs = this.service.nowMs()
+    const rows: TaskAnswer[] = []
+    let skipping = after !== undefined
+    for (const task of this.service.ledger.state.tasks.values()) {
+      if (skipping) {
+        if (task.id === after) skipping = false
+        continue
+      }
+      if (type !== undefined && task.type !== type) continue
+      if (status !== undefined && statusOf(task, nowMs, this.service.agenda) !== status) continue
+      if (rows.length === limit) return { tasks: rows, more: true }
+      rows.push(taskRow(task, nowMs, this.service.agenda))
+    }
+    return { tasks: rows, more: false }
+  }
+
+  private dead(message: BusMessage): DeadAnswer {
+    const { after, limit } = this.page(message)
+    const { state } = this.service.ledger
+    const nowMs = this.service.nowMs()
+    const dead: TaskAnswer[] = []
+    let more = false
+    let skipping = after !== undefined
+    for (const task of state.dead) {
+      if (skipping) {
+        if (task.id === after) skipping = false
+      } else if (dead.length === limit) {
+        more = true
+        break
+      } else dead.push(taskRow(task, nowMs))
+    }
+    const setAside = [...state.setAsides].slice(-limit).map(({ sequence, subject, reason, atMs }) => {
+      return { sequence, subject, reason, at: new Date(atMs).toISOString() }
+    })
+    return { dead, setAside, more }
+  }
+
+  private nodes(): { nodes: unknown[] } {
+    const { agenda, ledger } = this.service
+    const members = [...ledger.state.membersBySubject.values()].slice(0, limits.rowsMax)
+    return { nodes: members.map((member) => nodeRow(member, agenda, this.options.nodes?.health(member.incarnation))) }
+  }
+
+  private page(message: BusMessage): TasksRequest & { limit: number } {
+    const request = message.data.length === 0 ? {} : parseJson(message.data)
+    if (typeof request !== 'object' || request === null || Array.isArray(request)) {
+      throw new TroupeError('TROUPE_UNREADABLE', 'the body of this request must be a JSON object')
+    }
+    const { limit = 100, ...rest } = request as TasksRequest
+    return { ...rest, limit: integerBetween('limit', limit, 1, limits.rowsMax) }
+  }
+}

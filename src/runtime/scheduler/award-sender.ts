@@ -1,0 +1,135 @@
+/** Sends awards, with all the values that a node needs to run them; values that are not at hand are read from the log first. */
+import type { Logger } from 'pino'
+import type { Member } from '../../actors/ledger/member.ts'
+import type { SignalPlace, TaskRecord } from '../../actors/ledger/task-record.ts'
+import { awardTtlMs } from '../../actors/scheduler/offers.ts'
+import type { Bus } from '../../nats/bus.ts'
+import { packBlock, payloadBytes } from '../../protocol/blocks.ts'
+import { limits } from '../../protocol/limits.ts'
+import type { AwardAbout, AwardedTask, SignalItem } from '../../protocol/messages.ts'
+import { defaultPriority } from '../../protocol/options.ts'
+import type { Subjects } from '../../protocol/subjects.ts'
+import type { LogValues, TaskValues } from './log-values.ts'
+
+export class AwardSender {
+  private readonly bus: Bus
+  private readonly subjects: Subjects
+  private readonly values: LogValues
+  private readonly logger: Logger
+
+  constructor(bus: Bus, subjects: Subjects, values: LogValues, logger: Logger) {
+    this.bus = bus
+    this.subjects = subjects
+    this.values = values
+    this.logger = logger
+  }
+
+  send(epoch: number, member: Member, tasks: readonly TaskRecord[]): void {
+    const atHand: AwardedTask[] = []
+    const missing: TaskRecord[] = []
+    for (const task of tasks) {
+      const values = this.values.atHand(task)
+      if (values === undefined) missing.push(task)
+      else atHand.push(awardedTask(task, values))
+    }
+    this.publish(epoch, member, atHand)
+    if (missing.length > 0) void this.sendRead(epoch, member, missing)
+  }
+
+  /** Hands a running turn its new signals. */
+  async sendSignals(member: Member, task: TaskRecord, places: readonly SignalPlace[]): Promise<void> {
+    const { turn } = task
+    try {
+      const events = await this.values.signals(places)
+      for (const [i, place] of places.entries()) {
+        const item: SignalItem = [place.sequence, place.previous, events[i] ?? null]
+        this.bus.publish(this.inbox(member), packBlock(['signal', task.id, turn, item]))
+      }
+    } catch (error) {
+      this.logger.warn({ err: error, task: task.id }, 'signals could not be read; the node will ask for them')
+    }
+  }
+
+  private async sendRead(epoch: number, member: Member, tasks: readonly TaskRecord[]): Promise<void> {
+    const turns = tasks.map((task) => task.turn)
+    try {
+      const loaded = await this.values.load(tasks)
+      const awarded: AwardedTask[] = []
+      for (const [i, task] of tasks.entries()) {
+        const values = loaded.get(task)
+        if (values === undefined)
+          this.logger.error({ task: task.id, input: task.input }, 'the values of a task are not in the log')
+        // The task may have gone on while the log was read.
+        else if (!task.ended && task.turn === turns[i]) awarded.push(awardedTask(task, values))
+      }
+      this.publish(epoch, member, awarded)
+    } catch (error) {
+      this.logger.warn({ err: error, tasks: tasks.length }, 'values could not be read; these tasks are awarded again')
+    }
+  }
+
+  private publish(epoch: number, member: Member, awarded: readonly AwardedTask[]): void {
+    let from = 0
+    let bytes = 0
+    for (let at = 0; at < awarded.length; at++) {
+      const size = awardBytes(awarded[at]!)
+      if (at > from && bytes + size > limits.blockBytesMax) {
+        this.publishOne(epoch, member, awarded.slice(from, at))
+        from = at
+        bytes = 0
+      }
+      bytes += size
+    }
+    if (from < awarded.length) this.publishOne(epoch, member, from === 0 ? awarded : awarded.slice(from))
+  }
+
+  private publishOne(epoch: number, member: Member, awarded: readonly AwardedTask[]): void {
+    this.bus.publish(this.inbox(member), packBlock(['award', epoch, awardTtlMs, awarded]))
+  }
+
+  private inbox(member: Member): string {
+    return this.subjects.node(member.node, member.incarnation)
+  }
+}
+
+function awardBytes(awarded: AwardedTask): number {
+  let bytes = 512 + payloadBytes(awarded[4]) + payloadBytes(awarded[5])
+  for (const signal of awarded[6] ?? []) bytes += payloadBytes(signal[2]) + 16
+  return bytes
+}
+
+function awardedTask(task: TaskRecord, values: TaskValues): AwardedTask {
+  const signals = task.rare?.signals ?? []
+  const items = signals.map((place, i): SignalItem => [place.sequence, place.previous, values.signals[i] ?? null])
+  const about = aboutOf(task)
+  return [
+    task.id,
+    task.type,
+    task.turn + 1,
+    task.attempt,
+    values.input,
+    values.snapshot,
+    items.length > 0 ? items : null,
+    about,
+  ]
+}
+
+/** Only what the task has; most have nothing. */
+function aboutOf(task: TaskRecord): AwardAbout | null {
+  const { rare } = task
+  if (
+    task.key === undefined &&
+    task.priority === defaultPriority &&
+    rare?.deadlineAtMs === undefined &&
+    rare?.parent === undefined
+  ) {
+    return null
+  }
+  return {
+    submittedAtMs: task.submittedAtMs,
+    priority: task.priority,
+    ...(task.key !== undefined && { key: task.key }),
+    ...(rare?.deadlineAtMs !== undefined && { deadlineAtMs: rare.deadlineAtMs }),
+    ...(rare?.parent !== undefined && { parent: rare.parent }),
+  }
+}

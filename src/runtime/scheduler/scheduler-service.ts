@@ -1,0 +1,269 @@
+/**
+ * A scheduler process: carries out what the scheduler machine decides. Follows the ledger that its process folds, hears
+ * the nodes, and, while it leads, awards, decides, tells and answers.
+ */
+import type { Logger } from 'pino'
+import { type Actor, createActor } from 'xstate'
+import type { Change } from '../../actors/ledger/change.ts'
+import { foldVersion, type Ledger } from '../../actors/ledger/ledger.ts'
+import { defaultRules } from '../../actors/ledger/state.ts'
+import type { Agenda, AgendaOptions } from '../../actors/scheduler/agenda.ts'
+import type { SchedulerEffect } from '../../actors/scheduler/effects.ts'
+import { schedulerMachine } from '../../actors/scheduler/scheduler.ts'
+import type { Bus, CheckpointStore, LeaseStore, Log, Subscription } from '../../nats/bus.ts'
+import { packBlock, unpackNodeReport } from '../../protocol/blocks.ts'
+import { type ControlEntry, type FoldRules, kind, type LogMessage } from '../../protocol/entries.ts'
+import { TroupeError } from '../../protocol/errors.ts'
+import type { Subjects } from '../../protocol/subjects.ts'
+import { Leadership } from '../leadership.ts'
+import type { FoldListener, LedgerReader } from '../ledger/ledger-reader.ts'
+import { Answers, type NodeStatusSource } from './answers.ts'
+import { AwardSender } from './award-sender.ts'
+import { ControlWriter } from './control-writer.ts'
+import { EventPublisher } from './event-publisher.ts'
+import { LogValues } from './log-values.ts'
+import { Teller } from './teller.ts'
+
+export interface SchedulerServiceOptions {
+  readonly bus: Bus
+  readonly log: Log
+  readonly leases: LeaseStore
+  readonly checkpoints: CheckpointStore
+  readonly subjects: Subjects
+  readonly partition: number
+  readonly reader: LedgerReader
+  readonly logger: Logger
+  /** Unique among all schedulers; a name. */
+  readonly name: string
+  readonly rules?: Partial<FoldRules>
+  readonly policies?: AgendaOptions
+  /** What supervisors of this process know of nodes. */
+  readonly nodes?: NodeStatusSource
+}
+
+export class SchedulerService implements FoldListener {
+  readonly teller: Teller
+  readonly values: LogValues
+  private readonly options: SchedulerServiceOptions
+  private readonly leadership: Leadership
+  private readonly control: ControlWriter
+  private readonly awards: AwardSender
+  private readonly events: EventPublisher
+  private readonly answers: Answers
+  private actor: Actor<typeof schedulerMachine>
+  private stopListening: (() => void) | undefined
+  private subscriptions: Subscription[] = []
+  private alarm: NodeJS.Timeout | undefined
+  private alarmAtMs = Number.POSITIVE_INFINITY
+  private leaseHeld = false
+
+  constructor(options: SchedulerServiceOptions) {
+    const { bus, log, leases, subjects, partition, name, logger } = options
+    this.options = options
+    this.values = new LogValues(log, subjects)
+    this.teller = new Teller(bus, subjects, partition)
+    this.control = new ControlWriter(log, subjects.control(partition, name), logger)
+    this.awards = new AwardSender(bus, subjects, this.values, logger)
+    this.events = new EventPublisher(bus, subjects)
+    this.answers = new Answers(this, options)
+    this.actor = this.createActor()
+    this.leadership = new Leadership({
+      leases,
+      bus,
+      key: `scheduler-${partition}`,
+      holder: name,
+      onLeading: () => {
+        this.leaseHeld = true
+        this.actor.send({ type: 'LEASE_WON' })
+      },
+      onStepDown: (reason) => {
+        this.leaseHeld = false
+        this.actor.send({ type: 'LEASE_LOST', reason })
+      },
+    })
+  }
+
+  /** The reader has caught up: begins to stand by, and to lead when nobody does. */
+  start(): void {
+    this.stopListening = this.options.reader.listen(this)
+    this.actor.start()
+    this.leadership.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.leadership.stop({ release: true })
+    this.actor.send({ type: 'LEASE_LOST', reason: 'the process stops' })
+    this.actor.stop()
+    this.stopListening?.()
+    clearTimeout(this.alarm)
+  }
+
+  get ledger(): Ledger {
+    return this.options.reader.ledger
+  }
+
+  get agenda(): Agenda | undefined {
+    return this.actor.getSnapshot().context.agenda
+  }
+
+  get leading(): boolean {
+    return this.agenda !== undefined
+  }
+
+  nowMs(): number {
+    return this.options.reader.clock.nowMs()
+  }
+
+  /** Appends a decision as leader and resolves when it is folded. Throws TROUPE_NO_ANSWER when it does not lead. */
+  async decide(entry: ControlEntry): Promise<void> {
+    const { agenda } = this
+    if (agenda === undefined) throw new TroupeError('TROUPE_NO_ANSWER', 'this scheduler does not lead any more')
+    const sequence = await this.control.append(agenda.epoch, [entry])
+    await this.options.reader.reached(sequence)
+  }
+
+  // --- FoldListener -------------------------------------------------------------------------------------------------
+
+  folded(changes: readonly Change[], messages: readonly LogMessage[]): void {
+    if (this.ledger.outdated) this.actor.send({ type: 'OUTDATED' })
+    if (!this.leaseHeld) return
+    if (this.leading) {
+      this.holdValues(changes, messages)
+      this.teller.tell(changes)
+      this.events.publish(changes, this.ledger.state.timeMs)
+    }
+    this.actor.send({ type: 'FOLDED', changes, nowMs: this.nowMs() })
+  }
+
+  replaced(): void {
+    this.actor.send({ type: 'LEASE_LOST', reason: 'the ledger was loaded again' })
+    this.actor.stop()
+    this.actor = this.createActor()
+    this.actor.start()
+    if (this.leaseHeld) this.actor.send({ type: 'LEASE_WON' })
+  }
+
+  // --- effects ------------------------------------------------------------------------------------------------------
+
+  private createActor(): Actor<typeof schedulerMachine> {
+    const { name, policies } = this.options
+    const ask = (effect: SchedulerEffect) => this.carryOut(effect)
+    const input = { name, ledger: this.options.reader.ledger.state, ask, ...(policies && { policies }) }
+    return createActor(schedulerMachine, { input })
+  }
+
+  private carryOut(effect: SchedulerEffect): void {
+    const { bus, subjects } = this.options
+    switch (effect.do) {
+      case 'lead':
+        void this.appendLed()
+        return
+      case 'append':
+        this.append(effect.epoch, effect.entries)
+        return
+      case 'award':
+        this.awards.send(effect.epoch, effect.member, effect.tasks)
+        return
+      case 'drop':
+        bus.publish(subjects.node(effect.member.node, effect.member.incarnation), packBlock(['drop', effect.turns]))
+        return
+      case 'signal':
+        void this.awards.sendSignals(effect.member, effect.task, effect.signals)
+        return
+      case 'wake':
+        this.setAlarm(effect.atMs)
+        return
+      case 'announce':
+        this.beginLeading(effect.epoch)
+        return
+      case 'retire':
+        this.endLeading(effect.reason)
+    }
+  }
+
+  private async appendLed(): Promise<void> {
+    const rules: FoldRules = { ...defaultRules, ...this.options.rules, foldVersion }
+    try {
+      await this.control.append(0, [[kind.led, rules]])
+    } catch (error) {
+      // Nothing can be decided without the log. The lease is kept; writing is tried again as long as it is.
+      this.options.logger.error({ err: error }, 'this scheduler could not begin to lead; it tries again')
+      if (this.leaseHeld) setTimeout(() => void (this.leaseHeld && !this.leading && this.appendLed()), 500)
+    }
+  }
+
+  private append(epoch: number, entries: readonly ControlEntry[]): void {
+    this.control.append(epoch, entries).catch((error: unknown) => {
+      this.options.logger.error({ err: error, entries: entries.length }, 'a decision could not be stored')
+    })
+  }
+
+  private beginLeading(epoch: number): void {
+    const { bus, subjects, logger, name } = this.options
+    logger.info({ epoch, tasks: this.ledger.state.tasks.size }, 'this scheduler leads')
+    this.subscriptions = [
+      bus.subscribe(`${subjects.root}.report.*.*`, (message) => this.hear(message.subject, message.data)),
+      ...this.answers.open(),
+    ]
+    const announcement = new TextEncoder().encode(JSON.stringify({ leader: name, epoch }))
+    bus.publish(subjects.leading('scheduler'), announcement)
+  }
+
+  private endLeading(reason: string): void {
+    this.options.logger.warn({ reason }, 'this scheduler no longer leads')
+    for (const subscription of this.subscriptions) subscription.unsubscribe()
+    this.subscriptions = []
+    this.teller.clear()
+    this.values.clear()
+    clearTimeout(this.alarm)
+    this.alarmAtMs = Number.POSITIVE_INFINITY
+  }
+
+  private hear(subject: string, data: Uint8Array): void {
+    const incarnation = subject.slice(subject.lastIndexOf('.') + 1)
+    const unpacked = unpackNodeReport(data)
+    if (!unpacked.ok) {
+      this.options.logger.warn({ subject, reason: unpacked.reason }, 'a report cannot be read')
+      return
+    }
+    this.actor.send({ type: 'REPORTED', incarnation, report: unpacked.message, nowMs: this.nowMs() })
+  }
+
+  private setAlarm(atMs: number): void {
+    if (atMs >= this.alarmAtMs) return
+    clearTimeout(this.alarm)
+    this.alarmAtMs = atMs
+    const delayMs = Math.min(2 ** 31 - 1, Math.max(0, atMs - this.nowMs()))
+    this.alarm = setTimeout(() => {
+      this.alarmAtMs = Number.POSITIVE_INFINITY
+      this.actor.send({ type: 'ALARM', nowMs: this.nowMs() })
+    }, delayMs)
+  }
+
+  /** Keeps the messages of new tasks at hand until the tasks have started. */
+  private holdValues(changes: readonly Change[], messages: readonly LogMessage[]): void {
+    let submitted = 0
+    let sequence = 0
+    let at = 0
+    const hold = () => {
+      while (at < messages.length && messages[at]!.sequence < sequence) at++
+      const message = messages[at]
+      if (message?.sequence === sequence) this.values.hold(message, submitted)
+    }
+    for (const change of changes) {
+      if (change.what === 'submitted') {
+        if (change.task.sequence !== sequence) {
+          if (submitted > 0) hold()
+          sequence = change.task.sequence
+          submitted = 0
+        }
+        submitted++
+      } else if (change.what === 'running') {
+        if (change.task.turn === 1) this.values.used(change.task.sequence)
+      } else if (change.what === 'failed' || change.what === 'cancelled' || change.what === 'expired') {
+        if (change.task.turn === 0) this.values.used(change.task.sequence)
+      }
+    }
+    if (submitted > 0) hold()
+  }
+}
