@@ -3,9 +3,12 @@
  * for a few seconds, because a standby takes over in that time. Every request here may be made twice without harm.
  */
 import type { Bus } from '../nats/bus.ts'
+import { unpackTell } from '../protocol/blocks.ts'
 import { errorFromRecord } from '../protocol/error-record.ts'
 import { type ErrorRecord, hasCode, TroupeError } from '../protocol/errors.ts'
 import { parseJson } from '../protocol/json.ts'
+import type { TaskAnswer } from '../protocol/messages.ts'
+import { type Ending, endingOf, toldEnding } from './ending.ts'
 
 export interface AskOptions {
   /** How long to wait in all, ms. Default 5,000. */
@@ -36,7 +39,7 @@ export async function ask<Answer>(
     const leftMs = Math.max(1, timeoutMs - (performance.now() - startedAtMs))
     try {
       const answer = await bus.request(subject, data, { timeoutMs: leftMs })
-      return read<Answer>(answer.data, subject)
+      return readAnswer<Answer>(answer, subject)
     } catch (error) {
       if (!nobodyListens(error) || performance.now() - startedAtMs + pauseMs > patienceMs) throw error
     }
@@ -51,7 +54,8 @@ function nobodyListens(error: unknown): boolean {
   )
 }
 
-function read<Answer>(data: Uint8Array, subject: string): Answer {
+/** Returns the value of an answer; throws the error that was answered, or TROUPE_UNREADABLE. */
+export function readAnswer<Answer>({ data }: { readonly data: Uint8Array }, subject: string): Answer {
   let answer: unknown
   try {
     answer = parseJson(data)
@@ -104,4 +108,18 @@ function notYetKnown(error: unknown, sequence: number): boolean {
   if (sequence === 0 || !hasCode(error, 'TROUPE_UNKNOWN_TASK')) return false
   const position = (error.details as { position?: unknown } | undefined)?.position
   return typeof position !== 'number' || position < sequence
+}
+
+/**
+ * Resolves with how a task ended, or undefined while it has not; asks once. The outcome is asked for in msgpack, in
+ * which values keep their types and large ones are named; a scheduler that does not know that answers in JSON.
+ */
+export async function askEnding(bus: Bus, subject: string): Promise<Ending | undefined> {
+  const answer = await bus.request(subject, empty, { headers: { Accept: 'application/msgpack' } })
+  if (answer.headers?.get('content-type') !== 'application/msgpack')
+    return endingOf(readAnswer<TaskAnswer>(answer, subject))
+  const told = unpackTell(answer.data)
+  const outcome = told.ok ? told.message[0] : undefined
+  if (outcome === undefined) throw new TroupeError('TROUPE_UNREADABLE', `the answer of ${subject} cannot be read`)
+  return toldEnding(outcome)
 }

@@ -4,6 +4,9 @@
  */
 import { randomBytes } from 'node:crypto'
 import { type BusOptions, openBus } from '../nats/connect.ts'
+import type { NatsBus } from '../nats/connection.ts'
+import { JetStreamLog } from '../nats/log.ts'
+import { JetStreamObjectStore } from '../nats/objects.ts'
 import { openNamespace } from '../nats/setup.ts'
 import { type Duration, durationMs } from '../protocol/options.ts'
 import { Subjects } from '../protocol/subjects.ts'
@@ -20,6 +23,8 @@ export interface ConnectOptions extends Partial<Omit<BusOptions, 'name'>> {
   readonly submitDeadline?: Duration
   /** How often a task that somebody waits for is asked about, in case a message was lost; default '3s'. */
   readonly askEvery?: Duration
+  /** Whether to make the namespace's streams where there are none yet; default true. */
+  readonly create?: boolean
   /** Outcomes kept that nobody has asked for yet; the oldest are dropped and asked for when wanted. */
   readonly keepOutcomes?: { readonly count?: number; readonly bytes?: number }
 }
@@ -37,6 +42,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
     submitDeadline,
     askEvery,
     keepOutcomes,
+    create,
     ...busOptions
   } = options
   const subjects = new Subjects(namespace)
@@ -44,7 +50,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
   const askEveryMs = durationMs('askEvery', askEvery ?? 3_000)
   const bus = await openBus({ name: 'troupe-client', ...busOptions, servers })
   try {
-    const { log, objects } = await openNamespace(bus, { namespace })
+    const { log, objects } = create === false ? existing(bus, subjects) : await openNamespace(bus, { namespace })
     return new Troupe({
       bus,
       log,
@@ -59,5 +65,13 @@ export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
   } catch (error) {
     await bus.close()
     throw error
+  }
+}
+
+/** The namespace's stores, whether they are there or not. */
+function existing(bus: NatsBus, subjects: Subjects) {
+  return {
+    log: new JetStreamLog(bus, subjects.logStream(0), subjects.logSubjects(0)),
+    objects: new JetStreamObjectStore(bus, subjects.objectBucket),
   }
 }

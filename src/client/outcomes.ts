@@ -5,23 +5,13 @@
  *
  * It knows nothing of values: an outcome's payload is unpacked by whoever waits.
  */
-import type { Payload } from '../protocol/entries.ts'
-import { type ErrorRecord, hasCode, TroupeError } from '../protocol/errors.ts'
-import type { Outcome, TaskAnswer } from '../protocol/messages.ts'
-
-/** How a task ended. `payload` when told, `value` when asked for. */
-export type Ending =
-  | { readonly id: string; readonly status: 'completed'; readonly payload: Payload }
-  | { readonly id: string; readonly status: 'completed'; readonly value: unknown }
-  | {
-      readonly id: string
-      readonly status: 'failed' | 'cancelled' | 'expired' | 'refused'
-      readonly error: ErrorRecord
-    }
+import { hasCode, TroupeError } from '../protocol/errors.ts'
+import type { Outcome } from '../protocol/messages.ts'
+import { type Ending, toldEnding } from './ending.ts'
 
 export interface OutcomesOptions {
-  /** Asks `task.<id>` once. Throws as `ask` does. */
-  readonly askTask: (id: string) => Promise<TaskAnswer>
+  /** Asks once how the task ended; undefined while it has not. Throws as `ask` does. */
+  readonly askEnding: (id: string) => Promise<Ending | undefined>
   /** Outcomes kept that nobody has asked for yet: number and bytes. The oldest are dropped and asked for when wanted. */
   readonly keepCount: number
   readonly keepBytes: number
@@ -72,10 +62,7 @@ export class Outcomes {
   onTell(outcomes: readonly Outcome[]): void {
     for (const outcome of outcomes) {
       const reference = outcome[0]
-      const ending: Ending =
-        outcome[2] === 'completed'
-          ? { id: outcome[1], status: 'completed', payload: outcome[3] }
-          : { id: outcome[1], status: outcome[2], error: outcome[3] }
+      const ending = toldEnding(outcome)
       const waiting = this.waiting.get(reference)
       if (waiting !== undefined) this.settle(waiting, ending)
       else this.keep(reference, ending)
@@ -200,16 +187,15 @@ export class Outcomes {
     this.waiting.delete(waiting.key)
     this.waiting.set(waiting.key, waiting)
     this.inFlight += 1
-    this.options.askTask(waiting.id).then(
-      (answer) => this.onAnswer(waiting.key, answer),
+    this.options.askEnding(waiting.id).then(
+      (ending) => this.onAnswer(waiting.key, ending),
       (error: unknown) => this.onNoAnswer(waiting.key, error),
     )
   }
 
-  private onAnswer(key: string, answer: TaskAnswer): void {
+  private onAnswer(key: string, ending: Ending | undefined): void {
     this.inFlight -= 1
     const waiting = this.waiting.get(key)
-    const ending = endingOf(answer)
     if (waiting !== undefined && ending !== undefined) {
       this.budget += 2
       this.settle(waiting, ending)
@@ -230,16 +216,6 @@ export class Outcomes {
     if (this.waiting.size === 0) this.stopTimer()
     waiting.reject(error)
   }
-}
-
-/** Returns how the task ended, or undefined while it has not. */
-export function endingOf(answer: TaskAnswer): Ending | undefined {
-  if (answer.status === 'completed') return { id: answer.id, status: 'completed', value: answer.result }
-  if (answer.status === 'failed' || answer.status === 'cancelled' || answer.status === 'expired') {
-    const error = answer.error ?? { code: `TROUPE_TASK_${answer.status.toUpperCase()}`, message: answer.status }
-    return { id: answer.id, status: answer.status, error }
-  }
-  return undefined
 }
 
 function bytesOf(ending: Ending): number {

@@ -5,21 +5,21 @@
 import type { Bus, Log, ObjectStore, Subscription } from '../nats/bus.ts'
 import { unpackTell } from '../protocol/blocks.ts'
 import type { Payload, Submission } from '../protocol/entries.ts'
-import { TroupeError } from '../protocol/errors.ts'
+import { hasCode, TroupeError } from '../protocol/errors.ts'
 import { limits } from '../protocol/limits.ts'
 import type {
   DeadAnswer,
   DrainAnswer,
   NodeAnswer,
   StatsAnswer,
-  TaskAnswer,
   TasksAnswer,
   TasksRequest,
 } from '../protocol/messages.ts'
 import { checkName } from '../protocol/names.ts'
 import type { SubmissionOptions } from '../protocol/options.ts'
+import { packValue } from '../protocol/payload.ts'
 import type { Subjects } from '../protocol/subjects.ts'
-import { ask, askAboutTask } from './ask.ts'
+import { ask, askAboutTask, askEnding, readAnswer } from './ask.ts'
 import type { AnyTaskEvent } from './context.ts'
 import { inOrder } from './flow.ts'
 import { type HandleHost, TaskHandle } from './handle.ts'
@@ -70,7 +70,7 @@ export class Troupe {
     this.#subjects = subjects
     const ids = new MessageIds()
     this.#outcomes = new Outcomes({
-      askTask: (id) => ask<TaskAnswer>(bus, subjects.task(id), undefined, { patienceMs: 0 }),
+      askEnding: (id) => askEnding(bus, subjects.task(id)),
       keepCount: parts.keepCount,
       keepBytes: parts.keepBytes,
       askEveryMs: parts.askEveryMs,
@@ -250,6 +250,22 @@ export class Troupe {
     const payload = packInput(input, this.#objects)
     const withPayload = (ready: Payload): Submission => (options === undefined ? [type, ready] : [type, ready, options])
     return payload instanceof Promise ? payload.then(withPayload) : withPayload(payload)
+  }
+
+  /**
+   * Resolves when a node says that the input fits the schema of the type, and also when no node says anything: the check
+   * is made again before the task runs. Rejects with TROUPE_INVALID_INPUT.
+   */
+  async validate(type: string, input: unknown): Promise<void> {
+    const data = packValue(input, 'input') ?? new Uint8Array(0)
+    const headers = { 'Content-Type': 'application/msgpack' }
+    const subject = this.#subjects.validate(checkName('task type', type))
+    if (data.length > limits.inlineBytesMax) return
+    try {
+      readAnswer(await this.#bus.request(subject, data, { headers, timeoutMs: 2_000 }), subject)
+    } catch (error) {
+      if (!hasCode(error, 'TROUPE_NO_ANSWER')) throw error
+    }
   }
 
   // --- asking ---------------------------------------------------------------------------------------------------

@@ -40,6 +40,8 @@ test('an outcome whose tell was lost is asked for', async () => {
   const troupe = await stage.client({ askEvery: 10 })
   await stage.scheduler()
   expect(await (await troupe.submit('silent', 7)).result()).toBe(7)
+  const value = { at: new Date(5) }
+  expect(await (await troupe.submit('silent', value)).result()).toEqual(value)
 })
 
 test('a new leader makes a client ask about every task that it waits for', async () => {
@@ -120,7 +122,7 @@ test('watch yields the state, then the changes, and ends with the task', async (
 
 test('outcomes that nobody asks for are bounded in number and bytes, and the oldest go first', () => {
   const outcomes = new Outcomes({
-    askTask: () => Promise.reject(new Error()),
+    askEnding: () => Promise.reject(new Error()),
     keepCount: 3,
     keepBytes: 1_000,
     askEveryMs: 10,
