@@ -4,6 +4,8 @@
  * longer one that has `<domain>.<account hash>` behind ACK and may have a random token at the end.
  */
 export interface Delivery {
+  /** What the reply subjects of one consumer have in common; start with one that none has, like `-`. */
+  prefix: string
   streamSequence: number
   consumerSequence: number
   timestampMs: number
@@ -11,17 +13,14 @@ export interface Delivery {
   pending: number
 }
 
-/** Fills `delivery` from the reply subject, without allocating; returns false if it is none of a consumer. */
+/** Fills `delivery` from the reply subject; returns false if it is none of a consumer. */
 export function readDelivery(reply: string, delivery: Delivery): boolean {
-  if (!reply.startsWith('$JS.ACK.')) return false
-  let dots = 0
-  for (let at = 0; at < reply.length; at++) if (reply.charCodeAt(at) === 46) dots++
-  if (dots < 8) return false
-  // The number of the token that holds the stream sequence.
-  const wanted = dots === 8 ? 5 : 7
-  let token = 0
-  let at = 0
-  while (token < wanted) if (reply.charCodeAt(at++) === 46) token++
+  if (!reply.startsWith(delivery.prefix)) {
+    const prefix = prefixOf(reply)
+    if (prefix === undefined) return false
+    delivery.prefix = prefix
+  }
+  let at = delivery.prefix.length
   let end = reply.indexOf('.', at)
   delivery.streamSequence = integer(reply, at, end)
   at = end + 1
@@ -30,11 +29,19 @@ export function readDelivery(reply: string, delivery: Delivery): boolean {
   at = end + 1
   end = reply.indexOf('.', at)
   // Nanoseconds do not fit a number; without their last six digits they do.
-  delivery.timestampMs = end - at > 6 ? integer(reply, at, end - 6) : 0
+  delivery.timestampMs = integer(reply, at, end - 6)
   at = end + 1
   end = reply.indexOf('.', at)
   delivery.pending = integer(reply, at, end === -1 ? reply.length : end)
   return true
+}
+
+/** Everything before the stream sequence. */
+function prefixOf(reply: string): string | undefined {
+  if (!reply.startsWith('$JS.ACK.')) return undefined
+  const tokens = reply.split('.')
+  if (tokens.length < 9) return undefined
+  return `${tokens.slice(0, tokens.length === 9 ? 5 : 7).join('.')}.`
 }
 
 function integer(text: string, from: number, to: number): number {

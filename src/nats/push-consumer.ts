@@ -24,7 +24,7 @@ export interface PushConsumerOptions {
   readonly onFlowControl?: () => void
 }
 
-const heartbeatMs = 1_000
+const heartbeatMs = 500
 /** Heartbeat periods without any sign of the consumer until a new one is made. */
 const silentPeriodsMax = 3
 const retryMs = { min: 50, max: 1_000 }
@@ -32,7 +32,7 @@ const empty = new Uint8Array(0)
 
 export class PushConsumer {
   readonly #options: PushConsumerOptions
-  readonly #delivery: Delivery = { streamSequence: 0, consumerSequence: 0, timestampMs: 0, pending: 0 }
+  readonly #delivery: Delivery = { prefix: '-', streamSequence: 0, consumerSequence: 0, timestampMs: 0, pending: 0 }
   readonly #stopListening: () => void
   readonly #watch: NodeJS.Timeout
   #subscription: Subscription | undefined
@@ -129,7 +129,8 @@ export class PushConsumer {
       return
     }
     const inbox = bus.newInbox()
-    const name = `troupe-${inbox.split('.').slice(-3).join('-')}`
+    // Short, because it comes with every message.
+    const name = crypto.randomUUID().slice(0, 8)
     const config = {
       ack_policy: 'none',
       replay_policy: 'instant',

@@ -21,6 +21,8 @@ export interface EmbeddedServerOptions {
   /** Default false: the server syncs its files every two minutes. True: before every acknowledgement. */
   readonly syncAlways?: boolean
   readonly name?: string
+  /** Default true. */
+  readonly jetstream?: boolean
   /** More lines of nats-server configuration. */
   readonly config?: string
   /** Default 10,000. */
@@ -77,6 +79,7 @@ export async function startEmbeddedServer(options: EmbeddedServerOptions = {}): 
 
 function configuration(options: EmbeddedServerOptions, storeDir: string, portsDir: string, logFile: string): string {
   const host = options.host ?? '127.0.0.1'
+  const sync = options.syncAlways ? ', sync_interval: always' : ''
   return `${[
     `host: ${JSON.stringify(host)}`,
     `port: ${options.port || -1}`,
@@ -84,7 +87,7 @@ function configuration(options: EmbeddedServerOptions, storeDir: string, portsDi
     `server_name: ${JSON.stringify(options.name ?? `troupe-${process.pid}-${Math.random().toString(36).slice(2, 8)}`)}`,
     `ports_file_dir: ${JSON.stringify(portsDir)}`,
     `log_file: ${JSON.stringify(logFile)}`,
-    `jetstream { store_dir: ${JSON.stringify(storeDir)}${options.syncAlways ? ', sync_interval: always' : ''} }`,
+    options.jetstream === false ? '' : `jetstream { store_dir: ${JSON.stringify(storeDir)}${sync} }`,
     options.config ?? '',
   ].join('\n')}\n`
 }
