@@ -1,0 +1,72 @@
+/**
+ * The heartbeat thread: beats for its node's process over a connection of its own, so that neither a busy main loop nor a
+ * full socket can silence it. It says how old the main loop's last turn is; what that means, supervisors decide. It also
+ * answers probes. It ends with its process: that silence is what supervisors detect.
+ */
+import { parentPort, workerData } from 'node:worker_threads'
+import type { Bus, Subscription } from '../../nats/bus.ts'
+import { openBus } from '../../nats/connect.ts'
+import { packBlock } from '../../protocol/blocks.ts'
+import { Subjects } from '../../protocol/subjects.ts'
+import { machineMs, pulse, type ThreadOrder, type ThreadStart } from './words.ts'
+
+const start = workerData as ThreadStart
+const subjects = new Subjects(start.namespace)
+const shared = new BigInt64Array(start.pulse)
+const connectAgainMs = 250
+
+let bus: Bus | undefined
+let incarnation: string | undefined
+let probes: Subscription | undefined
+let beats = 0
+let stopping = false
+
+parentPort?.on('message', (message: ThreadOrder) => {
+  if (message.order === 'stop') void stop()
+  else beatFor(message.incarnation)
+})
+const timer = setInterval(beat, start.beatMs)
+await connect()
+
+async function connect(): Promise<void> {
+  while (!stopping && !bus) {
+    try {
+      const opened = await openBus(start.connection)
+      if (stopping) return void (await opened.close())
+      bus = opened
+    } catch {
+      // The main thread has the same trouble, and reports it.
+      await new Promise((done) => setTimeout(done, connectAgainMs))
+    }
+  }
+  beatFor(incarnation)
+}
+
+function beatFor(next: string | undefined): void {
+  incarnation = next
+  probes?.unsubscribe()
+  probes = undefined
+  if (!bus || incarnation === undefined) return
+  probes = bus.subscribe(subjects.probe(start.node, incarnation), ({ reply }) => {
+    if (reply !== undefined) bus?.publish(reply, heartbeat())
+  })
+  beat()
+}
+
+function beat(): void {
+  // While disconnected a beat would be kept and sent late, which is worse than none.
+  if (bus?.connected && incarnation !== undefined) bus.publish(subjects.heartbeat(start.node, incarnation), heartbeat())
+}
+
+function heartbeat(): Uint8Array {
+  const tickAgeMs = machineMs() - Atomics.load(shared, pulse.tickAtMs)
+  beats += 1
+  return packBlock([beats, Number(Atomics.load(shared, pulse.tick)), Math.max(0, Number(tickAgeMs))])
+}
+
+async function stop(): Promise<void> {
+  stopping = true
+  clearInterval(timer)
+  await bus?.close().catch(() => {})
+  parentPort?.close()
+}
