@@ -167,9 +167,9 @@ function look(
   const { settings, watch, hold } = context
   const { nowMs, lagMs } = tick
   if (tick.connected && hold?.cause === 'disconnected') watch.restart(nowMs)
-  if (lagMs > 0) watch.excuse(lagMs, nowMs)
-
+  // Small lags are not taken off: a process that is merely busy would see every silence too short.
   const lagging = lagMs >= settings.ownLagMs
+  if (lagging) watch.excuse(lagMs, nowMs)
   const lagUntilMs = lagging ? nowMs + settings.lagHoldMs : context.lagUntilMs
   const lagSinceMs = nowMs > lagUntilMs ? undefined : (context.lagSinceMs ?? nowMs)
   // A supervisor that lags all the time must still fence: its lag is taken off every silence anyway.
