@@ -47,17 +47,26 @@ export class StreamCheckpointStore implements CheckpointStore {
     const name = newName(this.#now())
     let count = 0
     const onTheirWay = new Set<Promise<void>>()
+    let failure: unknown
+    const rethrow = () => {
+      if (failure !== undefined) throw failure
+    }
     try {
       for await (const part of parts) {
-        const stored = this.#write(name, String(count++), part).finally(() => onTheirWay.delete(stored))
-        stored.catch(() => {})
+        const stored: Promise<void> = this.#write(name, String(count++), part)
+          .catch((error: unknown) => {
+            failure ??= error
+          })
+          .finally(() => onTheirWay.delete(stored))
         onTheirWay.add(stored)
         if (onTheirWay.size >= inFlightMax) await Promise.race(onTheirWay)
+        rethrow()
       }
       await Promise.all(onTheirWay)
+      rethrow()
       await this.#write(name, 'manifest', manifest, { [partsHeader]: String(count) })
     } catch (error) {
-      await Promise.allSettled(onTheirWay)
+      await Promise.all(onTheirWay)
       await this.#remove(name).catch(() => {})
       throw error
     }

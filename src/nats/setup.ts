@@ -39,6 +39,8 @@ const gibibyte = 1024 ** 3
 const mebibyte = 1024 ** 2
 const logBytesDefault = 8 * gibibyte
 const bytesMin = 16 * mebibyte
+/** Placing a replicated stream takes a cluster some time. */
+const createTimeoutMs = 10_000
 
 /**
  * Returns the stores of a namespace, all of which exist. Safe to call by many processes at once. Throws
@@ -50,13 +52,22 @@ export async function openNamespace(bus: Bus, options: NamespaceOptions = {}): P
   const subjects = new Subjects(options.namespace)
   const partition = options.partition ?? 0
   const logBytes = options.logBytesMax ?? logBytesDefault
-  const raised = { replicas: options.replicas, bytes: options.logBytesMax }
-  await Promise.all([
-    ensureStream(bus, logConfig(subjects, partition, options, logBytes), raised),
-    ensureStream(bus, checkpointConfig(subjects, partition, options, logBytes), { replicas: options.replicas }),
-    ensureStream(bus, leaseConfig(subjects, options), { replicas: options.replicas }),
-    ensureStream(bus, objectConfig(subjects, options, logBytes), { replicas: options.replicas }),
-  ])
+  const wanted = [
+    leaseConfig(subjects, options),
+    logConfig(subjects, partition, options, logBytes),
+    checkpointConfig(subjects, partition, options, logBytes),
+    objectConfig(subjects, options, logBytes),
+  ]
+  const there = await Promise.all(wanted.map((config) => streamInfo(bus, config.name)))
+  for (const [i, config] of wanted.entries()) checkOurs(config.name, there[i])
+  await createAll(
+    bus,
+    wanted.filter((_, i) => !there[i]),
+  )
+  for (const [i, config] of wanted.entries()) {
+    const bytes = config.name === subjects.logStream(partition) ? options.logBytesMax : undefined
+    await raise(bus, there[i], options.replicas, bytes)
+  }
   return {
     subjects,
     partition,
@@ -121,36 +132,62 @@ function objectConfig(subjects: Subjects, options: NamespaceOptions, bytes: numb
   }
 }
 
-async function ensureStream(
-  bus: NatsBus,
-  wanted: Config,
-  raised: { replicas?: number | undefined; bytes?: number | undefined },
-): Promise<void> {
-  const there = await streamInfo(bus, wanted.name)
-  if (!there) return create(bus, wanted)
+function checkOurs(name: string, there: StreamInfo | undefined): void {
+  if (!there) return
   const { config } = there
-  if (config.retention !== 'limits' || config.discard !== 'new' || config.max_age !== 0) {
-    throw new TroupeError('TROUPE_INVALID_OPTION', `stream ${wanted.name} exists, but is none that Troupe made`, {
-      details: { config },
-    })
-  }
-  const replicas = Math.max(config.num_replicas, raised.replicas ?? 0)
-  const bytes = config.max_bytes < 0 ? config.max_bytes : Math.max(config.max_bytes, raised.bytes ?? 0)
-  if (replicas === config.num_replicas && bytes === config.max_bytes) return
-  await api(bus, `STREAM.UPDATE.${wanted.name}`, { ...config, num_replicas: replicas, max_bytes: bytes })
+  if (config.retention === 'limits' && config.discard === 'new' && config.max_age === 0) return
+  throw new TroupeError('TROUPE_INVALID_OPTION', `stream ${name} exists, but is none that Troupe made`, {
+    details: { config },
+  })
 }
 
-/** Takes half of the room, again and again, when the server does not have so much to promise. */
-async function create(bus: NatsBus, wanted: Config): Promise<void> {
-  for (let bytes = wanted.max_bytes; ; bytes = Math.floor(bytes / 2)) {
+async function raise(
+  bus: NatsBus,
+  there: StreamInfo | undefined,
+  replicasWanted: number | undefined,
+  bytesWanted: number | undefined,
+): Promise<void> {
+  if (!there) return
+  const { config } = there
+  const replicas = Math.max(config.num_replicas, replicasWanted ?? 0)
+  const bytes = config.max_bytes < 0 ? config.max_bytes : Math.max(config.max_bytes, bytesWanted ?? 0)
+  if (replicas === config.num_replicas && bytes === config.max_bytes) return
+  await api(
+    bus,
+    `STREAM.UPDATE.${config.name}`,
+    { ...config, num_replicas: replicas, max_bytes: bytes },
+    createTimeoutMs,
+  )
+}
+
+/**
+ * A stream's limit is space that the server sets aside. When it has not so much for all of them, each gets half of it,
+ * again and again; what this very call has made a moment ago shrinks with the rest.
+ */
+async function createAll(bus: NatsBus, configs: readonly Config[]): Promise<void> {
+  const created = new Set<Config>()
+  for (let divisor = 1; ; divisor *= 2) {
     try {
-      await api(bus, `STREAM.CREATE.${wanted.name}`, { ...wanted, max_bytes: bytes }, 10_000)
+      for (const config of configs) {
+        const scaled = { ...config, max_bytes: Math.max(bytesMin, Math.floor(config.max_bytes / divisor)) }
+        if (!created.has(config)) await create(bus, scaled, created.add.bind(created, config))
+        else if (divisor > 1) await api(bus, `STREAM.UPDATE.${config.name}`, scaled, createTimeoutMs)
+      }
       return
     } catch (error) {
-      // Another process made it, with other options perhaps.
-      if (apiCodeOf(error) === apiCode.streamNameInUse) return
-      if (!hasCode(error, 'TROUPE_REFUSED') || bytes / 2 < bytesMin) throw error
+      const isSmallest = configs.every((config) => config.max_bytes / divisor <= bytesMin)
+      if (!hasCode(error, 'TROUPE_REFUSED') || isSmallest) throw error
     }
+  }
+}
+
+async function create(bus: NatsBus, config: Config, onCreated: () => void): Promise<void> {
+  try {
+    await api(bus, `STREAM.CREATE.${config.name}`, config, createTimeoutMs)
+    onCreated()
+  } catch (error) {
+    // Another process made it at the same moment, with other limits perhaps.
+    if (apiCodeOf(error) !== apiCode.streamNameInUse) throw error
   }
 }
 

@@ -3,7 +3,7 @@
  * ready when this says so, writes its log into its store, and never outlives this process, however that ends.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -20,6 +20,8 @@ export interface EmbeddedServerOptions {
   readonly host?: string
   /** Default false: the server syncs its files every two minutes. True: before every acknowledgement. */
   readonly syncAlways?: boolean
+  /** What all streams together may take. Default: three quarters of the disk. */
+  readonly maxStoreBytes?: number
   readonly name?: string
   /** Default true. */
   readonly jetstream?: boolean
@@ -63,7 +65,7 @@ export async function startEmbeddedServer(options: EmbeddedServerOptions = {}): 
     const configFile = join(storeDir, 'nats-server.conf')
     writeFileSync(configFile, configuration(options, storeDir, portsDir, logFile))
     writeFileSync(logFile, '')
-    child = spawnGuarded(binary, ['-c', configFile])
+    child = spawnGuarded(binary, ['-c', configFile], logFile)
     const exited = exitOf(child)
     const ports = await readiness(portsDir, exited, logFile, options.readyTimeoutMs ?? 10_000)
     rmSync(portsDir, { recursive: true, force: true })
@@ -80,6 +82,7 @@ export async function startEmbeddedServer(options: EmbeddedServerOptions = {}): 
 function configuration(options: EmbeddedServerOptions, storeDir: string, portsDir: string, logFile: string): string {
   const host = options.host ?? '127.0.0.1'
   const sync = options.syncAlways ? ', sync_interval: always' : ''
+  const space = options.maxStoreBytes ? `, max_file_store: ${options.maxStoreBytes}` : ''
   return `${[
     `host: ${JSON.stringify(host)}`,
     `port: ${options.port || -1}`,
@@ -87,7 +90,7 @@ function configuration(options: EmbeddedServerOptions, storeDir: string, portsDi
     `server_name: ${JSON.stringify(options.name ?? `troupe-${process.pid}-${Math.random().toString(36).slice(2, 8)}`)}`,
     `ports_file_dir: ${JSON.stringify(portsDir)}`,
     `log_file: ${JSON.stringify(logFile)}`,
-    options.jetstream === false ? '' : `jetstream { store_dir: ${JSON.stringify(storeDir)}${sync} }`,
+    options.jetstream === false ? '' : `jetstream { store_dir: ${JSON.stringify(storeDir)}${sync}${space} }`,
     options.config ?? '',
   ].join('\n')}\n`
 }
@@ -108,17 +111,23 @@ code=$?
 kill $watch 2>/dev/null
 exit $code`
 
-function spawnGuarded(binary: string, args: string[]): ChildProcess {
-  const stdio: ['pipe', 'ignore', 'ignore'] = ['pipe', 'ignore', 'ignore']
-  const child =
-    process.platform === 'win32'
-      ? spawn(binary, args, { stdio, windowsHide: true })
-      : spawn('/bin/sh', ['-c', guard, binary, ...args], { stdio, detached: true })
-  child.stdin?.on('error', () => {})
-  // Neither the process nor its pipe keeps this process alive.
-  child.unref()
-  ;(child.stdin as unknown as { unref?(): void } | null)?.unref?.()
-  return child
+function spawnGuarded(binary: string, args: string[], logFile: string): ChildProcess {
+  // What it says before it has read its configuration goes to its log as well.
+  const log = openSync(logFile, 'a')
+  try {
+    const stdio: ['pipe', number, number] = ['pipe', log, log]
+    const child =
+      process.platform === 'win32'
+        ? spawn(binary, args, { stdio, windowsHide: true })
+        : spawn('/bin/sh', ['-c', guard, binary, ...args], { stdio, detached: true })
+    child.stdin?.on('error', () => {})
+    // Neither the process nor its pipe keeps this process alive.
+    child.unref()
+    ;(child.stdin as unknown as { unref?(): void } | null)?.unref?.()
+    return child
+  } finally {
+    closeSync(log)
+  }
 }
 
 function exitOf(child: ChildProcess): Promise<number | null> {

@@ -1,0 +1,266 @@
+import { expect, test } from 'vitest'
+import { StreamCheckpointStore } from '../../src/nats/checkpoints.ts'
+import { openBus } from '../../src/nats/connect.ts'
+import { api } from '../../src/nats/jetstream-api.ts'
+import { openNamespace } from '../../src/nats/setup.ts'
+import { limits } from '../../src/protocol/limits.ts'
+import { openProxy } from '../harness/proxy.ts'
+import { openTest, until, useServer } from '../harness/server.ts'
+
+const server = useServer()
+const bytes = (text: string) => Buffer.from(text)
+const text = (data: Uint8Array | undefined) => (data ? Buffer.from(data).toString() : undefined)
+
+async function joined(parts: AsyncIterable<Uint8Array>): Promise<string[]> {
+  const all: string[] = []
+  for await (const part of parts) all.push(text(part)!)
+  return all
+}
+
+// --- leases -----------------------------------------------------------------------------------------------------
+
+test('of many who take a free lease at once one gets it', async () => {
+  await using t = await openTest(server)
+  const others = await Promise.all(Array.from({ length: 4 }, () => openTest(server, t.subjects.namespace)))
+  const takes = await Promise.all([t, ...others].map(({ leases }, i) => leases.put('scheduler', bytes(`n${i}`), 0)))
+  const winners = takes.flatMap((revision, i) => (revision === undefined ? [] : [{ revision, i }]))
+  expect(winners).toHaveLength(1)
+  const [winner] = winners
+  expect(await t.leases.get('scheduler')).toMatchObject({ revision: winner!.revision })
+  expect(text((await t.leases.get('scheduler'))?.value)).toBe(`n${winner!.i}`)
+  const renewals = await Promise.all(
+    [t, ...others].map(({ leases }, i) => leases.put('scheduler', bytes(`r${i}`), winner!.revision)),
+  )
+  expect(renewals.filter((revision) => revision !== undefined)).toHaveLength(1)
+  expect(await t.leases.put('scheduler', bytes('late'), winner!.revision)).toBeUndefined()
+  await Promise.all(others.map((other) => other.close()))
+})
+
+test('a lease that is not there is undefined', async () => {
+  await using t = await openTest(server)
+  expect(await t.leases.get('nobody')).toBeUndefined()
+})
+
+test('a watch tells the present value and each change, and a removal by any KV client as undefined', async () => {
+  await using t = await openTest(server)
+  const first = await t.leases.put('k', bytes('1'), 0)
+  await t.leases.put('other', bytes('x'), 0)
+  const seen: [string | undefined, number][] = []
+  const watch = await t.leases.watch('k', (value, revision) => seen.push([text(value), revision]))
+  await until(() => seen.length === 1, 'the present value')
+  const second = await t.leases.put('k', bytes('2'), first!)
+  await until(() => seen.length === 2, 'the change')
+  t.bus.publish(`$KV.${t.subjects.leaseBucket}.k`, new Uint8Array(0), { headers: { 'KV-Operation': 'DEL' } })
+  await until(() => seen.length === 3, 'the removal')
+  expect(seen).toEqual([
+    ['1', first],
+    ['2', second],
+    [undefined, second! + 1],
+  ])
+  expect(await t.leases.get('k')).toBeUndefined()
+  watch.unsubscribe()
+})
+
+test('a watch misses no last value over a lost connection and repeats none', async () => {
+  await using t = await openTest(server)
+  await using proxy = await openProxy(server.url)
+  const bus = await openBus({ servers: proxy.url, name: 'behind a proxy' })
+  const { leases } = await openNamespace(bus, { namespace: t.subjects.namespace })
+  const seen: string[] = []
+  const watch = await leases.watch('k', (value) => seen.push(text(value)!))
+  let revision = (await t.leases.put('k', bytes('1'), 0))!
+  await until(() => seen.length === 1, 'the first value')
+  proxy.cut()
+  await until(() => !bus.connected, 'the loss is noticed')
+  for (const value of ['2', '3']) revision = (await t.leases.put('k', bytes(value), revision))!
+  proxy.heal()
+  await until(() => seen.at(-1) === '3', 'the last value')
+  proxy.cut()
+  await until(() => !bus.connected, 'the loss is noticed')
+  proxy.heal()
+  await until(() => bus.connected, 'the connection is back')
+  await t.leases.put('k', bytes('4'), revision)
+  await until(() => seen.at(-1) === '4', 'the next value')
+  expect(seen).toEqual(['1', '3', '4'])
+  watch.unsubscribe()
+  await bus.close()
+})
+
+test('a lease written while the answer is lost is TROUPE_NO_ANSWER', async () => {
+  await using t = await openTest(server)
+  await using proxy = await openProxy(server.url)
+  const bus = await openBus({ servers: proxy.url, name: 'behind a proxy' })
+  const { leases } = await openNamespace(bus, { namespace: t.subjects.namespace })
+  proxy.freeze()
+  const put = leases.put('k', bytes('x'), 0)
+  put.catch(() => {})
+  proxy.cut()
+  await expect(put).rejects.toMatchObject({ code: 'TROUPE_NO_ANSWER' })
+  proxy.heal()
+  await bus.close()
+})
+
+// --- checkpoints ------------------------------------------------------------------------------------------------
+
+test('checkpoints come newest first with their parts, and the newest few are kept', async () => {
+  await using t = await openTest(server)
+  for (let i = 1; i <= 5; i++) {
+    async function* parts() {
+      for (let part = 0; part < i * 10; part++) yield bytes(`${i}.${part}`)
+    }
+    await t.checkpoints.save(bytes(`m${i}`), parts(), 3)
+  }
+  const list = await t.checkpoints.list()
+  expect(list.map(({ manifest }) => text(manifest))).toEqual(['m5', 'm4', 'm3'])
+  expect(list[0]!.savedAtMs).toBeGreaterThan(Date.now() - 60_000)
+  expect(await joined(list[1]!.parts())).toEqual(Array.from({ length: 40 }, (_, part) => `4.${part}`))
+  const info = await api<{ state: { num_subjects: number } }>(
+    t.bus,
+    `STREAM.INFO.${t.subjects.checkpointStream(t.partition)}`,
+  )
+  expect(info.state.num_subjects).toBe(50 + 40 + 30 + 3)
+})
+
+test('a checkpoint without parts is one', async () => {
+  await using t = await openTest(server)
+  await t.checkpoints.save(bytes('alone'), [], 2)
+  const [only] = await t.checkpoints.list()
+  expect(await joined(only!.parts())).toEqual([])
+})
+
+test('a save that breaks off leaves no checkpoint and no parts', async () => {
+  await using t = await openTest(server)
+  async function* parts() {
+    yield bytes('1')
+    yield bytes('2')
+    throw new Error('the disk is gone')
+  }
+  await expect(t.checkpoints.save(bytes('m'), parts(), 2)).rejects.toThrow('the disk is gone')
+  await expect(
+    t.checkpoints.save(bytes('m'), [bytes('1'), Buffer.alloc(limits.blockBytesMax + 1)], 2),
+  ).rejects.toMatchObject({ code: 'TROUPE_TOO_LARGE' })
+  expect(await t.checkpoints.list()).toEqual([])
+  expect(await checkpointMessages(t)).toBe(0)
+})
+
+test('what a killed process has left of a checkpoint is no checkpoint, and is removed when it is old', async () => {
+  await using t = await openTest(server)
+  const torn = `${Date.now().toString(36).padStart(9, '0')}-killed`
+  for (const part of ['0', '1']) {
+    expect(await t.log.append(t.subjects.checkpoint(0, torn, part), bytes('x'))).toMatchObject({ outcome: 'stored' })
+  }
+  expect(await t.checkpoints.list()).toEqual([])
+  await t.checkpoints.save(bytes('good'), [bytes('a')], 2)
+  // It may still be being written.
+  expect(await checkpointMessages(t)).toBe(4)
+  const later = new StreamCheckpointStore(t.bus, t.subjects, 0, { now: () => Date.now() + 11 * 60_000 })
+  await later.save(bytes('better'), [bytes('b')], 2)
+  expect((await t.checkpoints.list()).map(({ manifest }) => text(manifest))).toEqual(['better', 'good'])
+  expect(await checkpointMessages(t)).toBe(4)
+})
+
+test('a checkpoint that has lost a part says so when it is read', async () => {
+  await using t = await openTest(server)
+  await t.checkpoints.save(bytes('m'), [bytes('a'), bytes('b')], 2)
+  await api(t.bus, `STREAM.PURGE.${t.subjects.checkpointStream(0)}`, { filter: t.subjects.checkpoint(0, '*', '1') })
+  const [damaged] = await t.checkpoints.list()
+  await expect(joined(damaged!.parts())).rejects.toMatchObject({ code: 'TROUPE_LOG_MISMATCH' })
+})
+
+async function checkpointMessages(t: {
+  bus: Parameters<typeof api>[0]
+  subjects: { checkpointStream(p: number): string }
+}) {
+  const info = await api<{ state: { messages: number } }>(t.bus, `STREAM.INFO.${t.subjects.checkpointStream(0)}`)
+  return info.state.messages
+}
+
+// --- objects ----------------------------------------------------------------------------------------------------
+
+test('an object is stored once under its hash and comes back whole', async () => {
+  await using t = await openTest(server)
+  const data = Buffer.alloc(3_000_000, 'troupe')
+  const [name, again] = [await t.objects.put(data), await t.objects.put(data)]
+  expect(name).toMatch(/^[0-9a-f]{64}$/)
+  expect(again).toBe(name)
+  expect(Buffer.from((await t.objects.get(name))!).equals(data)).toBe(true)
+  expect(await t.objects.list()).toEqual([{ name, bytes: data.length, storedAtMs: expect.any(Number) }])
+  expect((await t.objects.list())[0]!.storedAtMs).toBeGreaterThan(Date.now() - 60_000)
+})
+
+test('an empty object is one', async () => {
+  await using t = await openTest(server)
+  const name = await t.objects.put(new Uint8Array(0))
+  expect(await t.objects.get(name)).toHaveLength(0)
+})
+
+test('the same object stored by many at once is there afterwards', async () => {
+  await using t = await openTest(server)
+  const data = Buffer.alloc(500_000, 'x')
+  const [name] = await Promise.all([t.objects.put(data), t.objects.put(data), t.objects.put(data)])
+  expect(Buffer.from((await t.objects.get(name))!).equals(data)).toBe(true)
+  expect(await t.objects.list()).toHaveLength(1)
+})
+
+test('an object that is absent, removed, or does not fit its name is undefined', async () => {
+  await using t = await openTest(server)
+  expect(await t.objects.get('0'.repeat(64))).toBeUndefined()
+  expect(await t.objects.get('../etc')).toBeUndefined()
+  const name = await t.objects.put(bytes('gone'))
+  await t.objects.remove(name)
+  await t.objects.remove(name)
+  expect(await t.objects.get(name)).toBeUndefined()
+  expect(await t.objects.list()).toEqual([])
+  expect(await t.objects.put(bytes('gone'))).toBe(name)
+  expect(text(await t.objects.get(name))).toBe('gone')
+  const damaged = await t.objects.put(Buffer.alloc(300_000, 'd'))
+  const { config } = await api<{ config: { name: string } }>(t.bus, `STREAM.INFO.OBJ_${t.subjects.objectBucket}`)
+  const { state } = await api<{ state: { last_seq: number } }>(t.bus, `STREAM.INFO.${config.name}`)
+  await api(t.bus, `STREAM.MSG.DELETE.${config.name}`, { seq: state.last_seq - 2 })
+  await expect(t.objects.get(damaged)).resolves.toBeUndefined()
+})
+
+// --- the namespace ----------------------------------------------------------------------------------------------
+
+test('opening a namespace again, by many at once, changes nothing', async () => {
+  await using t = await openTest(server)
+  await t.log.append(t.subjects.submit('a'), bytes('x'))
+  await t.log.setDoor(false)
+  const before = await t.log.info()
+  const others = await Promise.all(Array.from({ length: 4 }, () => openTest(server, t.subjects.namespace)))
+  expect(await others[0]!.log.info()).toEqual(before)
+  expect(before).toMatchObject({ doorOpen: false, messages: 1, replicas: 1, bytesMax: 64 * 1024 * 1024 })
+  await Promise.all(others.map((other) => other.close()))
+})
+
+test('a limit is raised when asked for, and never lowered', async () => {
+  await using t = await openTest(server)
+  const mebibyte = 1024 * 1024
+  const { namespace } = t.subjects
+  expect((await (await openNamespace(t.bus, { namespace, logBytesMax: 128 * mebibyte })).log.info()).bytesMax).toBe(
+    128 * mebibyte,
+  )
+  expect((await (await openNamespace(t.bus, { namespace, logBytesMax: 32 * mebibyte })).log.info()).bytesMax).toBe(
+    128 * mebibyte,
+  )
+  expect((await (await openNamespace(t.bus, { namespace })).log.info()).bytesMax).toBe(128 * mebibyte)
+})
+
+test('a stream of that name which is none of ours is left alone', async () => {
+  await using t = await openTest(server)
+  const name = 'TROUPE_foreign_LOG_0'
+  await api(t.bus, `STREAM.CREATE.${name}`, { name, subjects: ['foreign'], retention: 'workqueue', storage: 'file' })
+  await expect(openNamespace(t.bus, { namespace: 'foreign' })).rejects.toMatchObject({ code: 'TROUPE_INVALID_OPTION' })
+})
+
+test('a log takes what room the server has', async () => {
+  const { startEmbeddedServer } = await import('../../src/runtime/server/embedded.ts')
+  const small = await startEmbeddedServer({ maxStoreBytes: 1024 ** 3 })
+  const bus = await openBus({ servers: small.url, name: 'small' })
+  const { log } = await openNamespace(bus)
+  const { bytesMax } = await log.info()
+  expect(bytesMax).toBeGreaterThan(64 * 1024 ** 2)
+  expect(bytesMax).toBeLessThanOrEqual(1024 ** 3)
+  await bus.close()
+  await small.stop()
+})
