@@ -7,8 +7,9 @@
  *
  * - `ends` is the order of outcomes. `delivered` of them have been given to the function in this run.
  * - A call remembers in `seen` how many it had been given when it was first made; it is not made again before that.
- * - A checkpoint stands for all before it: calls that ended are forgotten, except the steps before the first checkpoint,
- *   which run again from the top in every turn; those answer at once, whatever their order.
+ * - A checkpoint stands for what the function did since it looked at `restored`: calls that ended are forgotten. What comes
+ *   before that look is the preamble, which runs again from the top in every turn: its calls are kept, as are the steps
+ *   before the first checkpoint, and answer at once, whatever their order.
  */
 import { TroupeError } from '../../protocol/errors.ts'
 import { packValue, unpackValue } from '../../protocol/payload.ts'
@@ -87,11 +88,15 @@ export class CallJournal {
     return this.delivered < this.loaded
   }
 
+  /** The function has not looked at `restored` yet in this run. */
+  preamble = true
+
   /** The key of the next unnamed call of this kind. */
   nextKey(what: string): string {
-    const ordinal = (this.#ordinals.get(what) ?? 0) + 1
-    this.#ordinals.set(what, ordinal)
-    return `${what}#${this.era}.${ordinal}`
+    const part = `${what}#${this.preamble ? 'p' : this.era}`
+    const ordinal = (this.#ordinals.get(part) ?? 0) + 1
+    this.#ordinals.set(part, ordinal)
+    return `${part}.${ordinal}`
   }
 
   /** Returns the call of this key, made now or in an earlier turn. Throws TROUPE_STEP_MISMATCH if it was made in this run. */
@@ -172,10 +177,9 @@ export class CallJournal {
     const first = this.era === 0
     this.era++
     this.checkpoint = value
-    this.#ordinals.clear()
     for (const [index, call] of this.ends.entries()) {
       if (index >= this.delivered) continue
-      if (first && isNamed(call.key)) call.end = -2
+      if (isPreamble(call.key) || (first && isNamed(call.key))) call.end = -2
       else this.calls.delete(call.key)
     }
     this.ends = this.ends.slice(this.delivered)
@@ -229,6 +233,10 @@ export class CallJournal {
 /** How a key is shown to people. */
 export function shownKey(key: string): string {
   return key.startsWith('step:') ? key.slice(5) : key
+}
+
+function isPreamble(key: string): boolean {
+  return key.includes('#p.')
 }
 
 function isNamed(key: string): boolean {

@@ -144,6 +144,7 @@ export class FunctionRun {
   }
 
   restored(): unknown {
+    this.journal.preamble = false
     return this.#restored?.value
   }
 
@@ -168,8 +169,9 @@ export class FunctionRun {
     return this.call<void>(
       () => this.journal.nextKey('checkpoint'),
       (call) => {
-        this.journal.calls.delete(call.key)
         this.journal.startEra(packed)
+        if (this.journal.preamble) Object.assign(call, { outcome: 'value', end: -2 })
+        else this.journal.calls.delete(call.key)
         this.saveSoon([], () => this.#settle(call, (pending) => pending.resolve(undefined as never)))
       },
     )

@@ -2,8 +2,12 @@
 import type { AnyTaskDefinition } from '../../client/task.ts'
 import { FunctionRunner } from './function-runner.ts'
 import type { LogicPort, LogicRunner } from './logic.ts'
+import { MachineRunner } from './machine-runner.ts'
 
-/** Returns the runner of one turn's logic. */
-export function createRunner(definition: AnyTaskDefinition, port: LogicPort): LogicRunner {
-  return new FunctionRunner(definition, port)
+/** Returns the runner of one turn's logic, on this thread. */
+export function inlineRunner(definition: AnyTaskDefinition, port: LogicPort): LogicRunner {
+  const { logic } = definition
+  return logic.kind === 'function'
+    ? new FunctionRunner(definition, port)
+    : new MachineRunner(definition, logic.actor, port)
 }

@@ -15,7 +15,7 @@ import { errorRecord } from '../../protocol/payload.ts'
 import { Alarm } from './alarm.ts'
 import { fetchPacked, isLarge, isReference, storeLarge } from './large-values.ts'
 import type { ArrivedSignal, ChildSubmission, LogicPort, LogicRunner, LogicStart, ParkedFor } from './logic.ts'
-import { createRunner } from './runners.ts'
+import { inlineRunner } from './runners.ts'
 import type { Turn, TurnHost } from './turn.ts'
 
 type TurnEvent =
@@ -67,7 +67,7 @@ export class TaskTurn implements Turn, LogicPort {
     this.#definition = definition
     this.#awarded = awarded
     this.#host = host
-    this.#runner = createRunner(definition, this)
+    this.#runner = inlineRunner(definition, this)
     this.#actor = startTaskActor((effect: TaskEffect, event: TurnEvent) => this.#carryOut(effect, event))
   }
 
@@ -304,7 +304,7 @@ export class TaskTurn implements Turn, LogicPort {
     this.#timeout?.cancel()
     this.#progressAlarm?.cancel()
     if (this.#outbound === undefined || this.#silent) this.#host.ended(this)
-    else this.#outbound.then(() => this.#host.ended(this))
+    else void this.#outbound.then(() => this.#host.ended(this))
   }
 }
 

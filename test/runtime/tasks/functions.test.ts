@@ -18,7 +18,10 @@ describe('an async function', () => {
   })
 
   test('completes with what its promise resolves with', async () => {
-    const life = new TaskLife(task('later', async (name: string) => ({ hello: name, at: new Date(5) })), { input: 'Ada' })
+    const life = new TaskLife(
+      task('later', async (name: string) => ({ hello: name, at: new Date(5) })),
+      { input: 'Ada' },
+    )
     await life.run()
     expect(life.value).toEqual({ hello: 'Ada', at: new Date(5) })
   })
@@ -30,7 +33,9 @@ describe('an async function', () => {
     await life.run()
     expect(life.attempt).toBe(2)
     expect(life.error).toMatchObject({ code: 'TROUPE_TASK_FAILED', message: 'no luck' })
-    const final = new TaskLife(task('bad', () => Promise.reject(Object.assign(new Error('never'), { retryable: false }))))
+    const final = new TaskLife(
+      task('bad', () => Promise.reject(Object.assign(new Error('never'), { retryable: false }))),
+    )
     await final.run()
     expect(final.attempt).toBe(1)
   })

@@ -71,7 +71,16 @@ export class TaskLife {
     const host = this.#host(number)
     const turn = startTurn(
       this.definition,
-      [id, this.definition.type, number, this.attempt, this.#input, this.snapshot, waiting.length ? waiting : null, null],
+      [
+        id,
+        this.definition.type,
+        number,
+        this.attempt,
+        this.#input,
+        this.snapshot,
+        waiting.length ? waiting : null,
+        null,
+      ],
       host,
     )
     this.current = turn
@@ -87,11 +96,21 @@ export class TaskLife {
   /** Starts turns until the task has ended or waits for something that only the test can do. */
   async run(deadlineMs = 5_000): Promise<this> {
     for (const until = realNow() + deadlineMs; realNow() < until; ) {
-      if (this.status === 'completed' || this.status === 'failed') return this
-      if (this.status === 'ready' || (this.status === 'parked' && this.#due())) this.start()
-      else await nextMacrotask()
+      if (this.isOver) return this
+      if (!this.startIfDue()) await nextMacrotask()
     }
     throw new Error(`the task is still ${this.status}`)
+  }
+
+  get isOver(): boolean {
+    return this.status === 'completed' || this.status === 'failed'
+  }
+
+  /** Starts a turn if the task is ready, or parked and due. */
+  startIfDue(): boolean {
+    const due = this.status === 'ready' || (this.status === 'parked' && this.#due())
+    if (due) this.start()
+    return due
   }
 
   /** Waits for a fact. */
@@ -226,4 +245,17 @@ export async function killAtEveryCommit(
     outcomes.push(broken.life.status === 'completed' ? broken.life.value : broken.life.error)
   }
   return { outcomes, whole, commits: life.commits }
+}
+
+/** Lives through `ms` of vitest's virtual time in small steps, starting a turn whenever one is due. */
+export async function live(
+  life: TaskLife,
+  ms: number,
+  advance: (ms: number) => Promise<unknown>,
+  stepMs = 10,
+): Promise<void> {
+  for (const until = Date.now() + ms; Date.now() < until; await advance(stepMs)) {
+    if (life.isOver) return
+    life.startIfDue()
+  }
 }

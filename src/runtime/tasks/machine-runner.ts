@@ -1,0 +1,281 @@
+/**
+ * Runs XState logic for one turn. Its persisted snapshot is the checkpoint: taken in a microtask after anything changed
+ * (XState runs to completion, so a cascade is over by then), encoded at once, committed if it differs from the last one,
+ * one at a time. With nothing to do but wait for a timer or an event, the task is parked.
+ */
+import type { AnyActorLogic, AnyEventObject } from 'xstate'
+import { checkInput } from '../../client/input.ts'
+import type { AnyTaskDefinition } from '../../client/task.ts'
+import { TroupeError } from '../../protocol/errors.ts'
+import { packValue, unpackValue } from '../../protocol/payload.ts'
+import { Alarm } from './alarm.ts'
+import type { ArrivedSignal, LogicPort, LogicRunner, LogicStart, Packed } from './logic.ts'
+import { type MachineSnapshot, machineFormat, packMachineSnapshot, unpackMachineSnapshot } from './machine-snapshot.ts'
+import { failureRecord } from './outcome.ts'
+import {
+  DurableActor,
+  isReactive,
+  machineId,
+  misfits,
+  type PersistedSnapshot,
+  xstateVersion,
+} from './xstate-adapter.ts'
+
+export class MachineRunner implements LogicRunner {
+  readonly #definition: AnyTaskDefinition
+  readonly #logic: AnyActorLogic
+  readonly #port: LogicPort
+  #actor: DurableActor | undefined
+  #early: ArrivedSignal[] = []
+  #consumed = 0
+  #ignored = 0
+  #dirty = false
+  #stored: Uint8Array | undefined
+  #storing = false
+  #over = false
+  #leaving: Alarm | undefined
+  #handingBack: Alarm | undefined
+
+  constructor(definition: AnyTaskDefinition, logic: AnyActorLogic, port: LogicPort) {
+    this.#definition = definition
+    this.#logic = logic
+    this.#port = port
+  }
+
+  start(from: LogicStart): void {
+    this.#early = [...from.signals, ...this.#early]
+    try {
+      const before = from.snapshot === null ? undefined : unpackMachineSnapshot(from.snapshot)
+      const input = unpackValue(from.input)
+      const checked = before === undefined ? checkInput(this.#definition, input) : input
+      if (this.#definition.schema !== undefined && checked instanceof Promise) {
+        checked.then(
+          (value: unknown) => this.#begin(value, undefined),
+          (error: unknown) => this.#fault(error),
+        )
+      } else this.#begin(checked, before)
+    } catch (error) {
+      this.#fault(error)
+    }
+  }
+
+  signal(signal: ArrivedSignal): void {
+    if (this.#actor === undefined) this.#early.push(signal)
+    else this.#give(signal)
+  }
+
+  handBack(graceMs: number): void {
+    if (this.#over || this.#handingBack !== undefined) return
+    this.#handingBack = new Alarm(this.#port, this.#port.nowMs() + graceMs, () => this.#leave())
+    if (this.#actor === undefined || !this.#actor.isAtWork) this.#leave()
+  }
+
+  stop(_error: TroupeError | undefined): void {
+    this.#over = true
+    this.#leaving?.cancel()
+    this.#handingBack?.cancel()
+    this.#actor?.stop()
+  }
+
+  // --- start ------------------------------------------------------------------------------------------------------
+
+  #begin(input: unknown, before: MachineSnapshot | undefined): void {
+    if (this.#over) return
+    try {
+      this.#consumed = before?.consumed ?? 0
+      this.#ignored = before?.ignored ?? 0
+      const actor = new DurableActor({
+        logic: this.#logic,
+        id: this.#port.id,
+        input,
+        snapshot: before === undefined ? undefined : this.#readable(before),
+        timers: before?.timers ?? [],
+        nextTimerId: before?.nextTimerId ?? 1,
+        nextActorId: before?.nextActorId ?? 1,
+        clock: this.#port,
+        logger: (...args) => this.#port.log.info({ args }, 'log action'),
+        changed: () => this.#changed(),
+        failed: () => this.#changed(),
+      })
+      this.#actor = actor
+      actor.start()
+    } catch (error) {
+      this.#fault(error)
+      return
+    }
+    for (const signal of this.#early.splice(0)) this.#give(signal)
+    this.#changed()
+  }
+
+  #readable(before: MachineSnapshot): PersistedSnapshot {
+    const { migrate, profile } = this.#definition
+    let snapshot = unpackValue(before.snapshot) as PersistedSnapshot
+    if (migrate !== undefined && before.version !== profile.version) {
+      const from = { version: before.version, machine: before.machine, xstate: before.xstate }
+      snapshot = migrate(from, snapshot) as PersistedSnapshot
+    }
+    const unknown = misfits(this.#logic, snapshot)
+    if (unknown.length === 0) return snapshot
+    throw new TroupeError(
+      'TROUPE_SNAPSHOT_UNREADABLE',
+      `the snapshot names what this version does not have: ${unknown.join(', ')}; bring it back, or give the task a "migrate" option`,
+      { details: { unknown, version: before.version, now: profile.version } },
+    )
+  }
+
+  // --- events -----------------------------------------------------------------------------------------------------
+
+  #give([sequence, packed]: ArrivedSignal): void {
+    const actor = this.#actor
+    if (this.#over || actor === undefined || sequence <= this.#consumed) return
+    this.#consumed = sequence
+    const event = eventOf(packed)
+    if (event === undefined || !this.#takes(actor, event)) {
+      this.#ignored++
+      const type = event?.type ?? 'without a type'
+      const note = `event ${type} came in state ${actor.describe()}, which does not take it`
+      this.#port.log.warn({ event: type, state: actor.describe(), ignored: this.#ignored }, note)
+      this.#port.progress(0, note)
+    } else actor.send(event)
+    this.#changed()
+  }
+
+  #takes(actor: DurableActor, event: AnyEventObject): boolean {
+    try {
+      return actor.takes(event)
+    } catch {
+      return true // A guard that throws is the machine's error, and comes up when the event is taken.
+    }
+  }
+
+  // --- state ------------------------------------------------------------------------------------------------------
+
+  #changed(): void {
+    this.#leaving?.cancel()
+    this.#leaving = undefined
+    if (this.#dirty || this.#over) return
+    this.#dirty = true
+    queueMicrotask(() => this.#look())
+  }
+
+  /** Run to completion is over: says what has become of the actor. */
+  #look(): void {
+    if (this.#over || this.#actor === undefined) return
+    const { status, output, error } = this.#actor.outcome
+    if (status === 'done') {
+      this.#complete(output)
+      return
+    }
+    if (status === 'error' || status === 'stopped') {
+      this.#fail(status === 'error' ? error : new Error('the actor was stopped'))
+      return
+    }
+    if (this.#storing) return
+    this.#dirty = false
+    if (this.#handingBack !== undefined) this.#leave()
+    else this.#save()
+  }
+
+  #save(): void {
+    const state = this.#pack()
+    if (state === undefined) return
+    if (!isReactive(this.#logic) || (this.#stored !== undefined && Buffer.compare(state, this.#stored) === 0)) {
+      this.#parkSoon()
+      return
+    }
+    this.#storing = true
+    this.#port.save(state, this.#consumed, [], () => {
+      this.#storing = false
+      this.#stored = state
+      if (this.#dirty) this.#look()
+      else this.#parkSoon()
+    })
+  }
+
+  #pack(): Uint8Array | undefined {
+    const actor = this.#actor as DurableActor
+    try {
+      const { version } = this.#definition.profile
+      return packMachineSnapshot({
+        format: machineFormat,
+        kind: 'machine',
+        machine: machineId(this.#logic),
+        ...(version === undefined ? {} : { version }),
+        xstate: xstateVersion,
+        snapshot: actor.persist(),
+        timers: actor.timers.stored(),
+        nextTimerId: actor.timers.nextId,
+        nextActorId: actor.nextActorId,
+        consumed: this.#consumed,
+        ignored: this.#ignored,
+      })
+    } catch (error) {
+      this.#fail(error)
+      return undefined
+    }
+  }
+
+  // --- leaving ----------------------------------------------------------------------------------------------------
+
+  #parkSoon(): void {
+    if (this.#over || this.#leaving !== undefined || this.#actor === undefined || this.#actor.isAtWork) return
+    const wakeAtMs = this.#actor.timers.earliestMs()
+    const { afterMs, lingerMs } = this.#definition.park
+    if (wakeAtMs > 0 && wakeAtMs - this.#port.nowMs() < afterMs) return
+    this.#leaving = new Alarm(this.#port, this.#port.nowMs() + lingerMs, () => this.#leave())
+  }
+
+  /** Hands the task back: parked if it only waits, else to go on elsewhere from this state. */
+  #leave(): void {
+    if (this.#over) return
+    if (this.#actor === undefined || !isReactive(this.#logic)) {
+      this.#over = true
+      this.#port.handBack(null, this.#consumed)
+      return
+    }
+    const state = this.#pack()
+    if (state === undefined) return
+    this.#over = true
+    if (this.#actor.isAtWork) this.#port.handBack(state, this.#consumed)
+    else
+      this.#port.park(state, this.#consumed, {
+        wakeAtMs: this.#actor.timers.earliestMs(),
+        onSignal: true,
+        children: [],
+      })
+  }
+
+  // --- the end ----------------------------------------------------------------------------------------------------
+
+  #complete(output: unknown): void {
+    let packed: Uint8Array | null
+    try {
+      packed = packValue(output, 'output')
+    } catch (error) {
+      this.#fail(error)
+      return
+    }
+    this.#over = true
+    this.#port.done(packed)
+  }
+
+  #fail(error: unknown): void {
+    if (this.#over) return
+    this.#over = true
+    const { record, retryable } = failureRecord(error)
+    this.#port.fault(record, retryable)
+  }
+
+  #fault(error: unknown): void {
+    if (this.#over) return
+    this.#over = true
+    const { record, retryable } = failureRecord(error)
+    this.#port.fault(record, retryable && !(error instanceof TroupeError))
+  }
+}
+
+/** Returns the signal as an event; undefined if it is none, or one that only XState itself may send. */
+function eventOf(packed: Packed): AnyEventObject | undefined {
+  const event = unpackValue(packed) as AnyEventObject | undefined
+  return typeof event?.type === 'string' && !event.type.startsWith('xstate.') ? event : undefined
+}
