@@ -10,11 +10,18 @@ import type { Bus } from '../nats/bus.ts'
 import { type BusOptions, openBus } from '../nats/connect.ts'
 import { type OpenNamespace, openNamespace } from '../nats/setup.ts'
 import type { FoldRules } from '../protocol/entries.ts'
+import { TroupeError } from '../protocol/errors.ts'
 import type { NodeProfile } from '../protocol/options.ts'
+import { HealthWatch } from './health-watch.ts'
+import { type RunningHeartbeat, startHeartbeat } from './heartbeat/heartbeat.ts'
+import { Housekeeping } from './ledger/housekeeping.ts'
+import { LedgerMembers } from './ledger/ledger-members.ts'
 import { LedgerReader } from './ledger/ledger-reader.ts'
 import { MeasuredBalance } from './node/measured-balance.ts'
 import { NodeService } from './node/node-service.ts'
+import type { NodeStatusSource } from './scheduler/answers.ts'
 import { SchedulerService } from './scheduler/scheduler-service.ts'
+import { Supervisor } from './supervisor.ts'
 
 export type Role = 'node' | 'scheduler' | 'supervisor'
 
@@ -43,6 +50,11 @@ export class TroupeProcess {
   node: NodeService | undefined
   scheduler: SchedulerService | undefined
   reader: LedgerReader | undefined
+  supervisor: Supervisor | undefined
+  /** Of a scheduler without a supervisor: it watches, so that it can say how nodes are. */
+  private watch: HealthWatch | undefined
+  private heartbeat: RunningHeartbeat | undefined
+  private housekeeping: Housekeeping | undefined
   private readonly options: ProcessOptions
 
   private constructor(options: ProcessOptions, name: string, bus: Bus, namespace: OpenNamespace) {
@@ -69,9 +81,43 @@ export class TroupeProcess {
     return process
   }
 
+  /** Resolves when some scheduler leads, as this process has folded it. */
+  async led(deadlineMs = 10_000): Promise<void> {
+    const reader = this.reader
+    if (reader === undefined || this.scheduler === undefined) return
+    if (this.scheduler.leading) return
+    await new Promise<void>((resolve, reject) => {
+      const late = new TroupeError('TROUPE_NO_ANSWER', `no scheduler began to lead within ${deadlineMs} ms`)
+      const timer = setTimeout(() => done(() => reject(late)), deadlineMs)
+      const stop = reader.listen({
+        folded: (changes) => {
+          if (changes.some(({ what }) => what === 'led')) done(resolve)
+        },
+        replaced: () => undefined,
+      })
+      const done = (settle: () => void) => {
+        clearTimeout(timer)
+        stop()
+        settle()
+      }
+    })
+  }
+
+  /** Why the process is not ready to work, or undefined when it is. */
+  complaint(): string | undefined {
+    if (!this.bus.connected) return 'not connected to NATS'
+    if (this.reader !== undefined && !this.reader.live) return 'the ledger is being loaded'
+    if (this.node !== undefined && this.node.status !== 'ready') return `the node is ${this.node.status}`
+    return undefined
+  }
+
   /** Hands everything back and leaves: the node drains, leases are released. */
   async stop(): Promise<void> {
     await this.node?.drain()
+    await this.heartbeat?.stop()
+    this.watch?.stop()
+    await this.supervisor?.stop()
+    await this.housekeeping?.stop()
     await this.scheduler?.stop()
     await this.reader?.stop()
     await this.bus.flush().catch(() => undefined)
@@ -81,7 +127,9 @@ export class TroupeProcess {
   private async startRoles(): Promise<void> {
     const { roles } = this.options
     if (roles.includes('scheduler') || roles.includes('supervisor')) await this.startLedger()
+    if (roles.includes('supervisor')) this.startSupervisor()
     if (roles.includes('scheduler')) this.startScheduler()
+    if (this.reader !== undefined) this.startHousekeeping(this.reader)
     if (roles.includes('node')) await this.startNode()
   }
 
@@ -89,6 +137,49 @@ export class TroupeProcess {
     const { log, checkpoints, subjects, partition } = this.namespace
     this.reader = new LedgerReader({ log, checkpoints, subjects, partition, logger: this.options.logger })
     await this.reader.start()
+  }
+
+  private startHousekeeping(reader: LedgerReader): void {
+    const { log, checkpoints } = this.namespace
+    const { scheduler } = this
+    this.housekeeping = new Housekeeping({ reader, log, checkpoints, scheduler, logger: this.options.logger })
+    this.housekeeping.start()
+  }
+
+  private startSupervisor(): void {
+    const { log, leases, subjects, partition } = this.namespace
+    const logger = this.options.logger.child({ role: 'supervisor' })
+    this.supervisor = new Supervisor({
+      bus: this.bus,
+      log,
+      leases,
+      subjects,
+      partition,
+      members: new LedgerMembers(this.reader!),
+      holder: `${this.name}-${randomBytes(3).toString('hex')}`,
+      onReport: ({ what, text, details }) => {
+        if (what === 'leading' || what === 'standby') logger.info(details, text)
+        else logger.warn(details, text)
+      },
+    })
+    this.supervisor.start()
+  }
+
+  /** What is known of a node beyond the ledger, from heartbeats. */
+  private health(): NodeStatusSource {
+    const { bus } = this
+    const { subjects } = this.namespace
+    if (this.supervisor === undefined) {
+      this.watch = new HealthWatch({ bus, subjects, members: new LedgerMembers(this.reader!) })
+      this.watch.start()
+    }
+    const source = this.supervisor ?? this.watch!
+    return {
+      health(incarnation) {
+        const status = source.statusOf(incarnation)
+        return status && { status, lastSeenAtMs: source.lastSeenAtMs(incarnation) }
+      },
+    }
   }
 
   private startScheduler(): void {
@@ -104,6 +195,7 @@ export class TroupeProcess {
       reader: this.reader!,
       logger: logger.child({ role: 'scheduler' }),
       name: `${this.name}-${randomBytes(3).toString('hex')}`,
+      nodes: this.health(),
       ...(rules && { rules }),
     })
     this.scheduler.start()
@@ -122,6 +214,8 @@ export class TroupeProcess {
       labels,
       types: definitions.map((definition) => definition.profile),
     }
+    const connection = { ...connectionOf(this.options), name: `troupe node ${this.name}` }
+    this.heartbeat = startHeartbeat({ connection, subjects, node: this.name, bus: this.bus })
     this.node = new NodeService({
       bus: this.bus,
       log,
@@ -132,8 +226,32 @@ export class TroupeProcess {
       definitions,
       balance: new MeasuredBalance(slots),
       logger: logger.child({ role: 'node', node: this.name }),
+      onIncarnation: (incarnation) => this.heartbeat?.setIncarnation(incarnation),
       ...(drainMs !== undefined && { drainMs }),
     })
     await this.node.start()
+  }
+}
+
+/** What another connection of the same process needs. */
+function connectionOf({
+  servers,
+  creds,
+  nkey,
+  user,
+  password,
+  token,
+  tls,
+  inboxPrefix,
+}: ProcessOptions): Omit<BusOptions, 'name'> {
+  return {
+    servers,
+    ...(creds !== undefined && { creds }),
+    ...(nkey !== undefined && { nkey }),
+    ...(user !== undefined && { user }),
+    ...(password !== undefined && { password }),
+    ...(token !== undefined && { token }),
+    ...(tls !== undefined && { tls }),
+    ...(inboxPrefix !== undefined && { inboxPrefix }),
   }
 }

@@ -115,10 +115,14 @@ export class SchedulerService implements FoldListener {
   }
 
   /** Appends a decision as leader and resolves when it is folded. Throws TROUPE_NO_ANSWER when it does not lead. */
-  async decide(entry: ControlEntry): Promise<void> {
+  decide(entry: ControlEntry): Promise<void> {
+    return this.decideAll([entry])
+  }
+
+  async decideAll(entries: readonly ControlEntry[]): Promise<void> {
     const { agenda } = this
     if (agenda === undefined) throw new TroupeError('TROUPE_NO_ANSWER', 'this scheduler does not lead any more')
-    const sequence = await this.control.append(agenda.epoch, [entry])
+    const sequence = await this.control.append(agenda.epoch, entries)
     await this.options.reader.reached(sequence)
   }
 

@@ -1,0 +1,49 @@
+/** Saves the present ledger as a checkpoint, a slice at a time, while folding goes on. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { LedgerSaving, type Manifest, type TaskRow } from '../../actors/ledger/checkpoint.ts'
+import type { Ledger } from '../../actors/ledger/ledger.ts'
+import type { CheckpointStore, Log } from '../../nats/bus.ts'
+import { TroupeError } from '../../protocol/errors.ts'
+import { packValue } from '../../protocol/payload.ts'
+import { inputHash } from '../../protocol/submission.ts'
+
+/** Records in one part; a row is some hundred bytes, so a part stays well below a message's limit. */
+const rowsPerPart = 1_000
+const keepCheckpoints = 3
+
+let saves = 0
+
+/**
+ * Returns the manifest of what was saved. Throws TROUPE_LOG_MISMATCH when the message at the ledger's position is gone
+ * already, TROUPE_NO_ANSWER when the store does not answer.
+ */
+export async function saveCheckpoint(ledger: Ledger, log: Log, checkpoints: CheckpointStore): Promise<Manifest> {
+  const { state } = ledger
+  const { position } = state
+  const saving = new LedgerSaving(state, ++saves)
+  try {
+    const [info, message] = await Promise.all([log.info(), log.get(position)])
+    if (message === undefined) {
+      throw new TroupeError('TROUPE_LOG_MISMATCH', `the message at the ledger's position ${position} is not in the log`)
+    }
+    const parts: Uint8Array[] = []
+    for (let rows = saving.rows(rowsPerPart); rows !== undefined; rows = saving.rows(rowsPerPart)) {
+      for (const part of packRows(rows)) parts.push(part)
+      await nextTurn()
+    }
+    const manifest = saving.manifest(info.createdAtMs, inputHash(message.data))
+    await checkpoints.save(packValue(manifest) as Uint8Array, parts, keepCheckpoints)
+    return manifest
+  } finally {
+    saving.abandon()
+  }
+}
+
+/** Usually one part; rows with thousands of children or signals are split until they fit. */
+function packRows(rows: readonly TaskRow[]): Uint8Array[] {
+  if (rows.length === 0) return []
+  const packed = packValue(rows) as Uint8Array
+  if (packed.length <= 400_000 || rows.length === 1) return [packed]
+  const half = rows.length >> 1
+  return [...packRows(rows.slice(0, half)), ...packRows(rows.slice(half))]
+}
