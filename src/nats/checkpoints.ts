@@ -7,9 +7,10 @@ import { limits } from '../protocol/limits.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { append } from './append.ts'
 import type { AppendResult, CheckpointStore, StoredCheckpoint } from './bus.ts'
-import { type NatsBus, noAnswer } from './connection.ts'
+import type { NatsBus } from './connection.ts'
 import { getFromLeader } from './get.ts'
 import { api } from './jetstream-api.ts'
+import { noAnswer } from './message.ts'
 
 /** Parts of one checkpoint that are on their way at once. */
 const inFlightMax = 8

@@ -37,6 +37,8 @@ export interface BusOptions {
   readonly inboxPrefix?: string
   /** For the first connection. Default 5,000. */
   readonly connectTimeoutMs?: number
+  /** A connection that has heard nothing for three of these is given up. Default 2,000. */
+  readonly pingIntervalMs?: number
 }
 
 const versionMin = [2, 14] as const
@@ -73,8 +75,8 @@ async function dial(options: BusOptions): Promise<NatsConnection> {
     waitOnFirstConnect: false,
     // Credentials can be replaced while a process runs.
     ignoreAuthErrorAbort: true,
-    pingInterval: 5_000,
-    maxPingOut: 3,
+    pingInterval: options.pingIntervalMs ?? 2_000,
+    maxPingOut: 2,
     noAsyncTraces: true,
   }
   if (options.inboxPrefix) settings.inboxPrefix = options.inboxPrefix

@@ -5,20 +5,12 @@
 import { createInbox, errors, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node'
 import { TroupeError } from '../protocol/errors.ts'
 import type { Bus, BusMessage, Headers, Subscription } from './bus.ts'
-import { encodeHeaders, readHeaders, statusOf } from './headers.ts'
-import { Replies, type Unanswered, type Waiting } from './replies.ts'
+import { encodeHeaders, statusOf } from './headers.ts'
+import { closedError, NatsMessage, noAnswer, unanswered } from './message.ts'
+import { Outbox } from './outbox.ts'
+import { Replies, type Waiting } from './replies.ts'
 
-/** What is kept while disconnected: messages that nobody waits for, and all. */
-const keptBytesMax = { unawaited: 4 * 1024 * 1024, all: 64 * 1024 * 1024 }
 const defaultTimeoutMs = 5_000
-
-interface Kept {
-  readonly subject: string
-  readonly data: Uint8Array
-  readonly reply: string | undefined
-  readonly headers: MsgHdrs | undefined
-  readonly token: string | undefined
-}
 
 type ConnectionListener = (state: 'connected' | 'disconnected') => void
 
@@ -32,8 +24,7 @@ export class NatsBus implements Bus {
   readonly #replies: Replies
   readonly #listeners = new Set<ConnectionListener>()
   #inboxes = 0
-  #kept: Kept[] = []
-  #keptBytes = 0
+  readonly #outbox = new Outbox()
   #maxPayloadBytes: number
   #notAllowed: string | undefined
   #closing: Promise<void> | undefined
@@ -162,8 +153,12 @@ export class NatsBus implements Bus {
     headers: MsgHdrs | undefined,
     token: string | undefined,
   ): boolean {
-    if (!this.connected) return this.#keep({ subject, data, reply, headers, token })
     try {
+      if (!this.connected) {
+        const isKept = this.#outbox.add({ subject, data, reply, headers, token })
+        if (!isKept) this.droppedMessages++
+        return isKept
+      }
       this.client.publish(
         subject,
         data,
@@ -176,23 +171,8 @@ export class NatsBus implements Bus {
     }
   }
 
-  #keep(message: Kept): boolean {
-    const bytesMax = message.token === undefined ? keptBytesMax.unawaited : keptBytesMax.all
-    const bytes = message.data.length + 256
-    if (this.#keptBytes + bytes > bytesMax) {
-      this.droppedMessages++
-      return false
-    }
-    this.#kept.push(message)
-    this.#keptBytes += bytes
-    return true
-  }
-
   #sendKept(): void {
-    const kept = this.#kept
-    this.#kept = []
-    this.#keptBytes = 0
-    for (const { subject, data, reply, headers, token } of kept) {
+    for (const { subject, data, reply, headers, token } of this.#outbox.takeAll()) {
       // Whoever waited may have been told by now that there is no answer; it must not be sent after that.
       if (token !== undefined && !this.#replies.has(token)) continue
       if (!this.#send(subject, data, reply, headers, token) && token !== undefined) this.#replies.drop(token)
@@ -203,6 +183,7 @@ export class NatsBus implements Bus {
     for await (const status of this.client.status()) {
       if (status.type === 'disconnect') this.#setConnected(false)
       else if (status.type === 'reconnect') this.#setConnected(true)
+      else if (status.type === 'staleConnection') this.#endSocket()
       else if (status.type === 'error' && status.error instanceof errors.PermissionViolationError) {
         const { operation, subject, message } = status.error
         if (operation === 'publish' && !this.#replies.refuse(subject)) {
@@ -210,6 +191,15 @@ export class NatsBus implements Bus {
         }
       }
     }
+  }
+
+  /**
+   * The client gives up a silent connection only after it has written what waits, which a peer that reads nothing holds
+   * up for many minutes. It has no public way to end the socket.
+   */
+  #endSocket(): void {
+    const { protocol } = this.client as unknown as { protocol?: { transport?: { socket?: { destroy?(): void } } } }
+    protocol?.transport?.socket?.destroy?.()
   }
 
   #setConnected(connected: boolean): void {
@@ -234,52 +224,10 @@ export class NatsBus implements Bus {
   #ended(): void {
     this.#closing ??= Promise.resolve()
     this.#replies.end('closed')
-    this.#kept = []
+    this.#outbox.takeAll()
     this.#listeners.clear()
     this.connected = false
   }
-}
-
-/** Reads what it is asked for and no more: most messages have no headers, and many are passed on unread. */
-class NatsMessage implements BusMessage {
-  readonly #message: Msg
-
-  constructor(message: Msg) {
-    this.#message = message
-  }
-
-  get subject(): string {
-    return this.#message.subject
-  }
-
-  get data(): Uint8Array {
-    return this.#message.data
-  }
-
-  get reply(): string | undefined {
-    return this.#message.reply || undefined
-  }
-
-  get headers(): ReadonlyMap<string, string> | undefined {
-    return readHeaders(this.#message)
-  }
-}
-
-export function noAnswer(subject: string, why: string, noResponders: boolean): TroupeError {
-  return new TroupeError('TROUPE_NO_ANSWER', `no answer from ${subject}: ${why}`, {
-    details: { subject, noResponders },
-  })
-}
-
-export function closedError(): TroupeError {
-  return new TroupeError('TROUPE_CLOSED', 'the connection was closed')
-}
-
-export function unanswered(subject: string, reason: Unanswered, timeoutMs: number): TroupeError {
-  if (reason === 'closed') return closedError()
-  if (reason === 'not-allowed') return new TroupeError('TROUPE_NOT_ALLOWED', `this user may not publish to ${subject}`)
-  if (reason === 'disconnected') return noAnswer(subject, 'the connection was lost', false)
-  return noAnswer(subject, `none in ${timeoutMs} ms`, false)
 }
 
 function timeLimit(ms: number): Promise<void> {

@@ -4,9 +4,10 @@
  */
 import type { Msg } from '@nats-io/transport-node'
 import type { LogMessage } from '../protocol/entries.ts'
-import { type NatsBus, noAnswer, unanswered } from './connection.ts'
+import type { NatsBus } from './connection.ts'
 import { readHeaders, statusOf } from './headers.ts'
 import { api, apiCode, apiCodeOf } from './jetstream-api.ts'
+import { noAnswer, unanswered } from './message.ts'
 
 const timeoutMs = 5_000
 /** Messages that a server gives in one batch. */

@@ -6,10 +6,11 @@ import type { Msg } from '@nats-io/transport-node'
 import { TroupeError } from '../protocol/errors.ts'
 import { append } from './append.ts'
 import type { LeaseStore, Subscription } from './bus.ts'
-import { type NatsBus, noAnswer } from './connection.ts'
+import type { NatsBus } from './connection.ts'
 import type { Delivery } from './delivery.ts'
 import { getFromLeader } from './get.ts'
 import { readHeaders } from './headers.ts'
+import { noAnswer } from './message.ts'
 import { PushConsumer } from './push-consumer.ts'
 
 export class KvLeaseStore implements LeaseStore {

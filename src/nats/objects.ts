@@ -6,7 +6,8 @@ import { createHash } from 'node:crypto'
 import { Objm, type ObjectStore as Store } from '@nats-io/obj'
 import { TroupeError } from '../protocol/errors.ts'
 import type { ObjectStore } from './bus.ts'
-import { closedError, type NatsBus, noAnswer } from './connection.ts'
+import type { NatsBus } from './connection.ts'
+import { closedError, noAnswer } from './message.ts'
 
 const hashName = /^[0-9a-f]{64}$/
 

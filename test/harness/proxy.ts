@@ -23,7 +23,6 @@ export async function openProxy(serverUrl: string): Promise<Proxy> {
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
     socket.on('error', () => {})
-    if (mode === 'frozen') socket.pause()
   }
   const server = createServer((near) => {
     if (mode === 'cut') {
@@ -33,8 +32,10 @@ export async function openProxy(serverUrl: string): Promise<Proxy> {
     const far = createConnection(Number(target.port), target.hostname)
     keep(near)
     keep(far)
-    near.pipe(far)
-    far.pipe(near)
+    if (mode === 'open') {
+      near.pipe(far)
+      far.pipe(near)
+    }
     near.on('close', () => far.destroy())
     far.on('close', () => near.destroy())
   })

@@ -196,3 +196,15 @@ test('close ends what waits with TROUPE_CLOSED, sends what was published, and wo
   await far.close()
   await until(async () => (await server.connections()).length === 0, 'no connection comes back')
 })
+
+test('a connection that is stuck with much to send is given up, and comes back elsewhere', async () => {
+  await using proxy = await openProxy(server.url)
+  const bus = await openBus({ servers: proxy.url, name: 'stuck', pingIntervalMs: 100 })
+  proxy.freeze()
+  for (let i = 0; i < 80; i++) bus.publish('x', Buffer.alloc(500_000))
+  await until(() => !bus.connected, 'the silence is noticed')
+  proxy.heal()
+  await until(() => bus.connected, 'the connection is back')
+  await bus.flush()
+  await bus.close()
+})
