@@ -1,0 +1,49 @@
+/** `nodes` and `drain`. */
+import type { NodeAnswer } from '../../../protocol/messages.ts'
+import { ago, short } from '../format.ts'
+import type { Cell } from '../output.ts'
+import type { Invocation } from '../program.ts'
+import { required, withTroupe } from '../session.ts'
+
+export async function nodes(invocation: Invocation): Promise<number> {
+  const { output } = invocation
+  const all = await withTroupe(invocation, (troupe) => troupe.nodes())
+  if (output.json) {
+    for (const node of all) output.value(node)
+    return 0
+  }
+  output.table(
+    ['NODE', 'STATUS', 'TASKS', 'PRICE', 'LOOP', 'CPU', 'MEMORY', 'HOST', 'PID', 'SEEN', 'TYPES'],
+    all.map((node) => [
+      node.id,
+      statusOf(node),
+      `${node.running}/${node.slots}`,
+      node.bid === undefined ? '' : `${node.bid.priceMs.toFixed(1)} ms`,
+      share(node.load?.loop),
+      share(node.load?.cpu),
+      share(node.load?.memory),
+      node.host,
+      String(node.pid),
+      ago(node.lastSeenAt),
+      short(node.types.join(', '), 40),
+    ]),
+  )
+  return 0
+}
+
+function statusOf({ status }: NodeAnswer): Cell {
+  if (status === 'ready') return { text: status, format: 'green' }
+  return { text: status, format: status === 'draining' ? 'yellow' : 'red' }
+}
+
+function share(part: number | undefined): string {
+  return part === undefined ? '' : `${Math.round(part * 100)} %`
+}
+
+export async function drain(invocation: Invocation): Promise<number> {
+  const { args, output } = invocation
+  const answer = await withTroupe(invocation, (troupe) => troupe.drain(required('the id of a node', args[0])))
+  if (output.json) output.value(answer)
+  else output.line(`${answer.node}  ${answer.status}`)
+  return 0
+}

@@ -1,0 +1,55 @@
+/** `submit` and `run`. */
+import type { TaskHandle } from '../../../client/handle.ts'
+import type { SubmitOptions } from '../../../client/submit-options.ts'
+import type { Troupe } from '../../../client/troupe.ts'
+import type { Invocation } from '../program.ts'
+import { jsonArgument, required, withTroupe } from '../session.ts'
+import { printOutcome } from './outcome.ts'
+
+interface Options {
+  readonly id?: string
+  readonly priority?: number
+  readonly delay?: string
+  readonly deadline?: string
+  readonly key?: string
+  readonly after?: string[]
+  readonly wait?: boolean
+  readonly timeout?: number
+}
+
+export async function submit(invocation: Invocation): Promise<number> {
+  const { wait, timeout } = invocation.options as Options
+  return withTroupe(
+    invocation,
+    async (troupe) => {
+      const handle = await submitOne(troupe, invocation)
+      if (wait) return printOutcome(handle, timeout, invocation.output)
+      if (invocation.output.json) invocation.output.value({ id: handle.id })
+      else invocation.output.line(handle.id)
+      return 0
+    },
+    true,
+  )
+}
+
+export async function run(invocation: Invocation): Promise<number> {
+  const { timeout } = invocation.options as Options
+  return withTroupe(
+    invocation,
+    async (troupe) => printOutcome(await submitOne(troupe, invocation), timeout, invocation.output),
+    true,
+  )
+}
+
+async function submitOne(troupe: Troupe, { args, options }: Invocation): Promise<TaskHandle> {
+  const [given, json] = args
+  const type = required('the type of the task', given)
+  const input = await jsonArgument(json)
+  await troupe.validate(type, input)
+  return troupe.submit(type, input, submission(options as Options))
+}
+
+function submission(options: Options): SubmitOptions {
+  const { id, priority, delay, deadline, key, after } = options
+  return { id, priority, delay, deadline, key, after }
+}

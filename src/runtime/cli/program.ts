@@ -1,0 +1,256 @@
+/**
+ * The commands: names, arguments, options, help. Nothing here connects to anything; what a command does is imported when
+ * it runs, so that --help is quick.
+ */
+import { Argument, Command, Option } from 'commander'
+import type { Output } from './output.ts'
+import { amounts, applyConfiguration, labels, list, logLevels, milliseconds, setting, wholeNumber } from './settings.ts'
+
+/** Set by the command that ran. */
+export interface Outcome {
+  exitCode: number
+}
+
+/** What a command is given: positional arguments, all options (global ones too), and where to print. */
+export interface Invocation {
+  readonly args: readonly (string | undefined)[]
+  readonly files: readonly string[]
+  // Options as commander has parsed them; each command names the shape that it declared.
+  readonly options: unknown
+  readonly output: Output
+}
+
+type Handler = (invocation: Invocation) => Promise<number | undefined>
+
+export function buildProgram(version: string, output: Output, outcome: Outcome): Command {
+  const program = new Command('troupe')
+    .description('Runs tasks on a troupe of processes, through crashes, with NATS as the only server.')
+    .version(version)
+    .exitOverride()
+    .showSuggestionAfterError()
+    .showHelpAfterError('Run `troupe --help`, or `troupe <command> --help`.')
+    .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
+    .addOption(setting('--nats <url>', 'NATS servers, separated by commas').default('nats://127.0.0.1:4222'))
+    .addOption(setting('--namespace <name>', 'the installation; everything lives under troupe.<name>').default('main'))
+    .addOption(setting('--creds <file>', 'NATS credentials file (default: none)'))
+    .addOption(
+      setting('--log-level <level>', 'least level of log lines on stderr (default: info, dev: warn)').choices(
+        logLevels,
+      ),
+    )
+  program.hook('preAction', (_program, command) => applyConfiguration(program, command))
+  const act =
+    (load: () => Promise<Handler>) =>
+    async (...given: unknown[]): Promise<void> => {
+      const command = given.at(-1) as Command
+      const positional = given.slice(0, -2)
+      const handler = await load()
+      const code = await handler({
+        args: positional.filter((item) => !Array.isArray(item)) as (string | undefined)[],
+        files: positional.filter((item) => Array.isArray(item)).flat() as string[],
+        options: command.optsWithGlobals(),
+        output,
+      })
+      outcome.exitCode = code ?? 0
+    }
+  addProcesses(program, act)
+  addSubmitting(program, act)
+  addTasks(program, act)
+  addCluster(program, act)
+  return program
+}
+
+type Act = (load: () => Promise<Handler>) => (...given: unknown[]) => Promise<void>
+
+const files = () => new Argument('[files...]', 'modules whose exports include tasks (.ts needs no build)')
+const json = () => new Option('--json', 'print JSON on stdout, and nothing else')
+const slots = () =>
+  setting('--slots <number>', 'tasks that one node runs at a time (default: 100)').argParser(
+    wholeNumber('slots', 1, 100_000),
+  )
+const readyFile = () =>
+  setting('--ready-file <file>', 'write a JSON description here once tasks can run (default: none)')
+
+function addProcesses(program: Command, act: Act): void {
+  program
+    .command('dev')
+    .description('start everything here: NATS, scheduler, supervisor and node processes')
+    .addArgument(files())
+    .addOption(setting('--nodes <number>', 'node processes (default: 2)').argParser(wholeNumber('nodes', 1, 64)))
+    .addOption(slots())
+    .addOption(
+      setting('--port <port>', 'port of NATS; 0: any free one (default: 4222)').argParser(
+        wholeNumber('port', 0, 65_535),
+      ),
+    )
+    // Taken already, so that scripts keep working: the dashboard is yet to come.
+    .addOption(
+      setting('--ui-port <port>', 'port of the dashboard')
+        .argParser(wholeNumber('ui-port', 0, 65_535))
+        .hideHelp(),
+    )
+    .addOption(setting('--store <folder>', 'where NATS keeps its data (default: .troupe)'))
+    .addOption(setting('--ephemeral', 'keep nothing: use a temporary folder'))
+    .addOption(readyFile())
+    .action(act(async () => (await import('./commands/processes.ts')).dev))
+  program
+    .command('start')
+    .description('start one process of a deployment, on the NATS servers of --nats')
+    .addArgument(files())
+    .addOption(
+      setting('--roles <list>', 'node, scheduler, supervisor; separated by commas')
+        .argParser(list)
+        .default(['node', 'scheduler', 'supervisor'], 'all of them'),
+    )
+    .addOption(
+      setting('--name <name>', 'the name of this process and its node (default: from the host, and a random part)'),
+    )
+    .addOption(slots())
+    .addOption(
+      setting('--resources <list>', 'amounts that tasks may take, like cpu=4,gpu=1 (default: none)').argParser(amounts),
+    )
+    .addOption(
+      setting('--labels <list>', 'what is true of this node, like zone=a,disk=ssd (default: none)').argParser(labels),
+    )
+    .addOption(
+      setting('--replicas <number>', 'copies of each stream, 1 to 5; raises what is there (default: 1)').argParser(
+        wholeNumber('replicas', 1, 5),
+      ),
+    )
+    .addOption(
+      setting(
+        '--drain-time <duration>',
+        'how long a first SIGTERM waits for tasks to be handed back (default: 5s)',
+      ).argParser(milliseconds('drain-time')),
+    )
+    .addOption(
+      setting(
+        '--health-port <port>',
+        'serve /healthz, /readyz and /metrics here; 0: any free one (default: none)',
+      ).argParser(wholeNumber('health-port', 0, 65_535)),
+    )
+    .addOption(readyFile())
+    .action(act(async () => (await import('./commands/processes.ts')).start))
+}
+
+function addSubmitting(program: Command, act: Act): void {
+  const input = () => new Argument('[json]', 'the input as JSON; - reads it from stdin')
+  const submission = (command: Command) =>
+    command
+      .argument('<type>', 'the type of the task')
+      .addArgument(input())
+      .option('--id <id>', 'the id of the task; submitting the same again is safe (default: given by the system)')
+      .addOption(new Option('--priority <0-9>', 'higher first (default: 4)').argParser(wholeNumber('priority', 0, 9)))
+      .option('--delay <duration>', 'not to start before this time has passed, like 500ms, 30s, 2h (default: none)')
+      .option('--deadline <instant>', 'when it must have ended, as ISO 8601 text (default: none)')
+      .option('--key <text>', 'groups tasks for fairness, limits and affinity (default: none)')
+      .addOption(
+        new Option('--after <ids>', 'tasks that must complete first, separated by commas (default: none)').argParser(
+          list,
+        ),
+      )
+      .addOption(json())
+  const timeout = () =>
+    new Option(
+      '--timeout <duration>',
+      'longest wait for the outcome, like 30s; the task goes on (default: none)',
+    ).argParser(milliseconds('timeout'))
+  submission(program.command('submit').description('submit a task and print its id'))
+    .option('--wait', 'wait for the outcome and print it instead')
+    .addOption(timeout())
+    .action(act(async () => (await import('./commands/submit.ts')).submit))
+  submission(program.command('run').description('submit a task, wait for its outcome and print it'))
+    .addOption(timeout())
+    .action(act(async () => (await import('./commands/submit.ts')).run))
+}
+
+const statuses = [
+  'delayed',
+  'blocked',
+  'ready',
+  'awarded',
+  'running',
+  'parked',
+  'completed',
+  'failed',
+  'cancelled',
+  'expired',
+]
+
+function addTasks(program: Command, act: Act): void {
+  const tasks = () => import('./commands/tasks.ts')
+  const limit = (rows: string) =>
+    new Option('--limit <number>', `most ${rows} to print`).argParser(wholeNumber('limit', 1, 1_000)).default(100)
+  const aboutTask = (name: string, description: string) =>
+    program.command(name).description(description).argument('<id>', 'the id of the task').addOption(json())
+  program
+    .command('ls')
+    .description('list tasks')
+    .addOption(new Option('--status <status>', 'only these (default: all)').choices(statuses))
+    .option('--type <type>', 'only this type (default: all)')
+    .addOption(limit('tasks'))
+    .option('--after <id>', 'go on after this task (default: from the first)')
+    .addOption(json())
+    .action(act(async () => (await tasks()).ls))
+  aboutTask('show', 'show the state of a task').action(act(async () => (await tasks()).show))
+  aboutTask('result', 'wait for the outcome of a task and print it')
+    .addOption(
+      new Option('--timeout <duration>', 'longest wait, like 30s; 0: answer at once (default: none)').argParser(
+        milliseconds('timeout'),
+      ),
+    )
+    .action(act(async () => (await tasks()).result))
+  program
+    .command('signal')
+    .description('send an event to a task')
+    .argument('<id>', 'the id of the task')
+    .argument('<json>', 'the event, like \'{"type":"APPROVE"}\'; - reads it from stdin')
+    .option('--id <id>', 'events with the same id count once (default: random)')
+    .addOption(json())
+    .action(act(async () => (await tasks()).signal))
+  aboutTask('cancel', 'cancel a task').action(act(async () => (await tasks()).cancel))
+  aboutTask('retry', 'run a failed, cancelled or expired task again').action(act(async () => (await tasks()).retry))
+  aboutTask('history', 'list what the log holds about a task').action(act(async () => (await tasks()).history))
+  const dead = program.command('dead').description('list, retry or remove tasks that failed for good')
+  dead
+    .command('ls', { isDefault: true })
+    .description('list dead letters, and messages that could not be read')
+    .addOption(limit('rows'))
+    .option('--after <id>', 'go on after this task (default: from the first)')
+    .addOption(json())
+    .action(act(async () => (await tasks()).deadList))
+  dead
+    .command('retry')
+    .description('run a dead letter again')
+    .argument('[id]', 'the id of the task')
+    .option('--all', 'all of them')
+    .addOption(json())
+    .action(act(async () => (await tasks()).deadRetry))
+  dead
+    .command('rm')
+    .description('forget a dead letter')
+    .argument('[id]', 'the id of the task')
+    .option('--all', 'all of them')
+    .addOption(json())
+    .action(act(async () => (await tasks()).deadRemove))
+}
+
+function addCluster(program: Command, act: Act): void {
+  program
+    .command('nodes')
+    .description('list the nodes with load, slots and bids')
+    .addOption(json())
+    .action(act(async () => (await import('./commands/cluster.ts')).nodes))
+  program
+    .command('drain')
+    .description('ask a node to hand back its tasks and leave')
+    .argument('<node>', 'the id of the node')
+    .addOption(json())
+    .action(act(async () => (await import('./commands/cluster.ts')).drain))
+  program
+    .command('doctor')
+    .description('check server, streams, permissions, clock and durability; say what to do')
+    .addOption(setting('--monitoring <url>', "the server's monitoring (default: port 8222 of the first server)"))
+    .addOption(json())
+    .action(act(async () => (await import('./commands/doctor.ts')).doctor))
+}

@@ -1,0 +1,175 @@
+/**
+ * Looks at an installation as a client sees it, without changing anything: server, storage, streams, permissions, clock,
+ * leader, nodes. Each finding says what to do about it.
+ */
+import { ask } from '../../client/ask.ts'
+import { openBus } from '../../nats/connect.ts'
+import type { NatsBus } from '../../nats/connection.ts'
+import { JetStreamLog } from '../../nats/log.ts'
+import { serverInfo, storageInfo, streamFacts } from '../../nats/server-info.ts'
+import { adviceFor, hasCode, TroupeError } from '../../protocol/errors.ts'
+import type { NodeAnswer, StatsAnswer } from '../../protocol/messages.ts'
+import { Subjects } from '../../protocol/subjects.ts'
+import { bytes } from '../cli/format.ts'
+import { type Finding, judgeClock, judgeDurability, judgeFill, judgeStream, type SyncSetting } from './findings.ts'
+
+export interface ExamineOptions {
+  readonly servers: string
+  readonly namespace: string
+  readonly creds?: string
+  /** `http://host:port` of the server's monitoring. Default: port 8222 of the first server. */
+  readonly monitoring?: string
+}
+
+/** Yields findings as they are made. Throws what `openBus` throws when there is no server to look at. */
+export async function* examine(options: ExamineOptions): AsyncGenerator<Finding> {
+  const { servers, namespace, creds } = options
+  const subjects = new Subjects(namespace)
+  const bus = await openBus({ servers, name: 'troupe-doctor', ...(creds === undefined ? {} : { creds }) })
+  try {
+    const { name, version, host, cluster } = serverInfo(bus)
+    const member = cluster === undefined ? '' : `, cluster ${cluster}`
+    yield { check: 'server', status: 'ok', message: `nats-server ${version}, ${name} on ${host}${member}` }
+    yield* guarded('storage', () => examineStorage(bus))
+    yield* guarded('streams', () => examineStreams(bus, subjects, options))
+    yield* guarded('permissions', () => examinePermissions(bus, subjects))
+    yield* guarded('scheduler', () => examineCluster(bus, subjects))
+  } finally {
+    await bus.close()
+  }
+}
+
+/** A check that cannot be made is a finding too. */
+async function* guarded(check: string, findings: () => AsyncIterable<Finding>): AsyncGenerator<Finding> {
+  try {
+    yield* findings()
+  } catch (error) {
+    if (!(error instanceof TroupeError)) throw error
+    const status = error.code === 'TROUPE_NOT_ALLOWED' ? 'warn' : 'fail'
+    yield finding(check, status, `${error.message} (${error.code})`, adviceFor(error.code))
+  }
+}
+
+function finding(check: string, status: Finding['status'], message: string, next?: string): Finding {
+  return next === undefined ? { check, status, message } : { check, status, message, next }
+}
+
+async function* examineStorage(bus: NatsBus): AsyncGenerator<Finding> {
+  const { usedBytes, reservedBytes, bytesMax } = await storageInfo(bus)
+  const used = `${bytes(usedBytes)} used, ${bytes(reservedBytes)} promised to streams`
+  if (bytesMax < 0) yield finding('storage', 'ok', `${used}; this account has no limit of its own`)
+  else if (usedBytes < bytesMax * 0.9) yield finding('storage', 'ok', `${used}, of ${bytes(bytesMax)}`)
+  else
+    yield finding(
+      'storage',
+      'warn',
+      `${used}, of ${bytes(bytesMax)}`,
+      "Raise the account's or the server's max_file_store.",
+    )
+}
+
+async function* examineStreams(bus: NatsBus, subjects: Subjects, options: ExamineOptions): AsyncGenerator<Finding> {
+  const askedAtMs = Date.now()
+  const log = await streamFacts(bus, subjects.logStream(0))
+  const answeredAtMs = Date.now()
+  if (log === undefined) {
+    const next = 'The first `troupe start`, `troupe dev` or submission makes it; or name another with --namespace.'
+    yield finding('streams', 'warn', `namespace "${subjects.namespace}" has no log yet`, next)
+    return
+  }
+  const { door, inner } = subjects.logSubjects(0)
+  yield* judgeStream(log, { subjects: inner, door })
+  const others = [subjects.checkpointStream(0), `KV_${subjects.leaseBucket}`, `OBJ_${subjects.objectBucket}`]
+  for (const name of others) {
+    const facts = await streamFacts(bus, name)
+    if (facts === undefined)
+      yield finding(`stream ${name}`, 'fail', 'it is missing', 'Any `troupe start` makes it again.')
+    else yield* judgeStream(facts, { subjects: [], door: [] })
+  }
+  yield judgeFill(log, bytes)
+  yield judgeDurability(log, await readSync(options))
+  yield judgeClock((askedAtMs + answeredAtMs) / 2 - log.serverTimeMs, (answeredAtMs - askedAtMs) / 2)
+}
+
+/** The sync setting from the server's monitoring; undefined if it cannot be reached. */
+async function readSync({ monitoring, servers }: ExamineOptions): Promise<SyncSetting | undefined> {
+  try {
+    const { hostname } = new URL(servers.split(',')[0]!.replace(/^(?![a-z]+:\/\/)/, 'nats://'))
+    const url = `${(monitoring ?? `http://${hostname}:8222`).replace(/\/$/, '')}/varz`
+    const answer = await fetch(url, { signal: AbortSignal.timeout(1_000) })
+    const { jetstream } = (await answer.json()) as {
+      jetstream?: { config?: { sync_interval?: number; sync_always?: boolean } }
+    }
+    const config = jetstream?.config
+    if (config?.sync_interval === undefined && config?.sync_always === undefined) return undefined
+    return { always: config.sync_always === true, intervalMs: (config.sync_interval ?? 0) / 1e6 }
+  } catch {
+    return undefined
+  }
+}
+
+/** Writes that the log must refuse, because they expect a sequence that cannot be: they show what is allowed. */
+async function* examinePermissions(bus: NatsBus, subjects: Subjects): AsyncGenerator<Finding> {
+  const log = new JetStreamLog(bus, subjects.logStream(0), subjects.logSubjects(0))
+  const denied: string[] = []
+  for (const subject of [subjects.submit('doctor'), subjects.block('doctor'), subjects.signal('doctor')]) {
+    const result = await log.append(subject, new Uint8Array(0), {
+      expectedLastSubjectSequence: 2 ** 50,
+      timeoutMs: 2_000,
+    })
+    const isAllowed =
+      result.outcome === 'refused' && (result.reason === 'wrong-sequence' || result.reason === 'no-responders')
+    if (!isAllowed) denied.push(subject)
+  }
+  const asked = await bus
+    .request(subjects.task('doctor'), new Uint8Array(0), { timeoutMs: 2_000 })
+    .catch((error) => error as unknown)
+  if (hasCode(asked, 'TROUPE_NOT_ALLOWED')) denied.push(subjects.task('*'))
+  if (denied.length === 0) yield finding('permissions', 'ok', 'this user may submit, signal and ask')
+  else
+    yield finding(
+      'permissions',
+      'fail',
+      `this user may not publish to ${denied.join(', ')}`,
+      adviceFor('TROUPE_NOT_ALLOWED'),
+    )
+}
+
+async function* examineCluster(bus: NatsBus, subjects: Subjects): AsyncGenerator<Finding> {
+  const stats = await ask<StatsAnswer>(bus, subjects.stats).catch((error: unknown) => {
+    if (hasCode(error, 'TROUPE_NO_ANSWER')) return undefined
+    throw error
+  })
+  if (stats === undefined) {
+    const next = 'Start one: `troupe dev`, or `troupe start --roles scheduler,supervisor`.'
+    yield finding('scheduler', 'fail', 'no scheduler leads in this namespace', next)
+    return
+  }
+  yield finding('scheduler', 'ok', `${stats.leader} leads, epoch ${stats.epoch}, log read up to ${stats.position}`)
+  const { nodes } = await ask<{ nodes: NodeAnswer[] }>(bus, subjects.nodes)
+  yield* examineNodes(nodes)
+}
+
+function* examineNodes(nodes: readonly NodeAnswer[]): Generator<Finding> {
+  const ready = nodes.filter(({ status }) => status === 'ready')
+  const slots = ready.reduce((sum, node) => sum + node.slots, 0)
+  if (ready.length === 0)
+    yield finding('nodes', 'fail', 'no node takes tasks', 'Start one: `troupe start --roles node <files…>`.')
+  else yield finding('nodes', 'ok', `${ready.length} ready, with ${slots} slots`)
+  for (const { id, status } of nodes) {
+    if (status === 'suspect')
+      yield finding(
+        'nodes',
+        'warn',
+        `${id} has not been heard for a while`,
+        'It is fenced by itself if it stays silent.',
+      )
+    if (status === 'stuck')
+      yield finding(
+        'nodes',
+        'warn',
+        `${id} is stuck: its main loop does not turn`,
+        'Run CPU-bound tasks with isolate: "thread".',
+      )
+  }
+}

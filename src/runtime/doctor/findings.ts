@@ -1,0 +1,127 @@
+/** What a check found, and judgements that need no server: pure functions of facts. */
+import type { StreamFacts } from '../../nats/server-info.ts'
+
+export interface Finding {
+  readonly check: string
+  readonly status: 'ok' | 'warn' | 'fail'
+  readonly message: string
+  /** What to do, unless all is well. */
+  readonly next?: string
+}
+
+/** How soon the server writes to its disk for good; undefined when it could not be read. */
+export interface SyncSetting {
+  readonly always: boolean
+  readonly intervalMs: number
+}
+
+/** Which faults acknowledged work survives. */
+export function judgeDurability(log: StreamFacts, sync: SyncSetting | undefined): Finding {
+  const check = 'durability'
+  const copies = `${log.replicas} ${log.replicas === 1 ? 'copy' : 'copies'}`
+  const synced =
+    sync === undefined
+      ? 'sync_interval unknown'
+      : sync.always
+        ? 'sync_interval: always'
+        : `sync_interval: ${sync.intervalMs / 1_000} s`
+  if (log.storage !== 'file') {
+    return {
+      check,
+      status: 'warn',
+      message: `the log is in memory (${copies}): it ends with the server`,
+      next: 'Use file storage for anything that matters.',
+    }
+  }
+  if (log.replicas >= 3 && sync?.always) {
+    return { check, status: 'ok', message: `holds for process faults and machine loss (${copies}, ${synced})` }
+  }
+  const lost =
+    log.replicas >= 3
+      ? `a power failure of several machines at once can lose the last ${sync === undefined ? 'seconds' : `${sync.intervalMs / 1_000} s`}`
+      : 'the loss of the machine or its disk loses the log'
+  const next =
+    sync === undefined && log.replicas >= 3
+      ? "Give --monitoring URL to read the server's sync_interval."
+      : 'For machine loss: three servers, `troupe start --replicas 3`, and sync_interval: always in the server.'
+  return { check, status: 'ok', message: `holds for process faults (${copies}, ${synced}); ${lost}`, next }
+}
+
+/** Whether the streams are as Troupe makes them. */
+export function judgeStream(
+  facts: StreamFacts,
+  wanted: { readonly subjects: readonly string[]; readonly door: readonly string[] },
+): Finding[] {
+  const check = `stream ${facts.name}`
+  const wrong: string[] = []
+  if (facts.retention !== 'limits') wrong.push(`retention is ${facts.retention}, not limits`)
+  if (facts.discard !== 'new') wrong.push(`discard is ${facts.discard}, not new: old entries would be lost`)
+  if (facts.maxAgeNs !== 0) wrong.push('it has an age limit: entries of live tasks would be lost')
+  if (facts.dedupeWindowMs < 60_000) wrong.push(`its dedupe window is ${facts.dedupeWindowMs} ms, below 60 s`)
+  const missing = wanted.subjects.filter((subject) => !facts.subjects.includes(subject))
+  if (missing.length > 0) wrong.push(`it does not capture ${missing.join(', ')}`)
+  if (wrong.length > 0) {
+    return [
+      {
+        check,
+        status: 'fail',
+        message: wrong.join('; '),
+        next: 'Was it made by hand? Restore what Troupe made; see docs/operations.md.',
+      },
+    ]
+  }
+  const findings: Finding[] = [
+    { check, status: 'ok', message: `${facts.replicas} × ${facts.storage}, leader ${facts.leader ?? 'this server'}` },
+  ]
+  if (facts.behind.length > 0) {
+    findings.push({
+      check,
+      status: 'warn',
+      message: `replicas behind or offline: ${facts.behind.join(', ')}`,
+      next: 'Look at those servers.',
+    })
+  }
+  if (wanted.door.some((subject) => !facts.subjects.includes(subject))) {
+    findings.push({
+      check,
+      status: 'warn',
+      message: 'the door is closed: no new work is taken until the log has shrunk',
+      next: 'Add nodes, or raise the size of the log.',
+    })
+  }
+  return findings
+}
+
+/** How full the log is. */
+export function judgeFill(facts: StreamFacts, shown: (bytes: number) => string): Finding {
+  const check = 'log size'
+  if (facts.bytesMax <= 0)
+    return {
+      check,
+      status: 'warn',
+      message: `${shown(facts.bytes)}, without a limit`,
+      next: 'Give the log a size, so that it cannot fill the disk.',
+    }
+  const share = facts.bytes / facts.bytesMax
+  const message = `${shown(facts.bytes)} of ${shown(facts.bytesMax)} (${Math.round(share * 100)} %)`
+  if (share < 0.6) return { check, status: 'ok', message }
+  return {
+    check,
+    status: 'warn',
+    message: `${message}; at 80 % new work is refused`,
+    next: 'Add nodes, remove dead letters, or raise the size of the log.',
+  }
+}
+
+/** `offsetMs`: this machine's clock minus the server's, known to ± `errorMs`. */
+export function judgeClock(offsetMs: number, errorMs: number): Finding {
+  const check = 'clock'
+  const message = `${Math.abs(Math.round(offsetMs))} ms ${offsetMs < 0 ? 'behind' : 'ahead of'} the server (± ${Math.ceil(errorMs)} ms)`
+  if (Math.abs(offsetMs) - errorMs < 1_000) return { check, status: 'ok', message }
+  return {
+    check,
+    status: 'warn',
+    message,
+    next: "Run a time service (NTP): deadlines are given in this clock, and kept in the server's.",
+  }
+}
