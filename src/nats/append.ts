@@ -73,6 +73,11 @@ function resultOf(message: Msg): AppendResult {
     if (status === 503) return refused('no-responders', 503, 'no stream captures the subject')
     return { outcome: 'unknown', code: status, message: 'an answer that is no acknowledgement' }
   }
+  return ackResult(data)
+}
+
+/** What JetStream's answer to a write says. */
+export function ackResult(data: Uint8Array): AppendResult {
   return readAck(data) ?? parseAck(data)
 }
 

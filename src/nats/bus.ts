@@ -103,6 +103,7 @@ export interface LogReadOptions {
 
 /** The log stream of one partition. */
 export interface Log {
+  /** While disconnected it waits for the connection, until the deadline. Rejects with TROUPE_CLOSED only. */
   append(subject: string, data: Uint8Array, options?: AppendOptions): Promise<AppendResult>
   read(options: LogReadOptions): Promise<LogReading>
   /** The message at this sequence; undefined if it was trimmed. Throws TROUPE_NO_ANSWER. */

@@ -113,8 +113,16 @@ export class NatsBus implements Bus {
     const subscription = this.client.subscribe(subject, {
       ...(queue === undefined ? {} : { queue }),
       callback: (error, message) => {
-        if (error) process.emitWarning(`subscription to ${subject} ended: ${error.message}`, 'TroupeWarning')
-        else handler(message)
+        if (error) {
+          warn(`subscription to ${subject} ended: ${error.message}`)
+          return
+        }
+        try {
+          handler(message)
+        } catch (defect) {
+          // Thrown further it would end the client's reading, and the connection would be open and deaf.
+          warn(`a handler of ${subject} threw: ${defect instanceof Error ? defect.stack : String(defect)}`)
+        }
       },
     })
     return { unsubscribe: () => subscription.unsubscribe() }
@@ -187,7 +195,7 @@ export class NatsBus implements Bus {
       else if (status.type === 'error' && status.error instanceof errors.PermissionViolationError) {
         const { operation, subject, message } = status.error
         if (operation === 'publish' && !this.#replies.refuse(subject)) {
-          process.emitWarning(`may not publish to ${subject}: ${message}`, 'TroupeWarning')
+          warn(`may not publish to ${subject}: ${message}`)
         }
       }
     }
@@ -228,6 +236,10 @@ export class NatsBus implements Bus {
     this.#listeners.clear()
     this.connected = false
   }
+}
+
+function warn(text: string): void {
+  process.emitWarning(text, 'TroupeWarning')
 }
 
 function timeLimit(ms: number): Promise<void> {

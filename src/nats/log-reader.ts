@@ -115,7 +115,15 @@ class LogReader implements LogReading {
     if (this.#batch.length === 0 || this.#stopped) return
     const batch = this.#batch
     this.#batch = []
-    this.#options.onMessages(batch)
+    try {
+      this.#options.onMessages(batch)
+    } catch (defect) {
+      // A fold that has lost a batch must not go on; this ends the process unless it has other plans.
+      void this.stop()
+      queueMicrotask(() => {
+        throw defect
+      })
+    }
   }
 
   #checkCaughtUp(nothingPending: boolean): void {

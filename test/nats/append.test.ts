@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { ackResult } from '../../src/nats/append.ts'
 import { freshNamespace, openTest, until, useServer } from '../harness/server.ts'
 
 const server = useServer()
@@ -113,4 +114,50 @@ test('a closed bus throws TROUPE_CLOSED', async () => {
   await expect(t.log.append(t.subjects.submit('mail'), bytes('x'))).rejects.toMatchObject({ code: 'TROUPE_CLOSED' })
   await expect(t.bus.request('x', bytes('x'))).rejects.toMatchObject({ code: 'TROUPE_CLOSED' })
   t.bus.publish('x', bytes('x'))
+})
+
+const ack = (fields: object) => ackResult(bytes(JSON.stringify(fields)))
+const failed = (code: number, errCode: number, description = 'x') =>
+  ack({ error: { code, err_code: errCode, description }, stream: 'S', seq: 0 })
+
+test('an acknowledgement is read in every form', () => {
+  const stored = { outcome: 'stored', sequence: 9007199254740991, duplicate: false }
+  expect(ack({ stream: 'TROUPE_main_LOG_0', seq: 9007199254740991 })).toEqual(stored)
+  expect(ack({ stream: 'S', seq: 9007199254740991, domain: 'hub' })).toEqual(stored)
+  expect(ack({ seq: 9007199254740991, stream: 'S' })).toEqual(stored)
+  expect(ack({ stream: 'S', seq: 7, duplicate: true })).toEqual({ outcome: 'stored', sequence: 7, duplicate: true })
+  expect(ack({ stream: 'S', seq: 7, domain: 'd', duplicate: true })).toMatchObject({ sequence: 7, duplicate: true })
+})
+
+test('an answer that is no acknowledgement is unknown', () => {
+  for (const answer of [
+    '',
+    '{}',
+    '{"stream":"S","seq":',
+    '{"stream":"S","seq":}',
+    '{"stream":"S","seq":0}',
+    'hello',
+    '[]',
+    '7',
+  ]) {
+    expect(ackResult(bytes(answer))).toMatchObject({ outcome: 'unknown' })
+  }
+})
+
+test.each([
+  [400, 10071, 'wrong last sequence: 3', 'refused', 'wrong-sequence'],
+  [503, 10077, 'maximum bytes exceeded', 'refused', 'full'],
+  [503, 10077, 'maximum messages exceeded', 'refused', 'full'],
+  [503, 10077, 'raft: something', 'unknown', undefined],
+  [500, 10158, 'x', 'unknown', undefined],
+  [400, 10164, 'x', 'unknown', undefined],
+  [400, 10002, 'x', 'refused', 'full'],
+  [503, 10023, 'x', 'refused', 'full'],
+  [500, 10047, 'x', 'refused', 'full'],
+  [400, 10054, 'x', 'refused', 'too-large'],
+  [400, 10060, 'expected stream does not match', 'refused', 'other'],
+  [503, 10008, 'system temporarily unavailable', 'unknown', undefined],
+  [500, 19999, 'of a later version', 'unknown', undefined],
+])('the answer %i %i "%s" is %s %s', (code, errCode, description, outcome, reason) => {
+  expect(failed(code, errCode, description)).toMatchObject({ outcome, code: errCode, ...(reason ? { reason } : {}) })
 })

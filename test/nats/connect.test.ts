@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { expect, test } from 'vitest'
 import { openBus } from '../../src/nats/connect.ts'
@@ -206,5 +207,21 @@ test('a connection that is stuck with much to send is given up, and comes back e
   proxy.heal()
   await until(() => bus.connected, 'the connection is back')
   await bus.flush()
+  await bus.close()
+})
+
+test('a handler that throws is warned of, and does not stop the connection', async () => {
+  const bus = await server.connect()
+  const warned = once(process, 'warning')
+  let got = 0
+  bus.subscribe('throws', () => {
+    got++
+    throw new Error('a defect of a handler')
+  })
+  bus.publish('throws', bytes('1'))
+  bus.publish('throws', bytes('2'))
+  await bus.flush()
+  expect(got).toBe(2)
+  expect(String((await warned)[0])).toContain('a defect of a handler')
   await bus.close()
 })
