@@ -37,6 +37,10 @@ const table = {
   TROUPE_TASK_CANCELLED: { retryable: false, next: 'Submit it again if it was cancelled by mistake.' },
   TROUPE_TASK_EXPIRED: { retryable: false, next: 'Give it a later deadline, or add nodes.' },
   TROUPE_TIMEOUT: { retryable: true, next: 'Raise the timeout of the task, or let it do less in one go.' },
+  TROUPE_TASK_CRASHED: {
+    retryable: true,
+    next: 'Its thread or process ended under it: see the message; `memory` sets how much heap it may use.',
+  },
   TROUPE_RESTART_INTENSITY: {
     retryable: false,
     next: 'Its nodes died too often while it ran; look at what it does, then `troupe retry <id>`.',

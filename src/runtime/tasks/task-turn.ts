@@ -13,9 +13,10 @@ import { limits } from '../../protocol/limits.ts'
 import type { AwardedTask, SignalItem, TaskAnswer } from '../../protocol/messages.ts'
 import { errorRecord } from '../../protocol/payload.ts'
 import { Alarm } from './alarm.ts'
+import { inlineRunner } from './inline-runner.ts'
+import { IsolatedRunner } from './isolated-runner.ts'
 import { fetchPacked, isLarge, isReference, storeLarge } from './large-values.ts'
 import type { ArrivedSignal, ChildSubmission, LogicPort, LogicRunner, LogicStart, ParkedFor } from './logic.ts'
-import { inlineRunner } from './runners.ts'
 import type { Turn, TurnHost } from './turn.ts'
 
 type TurnEvent =
@@ -67,7 +68,8 @@ export class TaskTurn implements Turn, LogicPort {
     this.#definition = definition
     this.#awarded = awarded
     this.#host = host
-    this.#runner = inlineRunner(definition, this)
+    const { isolate } = definition
+    this.#runner = isolate === 'inline' ? inlineRunner(definition, this) : new IsolatedRunner(definition, isolate, this)
     this.#actor = startTaskActor((effect: TaskEffect, event: TurnEvent) => this.#carryOut(effect, event))
   }
 
