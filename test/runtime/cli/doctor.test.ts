@@ -1,0 +1,99 @@
+import { expect, test } from 'vitest'
+import type { StreamFacts } from '../../../src/nats/server-info.ts'
+import {
+  type Finding,
+  judgeClock,
+  judgeDurability,
+  judgeFill,
+  judgeStream,
+} from '../../../src/runtime/doctor/findings.ts'
+import { useStages } from '../../client/setup.ts'
+import { troupe } from './command.ts'
+
+const stages = useStages()
+
+test('without Troupe processes, doctor names what works, what is missing, and what to do', async () => {
+  const { namespace } = await stages.stage()
+  const monitoring = stages.server.process.monitoringUrl
+  const ran = await troupe([
+    'doctor',
+    '--json',
+    '--nats',
+    stages.server.url,
+    '--namespace',
+    namespace,
+    '--monitoring',
+    monitoring,
+  ])
+  expect(ran.code).toBe(1)
+  const findings = ran.values as Finding[]
+  const of = (check: string) => findings.find((finding) => finding.check === check)
+  expect(of('server')).toMatchObject({ status: 'ok', message: expect.stringContaining('2.14') })
+  expect(of('permissions')).toMatchObject({ status: 'ok' })
+  expect(of('clock')).toMatchObject({ status: 'ok' })
+  expect(of('durability')).toMatchObject({
+    status: 'ok',
+    message: expect.stringMatching(/process faults.*sync_interval: 120 s/),
+  })
+  expect(of('scheduler')).toMatchObject({ status: 'fail', next: expect.stringContaining('troupe dev') })
+  expect(findings.filter(({ check }) => check.startsWith('stream ')).map(({ status }) => status)).toEqual([
+    'ok',
+    'ok',
+    'ok',
+    'ok',
+  ])
+})
+
+test('doctor makes nothing in a namespace that does not exist', async () => {
+  const args = ['doctor', '--nats', stages.server.url, '--namespace', 'nowhere']
+  expect((await troupe(args)).stdout).toMatch(/warn +streams: namespace "nowhere" has no log yet/)
+  expect((await troupe(args)).stdout).toMatch(/warn +streams: namespace "nowhere" has no log yet/)
+})
+
+const facts: StreamFacts = {
+  name: 'LOG',
+  retention: 'limits',
+  discard: 'new',
+  storage: 'file',
+  replicas: 3,
+  maxAgeNs: 0,
+  bytes: 10,
+  bytesMax: 100,
+  subjects: ['door', 'inner'],
+  dedupeWindowMs: 60_000,
+  behind: [],
+  leader: 'a',
+  serverTimeMs: 0,
+}
+
+test('only three copies that are synced before each answer hold for machine loss', () => {
+  const always = { always: true, intervalMs: 0 }
+  expect(judgeDurability(facts, always).message).toMatch(/machine loss \(3 copies, sync_interval: always\)/)
+  expect(judgeDurability(facts, { always: false, intervalMs: 120_000 }).message).toMatch(
+    /^holds for process faults .*120 s/,
+  )
+  expect(judgeDurability(facts, undefined)).toMatchObject({ next: expect.stringContaining('--monitoring') })
+  expect(judgeDurability({ ...facts, replicas: 1 }, always).message).toMatch(/^holds for process faults/)
+  expect(judgeDurability({ ...facts, storage: 'memory' }, always).status).toBe('warn')
+})
+
+test('a stream that would lose entries is a failure; a closed door and lagging replicas are warnings', () => {
+  const wanted = { subjects: ['inner'], door: ['door'] }
+  const statuses = (changes: Partial<StreamFacts>) =>
+    judgeStream({ ...facts, ...changes }, wanted).map(({ status }) => status)
+  expect(statuses({})).toEqual(['ok'])
+  expect(statuses({ maxAgeNs: 1 })).toEqual(['fail'])
+  expect(statuses({ discard: 'old' })).toEqual(['fail'])
+  expect(statuses({ subjects: ['door'] })).toEqual(['fail'])
+  expect(statuses({ dedupeWindowMs: 1_000 })).toEqual(['fail'])
+  expect(statuses({ subjects: ['inner'], behind: ['b'] })).toEqual(['ok', 'warn', 'warn'])
+})
+
+test('a log above 60 % and a clock more than a second off are warnings', () => {
+  expect(judgeFill(facts, String).status).toBe('ok')
+  expect(judgeFill({ ...facts, bytes: 61 }, String).status).toBe('warn')
+  expect(judgeFill({ ...facts, bytesMax: -1 }, String).status).toBe('warn')
+  expect(judgeClock(-900, 5).status).toBe('ok')
+  expect(judgeClock(1_400, 500).status).toBe('ok')
+  expect(judgeClock(1_600, 500)).toMatchObject({ status: 'warn', message: '1600 ms ahead of the server (± 500 ms)' })
+})
