@@ -9,7 +9,6 @@ import {
   errorRecordComplaint,
   isAmount,
   isCount,
-  isFraction,
   isPayload,
   isRecord,
   isRecordOf,
@@ -95,9 +94,9 @@ function bidComplaint(report: Items): string | undefined {
   ) {
     return 'a bid lacks credits, price, slowdown or ttl'
   }
-  if (!isRecord(load) || !isFraction(load.loop) || !isAmount(load.loopDelayMs))
+  if (!isRecord(load) || !isAmount(load.loop) || !isAmount(load.loopDelayMs))
     return 'the load of the main loop is out of range'
-  if (!isFraction(load.cpu) || !isFraction(load.memory) || !isAmount(load.rssBytes))
+  if (!isAmount(load.cpu) || !isAmount(load.memory) || !isAmount(load.rssBytes))
     return 'the load of the machine is out of range'
   if (!isCount(running) || !isCount(held)) return 'the running or held turns are not a count'
   if (status !== 'ready' && status !== 'draining') return 'the status of the node is not known'

@@ -19,11 +19,11 @@ export interface ScanLimits {
 
 const framesMax = 1_024
 /** Values still to come in each open array, map, record or tag. */
-const pending = new Float64Array(framesMax + 1)
+const pending = new Int32Array(framesMax + 1)
 /** 1 for a map, whose every other value is a key. */
 const isMap = new Uint8Array(framesMax + 1)
 /** Number of fields of record 0x40 + i, −1 if it is not defined. */
-const recordFields = new Float64Array(64)
+const recordFields = new Int32Array(64)
 const bigintBytesMax = 65_536
 
 const noBytes: Uint8Array = new Uint8Array(0)
@@ -65,29 +65,27 @@ function refusal(why: string): TroupeError {
 
 function scan(): void {
   for (;;) {
-    while (pending[depth] === 0) {
+    const left = pending[depth]!
+    if (left === 0) {
       if (depth === 0) return
       depth--
+    } else {
+      pending[depth] = left - 1
+      if (isMap[depth] === 1 && left % 2 === 0) scanKey()
+      else scanValue()
     }
-    const left = pending[depth]!
-    pending[depth] = left - 1
-    if (isMap[depth] === 1 && left % 2 === 0) scanKey()
-    else scanValue()
   }
 }
 
 function scanValue(): void {
   const head = next()
-  if (head < 0x40 || head >= 0xe0) return
-  if (head < 0x80) {
-    const fields = recordFields[head & 0x3f]!
-    if (fields >= 0) open(fields, 0)
-    return
+  if (head >= 0xa0 && head < 0xc0) skip(head & 0x1f)
+  else if (head >= 0x40 && head < 0xe0) {
+    if (head >= 0xc0) scanHead(head)
+    else if (head >= 0x90) open(head & 0x0f, 0)
+    else if (head >= 0x80) open((head & 0x0f) * 2, 1)
+    else if (recordFields[head & 0x3f]! >= 0) open(recordFields[head & 0x3f]!, 0)
   }
-  if (head < 0x90) open((head & 0x0f) * 2, 1)
-  else if (head < 0xa0) open(head & 0x0f, 0)
-  else if (head < 0xc0) skip(head & 0x1f)
-  else scanHead(head)
 }
 
 function scanHead(head: number): void {

@@ -13,12 +13,14 @@ export const unpackable = -1
 export const needsExact = 1
 
 let seen = 0
+let size = 0
 let objects = 0
 let isExact = false
 
 /** Returns `unpackable`, or the number of plain objects times two, plus `needsExact`. May run getters; never throws. */
 export function inspectValue(value: unknown): number {
   seen = 0
+  size = 0
   objects = 0
   isExact = false
   try {
@@ -33,6 +35,8 @@ function walk(value: unknown, depth: number): boolean {
   if (++seen > limits.itemsMax) return false
   switch (typeof value) {
     case 'string':
+      size += value.length
+      return size <= limits.valueBytesMax
     case 'number':
     case 'boolean':
     case 'undefined':
@@ -63,12 +67,15 @@ function walkObject(value: object, depth: number): boolean {
   if (value instanceof Error) return walkError(value, depth)
   if (value instanceof RegExp) return prototype === RegExp.prototype && depth < limits.depthMax
   if (value instanceof Date) return prototype === Date.prototype
-  return ArrayBuffer.isView(value) || value instanceof ArrayBuffer ? isKnownBinary(value) : false
+  if (!ArrayBuffer.isView(value) && !(value instanceof ArrayBuffer)) return false
+  size += value.byteLength
+  return isKnownBinary(value) && size <= limits.valueBytesMax
 }
 
 function walkPlain(value: Record<string, unknown>, depth: number): boolean {
   objects++
   for (const key in value) {
+    size += key.length
     if (isDangerousKey(key) || !walk(value[key], depth)) return false
   }
   return true
@@ -107,6 +114,9 @@ function isKnownBinary(value: object): boolean {
 
 /** Returns the error for a value that `inspectValue` refused. Never throws. */
 export function findUnpackable(value: unknown, what: string): TroupeError {
+  if (size > limits.valueBytesMax) {
+    return new TroupeError('TROUPE_TOO_LARGE', `${what} is larger than ${limits.valueBytesMax} bytes`)
+  }
   seen = 0
   try {
     const found = search(value, what, 0, new Set())

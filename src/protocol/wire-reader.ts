@@ -6,6 +6,7 @@
  * It does not throw on bytes it can step over: such a value becomes `undefined` and `fault` says why, so that one bad entry
  * voids only itself. Bytes that end too early, or too late, throw.
  */
+import { asciiText, isAscii } from './ascii.ts'
 import { limits } from './limits.ts'
 import { isDangerousKey } from './shapes.ts'
 
@@ -22,21 +23,6 @@ for (const character of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 }
 
 const asciiCharsMax = 256
-const { fromCharCode } = String
-const { latin1Slice } = Buffer.prototype as unknown as {
-  latin1Slice: (this: Uint8Array, from: number, to: number) => string
-}
-
-/** Text of bytes below 0x80. Most ids are short, and building them from codes beats a call into the engine by half. */
-function asciiText(bytes: Uint8Array, at: number, to: number): string {
-  if (to - at > 16 || at + 16 > bytes.length) return latin1Slice.call(bytes, at, to)
-  // biome-ignore format: sixteen of a kind
-  const text = fromCharCode(
-    bytes[at]!, bytes[at + 1]!, bytes[at + 2]!, bytes[at + 3]!, bytes[at + 4]!, bytes[at + 5]!, bytes[at + 6]!, bytes[at + 7]!,
-    bytes[at + 8]!, bytes[at + 9]!, bytes[at + 10]!, bytes[at + 11]!, bytes[at + 12]!, bytes[at + 13]!, bytes[at + 14]!, bytes[at + 15]!,
-  )
-  return text.slice(0, to - at)
-}
 
 const noBytes = new Uint8Array(0)
 
@@ -231,11 +217,7 @@ export class WireReader {
     const from = this.at
     const to = from + length
     this.at = to
-    if (length <= asciiCharsMax) {
-      let bits = 0
-      for (let index = from; index < to; index++) bits |= bytes[index]!
-      if (bits < 0x80) return asciiText(bytes, from, to)
-    }
+    if (length <= asciiCharsMax && isAscii(bytes, from, to)) return asciiText(bytes, from, to)
     try {
       return decoder.decode(bytes.subarray(from, to))
     } catch {

@@ -98,15 +98,20 @@ function writeArray(items: readonly unknown[], depth: number): void {
 
 function writeMap(object: Record<string, unknown>, depth: number): void {
   const keys = Object.keys(object)
-  let count = 0
-  for (const key of keys) if (object[key] !== undefined) count++
+  const given = keys.length < 16 ? keys : keys.filter((key) => object[key] !== undefined)
+  const headAt = position
+  let count = given.length
   writeHead(count, 0x80, 16, 0, 0xde)
-  for (const key of keys) {
+  for (const key of given) {
     const value = object[key]
-    if (value === undefined) continue
-    writeText(key)
-    write(value, depth + 1)
+    if (value === undefined) count--
+    else {
+      writeText(key)
+      write(value, depth + 1)
+    }
   }
+  // A small map's count is in its head; a large one was counted before.
+  if (keys.length < 16) target[headAt] = 0x80 | count
 }
 
 function writeBytes(bytes: Uint8Array): void {
