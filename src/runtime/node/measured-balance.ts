@@ -1,25 +1,44 @@
-/** Temporary: a bid from slots alone, until the balancer is wired in. */
-import type { Bid, NodeLoad } from '../../protocol/messages.ts'
+/** The balance of a node process: its balancer actor, fed with measurements of this process. */
+import { type Actor, createActor } from 'xstate'
+import { type BalancerSettings, type BidEffect, balancerMachine } from '../../actors/balancer/balancer.ts'
+import { Durations } from '../../actors/balancer/durations.ts'
+import { TroupeError } from '../../protocol/errors.ts'
+import { LoadSampler } from '../load/load-sampler.ts'
 import type { Balance, Occupancy } from './balance.ts'
 
 export class MeasuredBalance implements Balance {
-  private readonly slots: number
-  private meanMs = 0
+  readonly #durations = new Durations()
+  readonly #actor: Actor<typeof balancerMachine>
+  readonly #sampler: LoadSampler
+  #bid: BidEffect | undefined
 
-  constructor(slots: number) {
-    this.slots = slots
+  constructor(slots: number, settings?: Partial<BalancerSettings>) {
+    this.#actor = createActor(balancerMachine, {
+      input: {
+        slots,
+        durations: this.#durations,
+        ask: (effect) => {
+          this.#bid = effect
+        },
+        ...(settings && { settings }),
+      },
+    }).start()
+    this.#sampler = new LoadSampler((load) => this.#actor.send({ type: 'sampled', load }))
   }
 
-  bid({ running, draining }: Occupancy): { bid: Bid; load: NodeLoad } {
-    const extra = Math.ceil(this.slots * Math.min(4, 2 / Math.max(0.01, this.meanMs)))
-    const credits = draining ? 0 : this.slots + (this.meanMs < 100 ? extra : 0)
-    return {
-      bid: { credits, priceMs: running / this.slots, slowdown: 1, ttlMs: 1_500 },
-      load: { loop: 0, loopDelayMs: 0, cpu: 0, memory: 0, rssBytes: 0 },
-    }
+  bid({ running, held, draining }: Occupancy): Omit<BidEffect, 'kind'> {
+    if (draining) this.#actor.send({ type: 'drain' })
+    this.#actor.send({ type: 'quote', running, held })
+    if (!this.#bid) throw new TroupeError('TROUPE_INTERNAL', 'the balancer did not answer')
+    return this.#bid
   }
 
-  taskEnded(_type: string, lastedMs: number): void {
-    this.meanMs += 0.05 * (lastedMs - this.meanMs)
+  taskEnded(type: string, lastedMs: number): void {
+    this.#durations.ended(type, lastedMs)
+  }
+
+  stop(): void {
+    this.#sampler.stop()
+    this.#actor.stop()
   }
 }
