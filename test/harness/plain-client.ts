@@ -1,0 +1,208 @@
+/**
+ * What anybody can do with a NATS client and the contract's page: publish task messages, ask, subscribe. Uses the NATS
+ * client alone and nothing of Troupe, so that it cannot share a mistake with it.
+ */
+import { connect, headers, type Msg, type NatsConnection, type Subscription } from '@nats-io/transport-node'
+import { until } from './server.ts'
+
+export interface PlainAnswer {
+  readonly [name: string]: unknown
+  readonly error?: { readonly code: string; readonly message: string; readonly details?: unknown }
+}
+
+export interface PlainTask extends PlainAnswer {
+  readonly id: string
+  readonly type: string
+  readonly status: string
+  readonly attempt: number
+  readonly turn: number
+  readonly node?: string
+  readonly result?: never
+}
+
+export interface StoredMessage {
+  readonly sequence: number
+  readonly subject: string
+  readonly data: Uint8Array
+  readonly atMs: number
+}
+
+const terminal = ['completed', 'failed', 'cancelled', 'expired']
+
+export class PlainClient {
+  readonly connection: NatsConnection
+  readonly root: string
+  private readonly namespace: string
+
+  constructor(connection: NatsConnection, namespace: string) {
+    this.connection = connection
+    this.namespace = namespace
+    this.root = `troupe.${namespace}`
+  }
+
+  /** Publishes without waiting for the acknowledgement, which says nothing then. */
+  publish(subject: string, body: unknown, given: Record<string, string> = {}): void {
+    this.connection.publish(`${this.root}.${subject}`, bodyOf(body), { headers: headersOf(given) })
+  }
+
+  /** Submits and resolves with the sequence that JetStream acknowledged. */
+  async submit(type: string, body: unknown, given: Record<string, string> = {}): Promise<number> {
+    const ack = await this.request(`submit.${type}`, body, given)
+    if (typeof ack.seq !== 'number') throw new Error(`not acknowledged: ${JSON.stringify(ack)}`)
+    return ack.seq
+  }
+
+  async request(
+    subject: string,
+    body: unknown = '',
+    given: Record<string, string> = {},
+    timeoutMs = 5_000,
+  ): Promise<PlainAnswer> {
+    const options = { timeout: timeoutMs, headers: headersOf(given) }
+    const answer = await this.connection.request(`${this.root}.${subject}`, bodyOf(body), options)
+    return answer.json<PlainAnswer>()
+  }
+
+  /** Asks until somebody answers: a new leader may just be taking over. */
+  async ask(subject: string, deadlineMs = 15_000): Promise<PlainAnswer> {
+    return until(
+      () => this.request(subject, '', {}, 1_000).catch(() => undefined),
+      `an answer on ${subject}`,
+      deadlineMs,
+    )
+  }
+
+  async task(id: string): Promise<PlainTask> {
+    return (await this.ask(`task.${id}`)) as PlainTask
+  }
+
+  /** Resolves with the task once it has ended. */
+  async ended(id: string, deadlineMs = 20_000): Promise<PlainTask> {
+    return until(
+      async () => {
+        const task = await this.task(id)
+        return terminal.includes(task.status) ? task : undefined
+      },
+      `task ${id} ends`,
+      deadlineMs,
+    )
+  }
+
+  async stats(): Promise<{
+    tasks: Record<string, number>
+    totals: Record<string, number>
+    leader: string
+    nodes: number
+  }> {
+    return (await this.ask('stats')) as never
+  }
+
+  async nodes(): Promise<{ id: string; status: string; running: number; incarnation: string; pid: number }[]> {
+    return ((await this.ask('nodes')) as { nodes: never }).nodes
+  }
+
+  /** Resolves once so many tasks have ended, however. */
+  async allEnded(count: number, deadlineMs = 60_000): Promise<Record<string, number>> {
+    return until(
+      async () => {
+        const { totals } = await this.stats()
+        return terminal.reduce((sum, status) => sum + (totals[status] ?? 0), 0) >= count && totals
+      },
+      `${count} tasks have ended`,
+      deadlineMs,
+    )
+  }
+
+  subscribe(subject: string, onMessage: (message: Msg) => void): Subscription {
+    return this.connection.subscribe(subject, { callback: (error, message) => !error && onMessage(message) })
+  }
+
+  /** Who holds a lease, as its bucket says. */
+  async holder(role: 'scheduler' | 'supervisor'): Promise<string | undefined> {
+    const bucket = `TROUPE_${this.namespace}_LEASES`
+    const key = role === 'scheduler' ? 'scheduler-0' : role
+    const found = await this.last(`KV_${bucket}`, `$KV.${bucket}.${key}`).catch(() => undefined)
+    return (
+      found && ((JSON.parse(new TextDecoder().decode(found.data)) as { holder: string | null }).holder ?? undefined)
+    )
+  }
+
+  /** The whole log, message by message, straight from the stream. */
+  async log(): Promise<StoredMessage[]> {
+    const stream = `TROUPE_${this.namespace}_LOG_0`
+    const { state } = (await this.api(`STREAM.INFO.${stream}`, '')) as {
+      state: { first_seq: number; last_seq: number }
+    }
+    const messages: StoredMessage[] = []
+    for (let from = Math.max(1, state.first_seq); from <= state.last_seq; ) {
+      const page = await this.batch(stream, from, Math.min(1_000, state.last_seq - from + 1))
+      const last = page.at(-1)
+      if (last === undefined) break
+      messages.push(...page)
+      from = last.sequence + 1
+    }
+    return messages
+  }
+
+  async close(): Promise<void> {
+    await this.connection.close()
+  }
+
+  /** A batched direct get; ends with a message without a subject header. */
+  private async batch(stream: string, from: number, count: number): Promise<StoredMessage[]> {
+    const messages: StoredMessage[] = []
+    const inbox = `_INBOX.plain.${Math.random().toString(36).slice(2)}`
+    let done = false
+    const subscription = this.subscribe(inbox, (message) => {
+      const sequence = Number(message.headers?.get('Nats-Sequence') ?? 0)
+      if (sequence === 0) done = true
+      else {
+        const atMs = Date.parse(message.headers?.get('Nats-Time-Stamp') ?? '')
+        messages.push({ sequence, subject: message.headers?.get('Nats-Subject') ?? '', data: message.data, atMs })
+      }
+    })
+    const request = JSON.stringify({ seq: from, batch: count, max_bytes: 4 * 1024 * 1024 })
+    this.connection.publish(`$JS.API.DIRECT.GET.${stream}`, request, { reply: inbox })
+    try {
+      await until(() => done, `messages of ${stream} from ${from}`)
+    } finally {
+      subscription.unsubscribe()
+    }
+    return messages
+  }
+
+  private async last(stream: string, subject: string): Promise<{ data: Uint8Array } | undefined> {
+    const { message } = (await this.api(`STREAM.MSG.GET.${stream}`, JSON.stringify({ last_by_subj: subject }))) as {
+      message?: { data?: string }
+    }
+    return message && { data: Buffer.from(message.data ?? '', 'base64') }
+  }
+
+  private async api(what: string, body: string): Promise<unknown> {
+    return (await this.connection.request(`$JS.API.${what}`, body, { timeout: 5_000 })).json()
+  }
+}
+
+/** Reconnects for ever, as any client that is to live through a server's restart. */
+export async function connectPlain(servers: string | readonly string[], namespace: string): Promise<PlainClient> {
+  const connection = await connect({
+    servers: typeof servers === 'string' ? servers : [...servers],
+    name: `plain ${namespace}`,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 100,
+    pingInterval: 2_000,
+    maxPingOut: 2,
+  })
+  return new PlainClient(connection, namespace)
+}
+
+function bodyOf(body: unknown): Uint8Array {
+  if (body instanceof Uint8Array) return body
+  return new TextEncoder().encode(typeof body === 'string' ? body : JSON.stringify(body))
+}
+
+function headersOf(given: Record<string, string>) {
+  const made = headers()
+  for (const [name, value] of Object.entries(given)) made.append(name, value)
+  return made
+}
