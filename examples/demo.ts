@@ -11,8 +11,8 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type Troupe } from 'troupe'
-import { place, renderRows, seahorses, tilesOf } from './picture/fractal.ts'
-import { png } from './picture/png.ts'
+import { seahorses, tilesOf } from './picture/fractal.ts'
+import { pictureAlone, pictureOf, tileSize } from './picture/picture.ts'
 import { renderTile } from './picture/tasks.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -27,7 +27,6 @@ interface Ready {
 /** What became of one tile: the nodes that ran it, in order. */
 interface Story {
   readonly nodes: string[]
-  attempt: number
 }
 
 const startedAt = performance.now()
@@ -64,12 +63,12 @@ function readReady(file: string): Ready | undefined {
 }
 
 /** Follows one tile to its end and keeps which nodes had it. */
-async function follow(troupe: Troupe, id: string, story: Story): Promise<void> {
-  for await (const change of troupe.handle(id).watch()) {
-    story.attempt = change.attempt
-    if (change.node !== undefined && change.status === 'running' && story.nodes.at(-1) !== change.node) {
-      story.nodes.push(change.node)
-    }
+async function follow(troupe: Troupe, id: string, index: number, story: Story): Promise<void> {
+  for await (const { node, status } of troupe.handle(id).watch()) {
+    const before = story.nodes.at(-1)
+    if (node === undefined || status !== 'running' || node === before) continue
+    story.nodes.push(node)
+    if (before !== undefined) say(`tile ${index} goes on on ${node} from its last checkpoint; it was on ${before}`)
   }
 }
 
@@ -82,48 +81,41 @@ async function killBusiest(troupe: Troupe, ready: Ready): Promise<string> {
   return victim.id
 }
 
-async function renderOnCluster(ready: Ready): Promise<{ rgb: Uint8Array; stories: readonly Story[]; killed: string }> {
+async function renderOnCluster(ready: Ready): Promise<{ picture: Buffer; stories: readonly Story[]; killed: string }> {
   const view = seahorses
-  const tiles = tilesOf(view, 160)
+  const tiles = tilesOf(view, tileSize)
   await using troupe = await connect({ servers: ready.nats })
   const inputs = tiles.map((tile) => ({ view, tile }))
   const handles = await troupe.submitMany(renderTile, inputs)
   say(`submitted a picture of ${view.width} × ${view.height} pixels as ${tiles.length} tasks`)
 
-  const stories: Story[] = handles.map(() => ({ nodes: [], attempt: 1 }))
-  const followed = handles.map((handle, index) => follow(troupe, handle.id, stories[index]!))
-  const rgb = new Uint8Array(view.width * view.height * 3)
+  const stories: Story[] = handles.map(() => ({ nodes: [] }))
+  const followed = handles.map((handle, index) => follow(troupe, handle.id, index, stories[index]!))
   const killAfter = Math.ceil(tiles.length / 4)
   let finished = 0
   let killed: Promise<string> | undefined
-  await Promise.all(
-    handles.map(async (handle, index) => {
-      place(view, tiles[index]!, await handle.result(), rgb)
+  const parts = await Promise.all(
+    handles.map(async (handle) => {
+      const bytes = await handle.result()
       finished++
       if (finished % 9 === 0) say(`${finished} of ${tiles.length} tiles are finished`)
-      if (finished < killAfter || killed !== undefined) return
-      killed = killBusiest(troupe, ready)
-      say(`kill -9 ${await killed}: nobody told the others`)
+      if (finished >= killAfter && killed === undefined) {
+        killed = killBusiest(troupe, ready)
+        say(`kill -9 ${await killed}: nobody told the others`)
+      }
+      return bytes
     }),
   )
   await Promise.all(followed)
-  return { rgb, stories, killed: (await killed) ?? 'nobody' }
+  return { picture: pictureOf(view, parts), stories, killed: (await killed) ?? 'nobody' }
 }
 
 function report(stories: readonly Story[], killed: string): void {
-  const restarted = stories.map((story, index) => ({ story, index })).filter(({ story }) => story.nodes.length > 1)
-  for (const { story, index } of restarted) say(`tile ${index}: ${story.nodes.join(' died, restarted on ')}`)
+  const restarted = stories.filter(({ nodes }) => nodes.length > 1)
   const ran = new Map<string, number>()
   for (const { nodes } of stories) ran.set(nodes.at(-1) ?? '?', (ran.get(nodes.at(-1) ?? '?') ?? 0) + 1)
   const split = [...ran].sort(([a], [b]) => a.localeCompare(b)).map(([node, count]) => `${node} ${count}`)
   say(`finished by: ${split.join(', ')}; ${restarted.length} tiles were restarted after the death of ${killed}`)
-}
-
-/** The same picture, computed here alone. */
-function renderAlone(): Uint8Array {
-  const rgb = new Uint8Array(seahorses.width * seahorses.height * 3)
-  for (const tile of tilesOf(seahorses, 160)) place(seahorses, tile, renderRows(seahorses, tile, 0, tile.height), rgb)
-  return rgb
 }
 
 mkdirSync(folder, { recursive: true })
@@ -133,13 +125,12 @@ console.log(
 const { cluster, ready } = await startCluster()
 try {
   say(`ready: ${ready.nodes.map(({ id, pid }) => `${id} (pid ${pid})`).join(', ')}`)
-  const { rgb, stories, killed } = await renderOnCluster(ready)
+  const { picture, stories, killed } = await renderOnCluster(ready)
   report(stories, killed)
 
   say('computing the same picture in this process, to compare')
   const file = join(root, '.troupe', 'demo.png')
-  const picture = png(seahorses.width, seahorses.height, rgb)
-  const right = picture.equals(png(seahorses.width, seahorses.height, renderAlone()))
+  const right = picture.equals(pictureAlone(seahorses))
   writeFileSync(file, picture)
   say(`${right ? 'The pictures are equal, byte for byte' : 'The pictures DIFFER'}: ${relative(process.cwd(), file)}`)
   process.exitCode = right ? 0 : 1
