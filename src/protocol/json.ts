@@ -25,9 +25,8 @@ export function parseJson(source: string | Uint8Array): unknown {
   try {
     value = JSON.parse(text)
   } catch (error) {
-    const message = error instanceof Error ? error.message : ''
-    const found = /position (\d+)/.exec(message)
-    throw unreadable('JSON', message, found === null ? (text.trim() === '' ? 0 : text.length) : Number(found[1]))
+    const message = error instanceof Error ? error.message : String(error)
+    throw unreadable(message, positionOf(message, text))
   }
   if (typeof value === 'object' && value !== null && suspect.test(text)) checkKeys(value)
   return value
@@ -42,10 +41,17 @@ export function decodeUtf8(bytes: Uint8Array): string {
   }
 }
 
-function unreadable(what: string, message: string, position: number): TroupeError {
-  // The engine's message may quote a part of the text; a long one is cut.
+/** Where the engine stopped, if it says so; else its message quotes the place. */
+function positionOf(message: string, text: string): number | undefined {
+  const found = /position (\d+)/.exec(message)
+  if (found !== null) return Number(found[1])
+  return message.includes('end of JSON') ? text.length : undefined
+}
+
+function unreadable(message: string, position: number | undefined): TroupeError {
   const said = message.length > 200 ? `${message.slice(0, 200)}…` : message
-  return new TroupeError('TROUPE_UNREADABLE', `${what} is unreadable at character ${position}: ${said}`, {
+  if (position === undefined) return new TroupeError('TROUPE_UNREADABLE', `JSON is unreadable: ${said}`)
+  return new TroupeError('TROUPE_UNREADABLE', `JSON is unreadable at character ${position}: ${said}`, {
     details: { position },
   })
 }
@@ -61,7 +67,7 @@ function checkBounds(text: string): void {
         break
       case 0x5b: // [
       case 0x7b: // {
-        if (++depth > limits.depthMax) throw unreadable('JSON', `nested more than ${limits.depthMax} deep`, index)
+        if (++depth > limits.depthMax) throw unreadable(`nested more than ${limits.depthMax} deep`, index)
         items++
         break
       case 0x5d: // ]
