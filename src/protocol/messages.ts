@@ -170,7 +170,7 @@ export interface StatsAnswer {
   readonly logTime: string
 }
 
-/** The body of `tasks`: a page of the tasks with this status and type, in order of id; `after` is the last id seen. */
+/** The body of `tasks`: a page of the tasks with this status and type, oldest first; `after` is the last id seen. */
 export interface TasksRequest {
   readonly status?: TaskStatus
   readonly type?: string

@@ -25,6 +25,7 @@ import { integerBetween } from '../../protocol/options.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 import { type NodeHealth, nodeRow, statsRow, statusOf, taskRow } from './answer-rows.ts'
 import { historyOf } from './history.ts'
+import { packedHeaders, packedOutcome, wantsPacked } from './packed-outcome.ts'
 import { runTask } from './run-request.ts'
 import type { SchedulerService } from './scheduler-service.ts'
 import { shownValue } from './teller.ts'
@@ -62,7 +63,7 @@ export class Answers {
   open(): Subscription[] {
     const { subjects } = this.options
     return [
-      this.on(`${subjects.root}.task.>`, (id) => this.task(id)),
+      this.on(`${subjects.root}.task.>`, (id, message) => this.task(id, message)),
       this.on(`${subjects.root}.cancel.>`, (id, message) => this.cancel(id, message)),
       this.on(`${subjects.root}.retry.>`, (id) => this.retry(id)),
       this.on(`${subjects.root}.remove.>`, (id) => this.remove(id)),
@@ -100,7 +101,8 @@ export class Answers {
     } finally {
       this.open_--
     }
-    this.options.bus.publish(reply, text.encode(JSON.stringify(body)))
+    if (body instanceof Uint8Array) this.options.bus.publish(reply, body, { headers: packedHeaders })
+    else this.options.bus.publish(reply, text.encode(JSON.stringify(body)))
   }
 
   private known(id: string): TaskRecord {
@@ -112,9 +114,11 @@ export class Answers {
     })
   }
 
-  /** The task with its result or error, read from the log if it has ended. */
-  private async task(id: string): Promise<TaskAnswer> {
-    return this.shown(this.known(id))
+  /** The task with its result or error, read from the log if it has ended; or the outcome alone, in msgpack. */
+  private async task(id: string, message: BusMessage): Promise<TaskAnswer | Uint8Array> {
+    const task = this.known(id)
+    const packed = wantsPacked(message) && (await packedOutcome(task, this.options.log, this.options.subjects))
+    return packed || this.shown(task)
   }
 
   private async shown(task: TaskRecord): Promise<TaskAnswer> {

@@ -1,6 +1,6 @@
 /** Commands about tasks that exist: `ls`, `show`, `result`, `signal`, `cancel`, `retry`, `history`, `dead`. */
 import type { Troupe } from '../../../client/troupe.ts'
-import { TroupeError } from '../../../protocol/errors.ts'
+import { hasCode, TroupeError } from '../../../protocol/errors.ts'
 import type { TaskAnswer, TaskStatus } from '../../../protocol/messages.ts'
 import { ago, short, statusCell } from '../format.ts'
 import type { Output } from '../output.ts'
@@ -193,18 +193,35 @@ async function forDead(
     else output.line(`${one}  ${done}`)
   }
   return withTroupe(invocation, async (troupe) => {
-    if (id !== undefined) {
-      await each(troupe, id)
-      return 0
-    }
-    let after: string | undefined
-    for (;;) {
-      const { dead, more } = await troupe.dead({ limit: 1_000, ...(after && { after }) })
-      for (const task of dead) await each(troupe, task.id)
-      after = dead.at(-1)?.id
-      if (!more || after === undefined) return 0
-    }
+    if (id === undefined) return forAllDead(troupe, each, output)
+    await each(troupe, id)
+    return 0
   })
+}
+
+/** What is done leaves the list, so the next page begins after the last one that had to stay. */
+async function forAllDead(
+  troupe: Troupe,
+  each: (troupe: Troupe, id: string) => Promise<void>,
+  output: Output,
+): Promise<number> {
+  let last: string | undefined
+  let failures = 0
+  for (;;) {
+    const { dead, more } = await troupe.dead({ limit: 1_000, ...(last && { after: last }) })
+    for (const { id } of dead) {
+      try {
+        await each(troupe, id)
+      } catch (error) {
+        // Somebody else was quicker, or it can never run: the others are still to do.
+        if (!hasCode(error, 'TROUPE_NOT_FAILED') && !hasCode(error, 'TROUPE_UNKNOWN_TASK')) throw error
+        output.problem(error.message)
+        last = id
+        failures += 1
+      }
+    }
+    if (!more) return failures === 0 ? 0 : 1
+  }
 }
 
 function idOf({ args }: Invocation): string {
