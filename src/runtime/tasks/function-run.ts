@@ -76,7 +76,7 @@ export class FunctionRun {
    * the run goes on, so that a forgotten function changes nothing.
    */
   call<T>(key: string | (() => string), start: (call: Call) => void): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
+    const answer = new Promise<T>((resolve, reject) => {
       if (this.#aborted !== undefined) return reject(this.#aborted)
       if (this.#over) return
       if (this.#handingBack !== undefined) return this.leaveSoon()
@@ -102,6 +102,9 @@ export class FunctionRun {
         this.#watchStall()
       }
     })
+    // A call that nobody awaits (the loser of a race) must not end the process when it is refused.
+    answer.catch(() => {})
+    return answer
   }
 
   /** A call has an outcome that need not be stored before the function goes on: it comes out the same again. */
@@ -301,6 +304,7 @@ export class FunctionRun {
 
   #mismatch(error: TroupeError): void {
     if (this.#over) return
+    this.#over = true
     this.port.fault(errorRecord(error, 'TROUPE_STEP_MISMATCH'), false)
   }
 

@@ -1,7 +1,8 @@
 /**
  * Runs XState logic for one turn. Its persisted snapshot is the checkpoint: taken in a microtask after anything changed
  * (XState runs to completion, so a cascade is over by then), encoded at once, committed if it differs from the last one,
- * one at a time. With nothing to do but wait for a timer or an event, the task is parked.
+ * one at a time. Promises, callbacks and observables that a state invokes start once that state is stored; actions run at
+ * once, and again after a crash. With nothing to do but wait for a timer or an event, the task is parked.
  */
 import type { AnyActorLogic, AnyEventObject } from 'xstate'
 import { checkInput } from '../../client/input.ts'
@@ -32,6 +33,8 @@ export class MachineRunner implements LogicRunner {
   #dirty = false
   #stored: Uint8Array | undefined
   #storing = false
+  /** Children that start when the state that knows them is stored. */
+  #held: (() => void)[] = []
   #over = false
   #leaving: Alarm | undefined
   #handingBack: Alarm | undefined
@@ -50,10 +53,10 @@ export class MachineRunner implements LogicRunner {
       const checked = before === undefined ? checkInput(this.#definition, input) : input
       if (this.#definition.schema !== undefined && checked instanceof Promise) {
         checked.then(
-          (value: unknown) => this.#begin(value, undefined),
+          (value: unknown) => this.#begin(value, before, from.snapshot),
           (error: unknown) => this.#fault(error),
         )
-      } else this.#begin(checked, before)
+      } else this.#begin(checked, before, from.snapshot)
     } catch (error) {
       this.#fault(error)
     }
@@ -79,11 +82,13 @@ export class MachineRunner implements LogicRunner {
 
   // --- start ------------------------------------------------------------------------------------------------------
 
-  #begin(input: unknown, before: MachineSnapshot | undefined): void {
+  #begin(input: unknown, before: MachineSnapshot | undefined, stored: Packed): void {
     if (this.#over) return
     try {
       this.#consumed = before?.consumed ?? 0
       this.#ignored = before?.ignored ?? 0
+      // A state that is what was stored need not be stored again.
+      if (stored instanceof Uint8Array) this.#stored = stored
       const actor = new DurableActor({
         logic: this.#logic,
         id: this.#port.id,
@@ -96,6 +101,10 @@ export class MachineRunner implements LogicRunner {
         logger: (...args) => this.#port.log.info({ args }, 'log action'),
         changed: () => this.#changed(),
         failed: () => this.#changed(),
+        hold: (start) => {
+          this.#held.push(start)
+          this.#changed()
+        },
       })
       this.#actor = actor
       actor.start()
@@ -180,16 +189,23 @@ export class MachineRunner implements LogicRunner {
     const state = this.#pack()
     if (state === undefined) return
     if (!isReactive(this.#logic) || (this.#stored !== undefined && Buffer.compare(state, this.#stored) === 0)) {
+      this.#startHeld(this.#held.splice(0))
       this.#parkSoon()
       return
     }
+    const held = this.#held.splice(0)
     this.#storing = true
     this.#port.save(state, this.#consumed, [], () => {
       this.#storing = false
       this.#stored = state
+      this.#startHeld(held)
       if (this.#dirty) this.#look()
       else this.#parkSoon()
     })
+  }
+
+  #startHeld(held: readonly (() => void)[]): void {
+    for (const start of held) if (!this.#over) start()
   }
 
   #pack(): Uint8Array | undefined {

@@ -11,12 +11,12 @@ import { type JournalEntry, kind } from '../../protocol/entries.ts'
 import { type ErrorRecord, TroupeError } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { AwardedTask, SignalItem, TaskAnswer } from '../../protocol/messages.ts'
-import { errorRecord } from '../../protocol/payload.ts'
+import { errorRecord, unpackValue } from '../../protocol/payload.ts'
 import { Alarm } from './alarm.ts'
 import { inlineRunner } from './inline-runner.ts'
 import { IsolatedRunner } from './isolated-runner.ts'
 import { fetchPacked, isLarge, isReference, storeLarge } from './large-values.ts'
-import type { ArrivedSignal, ChildSubmission, LogicPort, LogicRunner, LogicStart, ParkedFor } from './logic.ts'
+import type { ArrivedSignal, ChildSubmission, LogicPort, LogicRunner, LogicStart, Packed, ParkedFor } from './logic.ts'
 import type { Turn, TurnHost } from './turn.ts'
 
 type TurnEvent =
@@ -51,11 +51,13 @@ export class TaskTurn implements Turn, LogicPort {
   /** What waits for a large value to be fetched, or stored; undefined while nothing does. */
   #inbound: Promise<void> | undefined
   #outbound: Promise<void> | undefined
+  #begun = false
   #released = false
   /** Nothing more may be committed. */
   #silent = false
   /** Sequence of the last signal given to the logic, and those that wait for one before them. */
-  #lastSignal = 0
+  #lastSignal = -1
+  #snapshot: Packed = null
   #early: SignalItem[] | undefined
   #progress: { fraction: number; note: string } | undefined
   #progressAlarm: Alarm | undefined
@@ -84,7 +86,12 @@ export class TaskTurn implements Turn, LogicPort {
   }
 
   signal(item: SignalItem): void {
-    if (this.#released || item[0] <= this.#lastSignal) return
+    if (this.#released) return
+    if (!this.#begun) {
+      this.#inOrder(async () => this.signal(item))
+      return
+    }
+    if (item[0] <= this.#consumedBefore()) return
     if (item[1] > this.#lastSignal) {
       this.#early = [...(this.#early ?? []).filter(([sequence]) => sequence !== item[0]), item].sort(
         (a, b) => a[0] - b[0],
@@ -96,6 +103,15 @@ export class TaskTurn implements Turn, LogicPort {
     this.#take(item)
     const next = this.#early?.shift()
     if (next !== undefined) this.signal(next)
+  }
+
+  /** An award without signals does not say which was the last: the snapshot does. */
+  #consumedBefore(): number {
+    if (this.#lastSignal < 0) {
+      const snapshot = this.#snapshot === null ? undefined : (unpackValue(this.#snapshot) as { consumed?: unknown })
+      this.#lastSignal = typeof snapshot?.consumed === 'number' ? snapshot.consumed : 0
+    }
+    return this.#lastSignal
   }
 
   abort(error: TroupeError): void {
@@ -186,7 +202,7 @@ export class TaskTurn implements Turn, LogicPort {
         this.#load()
         break
       case 'run':
-        if (event.type === 'LOADED') this.#runner.start(event.from)
+        if (event.type === 'LOADED') this.#begin(event.from)
         break
       case 'commit':
         if ('entries' in event) this.#hand(event.entries, event.type === 'SAVE' ? (event.onStored ?? noop) : undefined)
@@ -205,6 +221,16 @@ export class TaskTurn implements Turn, LogicPort {
     }
   }
 
+  #begin(from: LogicStart): void {
+    this.#begun = true
+    this.#snapshot = from.snapshot
+    try {
+      this.#runner.start(from)
+    } catch (error) {
+      this.#faultBy(error)
+    }
+  }
+
   #load(): void {
     const [, , , , input, snapshot, signals] = this.#awarded
     if (signals === null && !isReference(input) && !isReference(snapshot)) {
@@ -212,7 +238,7 @@ export class TaskTurn implements Turn, LogicPort {
       return
     }
     const events = signals ?? []
-    this.#lastSignal = events.at(-1)?.[0] ?? 0
+    this.#lastSignal = events.at(-1)?.[0] ?? -1
     const payloads = [input, snapshot, ...events.map((item) => item[2])]
     this.#inOrder(async () => {
       const packed = await Promise.all(payloads.map((payload) => fetchPacked(this.#host, payload)))

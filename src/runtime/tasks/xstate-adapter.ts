@@ -3,7 +3,7 @@
  * whose child ids are unique over restarts, says when something may have changed, takes the persisted snapshot, and tells
  * whether a snapshot still fits its machine.
  *
- * Verified against XState 5.33. What is used beyond its public interface: `_parent`, `_bookId`, `_relay`, the members of
+ * Verified against XState 5.33. What is used beyond its public interface: `_parent`, `_processingStatus`, `_bookId`, `_relay`, the members of
  * `system.scheduler`, and `implementations` and `root` of a machine.
  */
 import { type AnyActorLogic, type AnyActorRef, type AnyEventObject, createActor, type InspectionEvent } from 'xstate'
@@ -49,6 +49,9 @@ interface InnerState {
   readonly states: Readonly<Record<string, InnerState>>
 }
 
+/** XState's number for an actor that was neither started nor stopped. */
+const notStarted = 0
+
 export interface DurableActorOptions {
   readonly logic: AnyActorLogic
   readonly id: string
@@ -62,6 +65,8 @@ export interface DurableActorOptions {
   /** Some actor of the task has a new snapshot, or a timer has rung. Persist in a microtask, never at once. */
   readonly changed: () => void
   readonly failed: (error: unknown) => void
+  /** A child that works by itself (promise, callback, observable) is about to start; `start` may be called later, once. */
+  readonly hold: (start: () => void) => void
 }
 
 /** True for the logic of a state machine. */
@@ -96,6 +101,7 @@ export class DurableActor {
       ...(snapshot === undefined ? {} : { snapshot: snapshot as never }),
       inspect: (event: InspectionEvent) => {
         if (event.type === '@xstate.snapshot') options.changed()
+        else if (event.type === '@xstate.actor') this.#holdStart(event.actorRef as AnyActorRef)
       },
     }) as unknown as AnyActorRef
     this.#root.subscribe({ error: options.failed })
@@ -171,6 +177,24 @@ export class DurableActor {
     system.start = () => {
       start()
       for (const timer of [...this.#options.timers].sort((a, b) => a[4] - b[4])) timers.arm(timer)
+    }
+  }
+
+  /** Called while a child is being made: its start becomes an effect that waits for the commit. */
+  #holdStart(actor: AnyActorRef): void {
+    const child = actor as unknown as {
+      start: () => unknown
+      logic: unknown
+      _parent?: unknown
+      _processingStatus: number
+    }
+    if (child._parent === undefined || isReactive(child.logic)) return
+    const start = child.start.bind(child)
+    child.start = () => {
+      this.#options.hold(() => {
+        if (child._processingStatus === notStarted) start()
+      })
+      return child
     }
   }
 

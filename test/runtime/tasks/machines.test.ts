@@ -107,6 +107,90 @@ describe('a machine', () => {
     expect(life.consumed).toBe(11)
   })
 
+  test('what a state invokes starts once that state is stored', async () => {
+    let charges = 0
+    const machine = setup({
+      actors: {
+        charge: fromPromise(async () => {
+          charges++
+        }),
+      },
+    }).createMachine({
+      initial: 'idle',
+      states: {
+        idle: { on: { PAY: 'paying' } },
+        paying: { invoke: { src: 'charge', onDone: 'paid' } },
+        paid: { type: 'final' },
+      },
+    })
+    const life = new TaskLife(task('pay', machine), { killAtCommit: 2 })
+    life.start()
+    await live(life, 20, advance)
+    life.signal({ type: 'PAY' })
+    await live(life, 200, advance)
+    expect(life.kills).toBe(1)
+    expect(life.status).toBe('completed')
+    expect(charges).toBe(1)
+  })
+
+  test('children without an id keep apart over restarts, and nested ones keep their delays', async () => {
+    const leaf = createMachine({ initial: 'x', states: { x: { after: { 4000: 'y' } }, y: { type: 'final' } } })
+    const middle = setup({ actors: { leaf } }).createMachine({
+      invoke: { src: 'leaf', id: 'leaf', onDone: '.out' },
+      initial: 'in',
+      states: { in: {}, out: { type: 'final' } },
+    })
+    const machine = setup({
+      actors: { middle },
+      types: { context: {} as { ids: string[]; done: number } },
+    }).createMachine({
+      context: { ids: [], done: 0 },
+      on: {
+        ADD: { actions: assign({ ids: ({ context, spawn }) => [...context.ids, spawn('middle').id] }) },
+        'xstate.done.actor.*': { actions: assign({ done: ({ context }) => context.done + 1 }) },
+      },
+      initial: 'on',
+      states: { on: { always: { guard: ({ context }) => context.done === 3, target: 'off' } }, off: { type: 'final' } },
+      output: ({ context }) => context.ids,
+    })
+    const life = new TaskLife(task('spawning', machine))
+    for (let count = 0; count < 3; count++) {
+      await live(life, 100, advance)
+      expect(life.status).toBe('parked')
+      life.signal({ type: 'ADD' })
+    }
+    await live(life, 3_500, advance)
+    expect(life.status).toBe('parked')
+    await live(life, 2_000, advance)
+    expect(new Set(life.value as string[]).size).toBe(3)
+  })
+
+  test('a drained machine is handed back at its next step, or after the grace', async () => {
+    const work = setup({
+      actors: { slow: fromPromise(() => new Promise((resolve) => setTimeout(resolve, 1_000))) },
+    }).createMachine({
+      initial: 'a',
+      states: {
+        a: { invoke: { src: 'slow', onDone: 'b' } },
+        b: { invoke: { src: 'slow', onDone: 'c' } },
+        c: { type: 'final' },
+      },
+    })
+    const life = new TaskLife(task('work', work))
+    const turn = life.start()
+    await advance(500)
+    turn.yield(5_000)
+    await advance(600)
+    expect(life.entries.at(-1)?.[0]).toBe(kind.yielded)
+    const second = life.start()
+    await advance(500)
+    second.yield(100)
+    await advance(150)
+    expect(life.ended).toBe(2)
+    await live(life, 2_000, advance)
+    expect(life.status).toBe('completed')
+  })
+
   test('delays above 2³¹ ms are kept by their absolute time', async () => {
     const month = createMachine({
       initial: 'a',

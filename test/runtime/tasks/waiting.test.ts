@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type TaskContext, task } from '../../../src/client/index.ts'
 import { kind } from '../../../src/protocol/entries.ts'
 import { TroupeError } from '../../../src/protocol/errors.ts'
+import { packValue } from '../../../src/protocol/payload.ts'
 import { killAtEveryCommit, live, TaskLife } from './task-life.ts'
 
 const advance = (ms: number) => vi.advanceTimersByTimeAsync(ms)
@@ -87,6 +88,27 @@ describe('waiting for events', () => {
     expect(life.parked).toMatchObject({ onSignal: true })
     await live(life, 6_000, advance)
     expect(life.value).toEqual(['b', 1, 2, undefined])
+  })
+
+  test('a signal that is missing is asked for, duplicates are dropped', async () => {
+    const gaps: number[] = []
+    const two = task('two', async (_: undefined, ctx: TaskContext) => [await ctx.waitFor('A'), await ctx.waitFor('A')])
+    const life = new TaskLife(two, { host: { gap: (_turn, sequence) => gaps.push(sequence) } })
+    life.signal({ type: 'B' })
+    await live(life, 200, advance)
+    expect([life.status, life.consumed]).toEqual(['parked', 11])
+    const turn = life.start()
+    const event = (n: number) => packValue({ type: 'A', n })
+    turn.signal([14, 12, event(2)])
+    turn.signal([11, 0, packValue({ type: 'B' })])
+    expect(gaps).toEqual([11])
+    turn.signal([12, 11, event(1)])
+    turn.signal([14, 12, event(2)])
+    await live(life, 20, advance)
+    expect(life.value).toEqual([
+      { type: 'A', n: 1 },
+      { type: 'A', n: 2 },
+    ])
   })
 
   test('the outcome is the same wherever the node is killed', async () => {
