@@ -64,6 +64,7 @@ export class Agenda {
       switch (change.what) {
         case 'running':
           this.noteRunning(change.task)
+          this.handOver(change.task, effects)
           break
         case 'ready':
         case 'yielded':
@@ -263,6 +264,13 @@ export class Agenda {
     }
   }
 
+  /** What arrived between the award and its acceptance, or got lost on its way: the node drops what it knows. */
+  private handOver(task: TaskRecord, effects: SchedulerEffect[]): void {
+    const signals = task.rare?.signals
+    if (signals === undefined || signals.length === 0 || task.owner === undefined) return
+    effects.push({ do: 'signal', member: task.owner, task, signals: [...signals] })
+  }
+
   private forgetNode(member: Member, nowMs: number): void {
     for (const task of this.offers.remove(member.incarnation)) this.enter(task, nowMs)
   }
@@ -316,6 +324,7 @@ export class Agenda {
       listed.add(id)
       const task = this.state.tasks.get(id)
       if (task?.owner !== member || task.turn !== turn) dropped.push([id, turn, 'the turn belongs to another'])
+      else this.handOver(task, effects)
     }
     if (dropped.length > 0) effects.push({ do: 'drop', member, turns: dropped })
     const entries: ControlEntry[] = []
