@@ -46,8 +46,8 @@ export class PlainClient {
   }
 
   /** Submits and resolves with the sequence that JetStream acknowledged. */
-  async submit(type: string, body: unknown, given: Record<string, string> = {}): Promise<number> {
-    const ack = await this.request(`submit.${type}`, body, given)
+  async submit(type: string, body: unknown, given: Record<string, string> = {}, timeoutMs = 5_000): Promise<number> {
+    const ack = await this.request(`submit.${type}`, body, given, timeoutMs)
     if (typeof ack.seq !== 'number') throw new Error(`not acknowledged: ${JSON.stringify(ack)}`)
     return ack.seq
   }
@@ -106,7 +106,8 @@ export class PlainClient {
     return until(
       async () => {
         const { totals } = await this.stats()
-        return terminal.reduce((sum, status) => sum + (totals[status] ?? 0), 0) >= count && totals
+        const ended = terminal.reduce((sum, status) => sum + (totals[status] ?? 0), 0)
+        return ended >= count ? totals : undefined
       },
       `${count} tasks have ended`,
       deadlineMs,
@@ -114,7 +115,11 @@ export class PlainClient {
   }
 
   subscribe(subject: string, onMessage: (message: Msg) => void): Subscription {
-    return this.connection.subscribe(subject, { callback: (error, message) => !error && onMessage(message) })
+    return this.connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (!error) onMessage(message)
+      },
+    })
   }
 
   /** Who holds a lease, as its bucket says. */

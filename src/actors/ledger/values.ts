@@ -11,7 +11,6 @@ import {
   type Payload,
   type Submission,
 } from '../../protocol/entries.ts'
-import type { ErrorRecord } from '../../protocol/errors.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 import { readSubmission } from '../../protocol/submission.ts'
 
@@ -87,12 +86,6 @@ export function resultAt(unpacked: Unpacked, index: number): Payload | undefined
   if (unpacked.of !== 'journal') return undefined
   const entry = unpacked.entries[index]
   return entry?.[0] === kind.completed ? entry[3] : undefined
-}
-
-export function errorAt(unpacked: Unpacked, index: number): ErrorRecord | undefined {
-  if (unpacked.of !== 'journal') return undefined
-  const entry = unpacked.entries[index]
-  return entry?.[0] === kind.failed ? entry[3] : undefined
 }
 
 export function signalAt(unpacked: Unpacked, index: number): Payload | undefined {

@@ -13,7 +13,7 @@ export function statusOf(task: TaskRecord, nowMs: number, agenda?: Agenda): Task
   return agenda?.awardedTo(task) === undefined ? 'ready' : 'awarded'
 }
 
-/** Without result and error, which stand in the log. */
+/** Without the result, which stands in the log. */
 export function taskRow(task: TaskRecord, nowMs: number, agenda?: Agenda): TaskAnswer {
   const rare = task.rare
   const node = task.owner?.node ?? agenda?.awardedTo(task)?.node

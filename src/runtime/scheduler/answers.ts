@@ -4,7 +4,7 @@
  */
 
 import type { TaskRecord } from '../../actors/ledger/task-record.ts'
-import { errorAt, resultAt, unpackMessage } from '../../actors/ledger/values.ts'
+import { resultAt, unpackMessage } from '../../actors/ledger/values.ts'
 import type { Bus, BusMessage, Log, Subscription } from '../../nats/bus.ts'
 import { packBlock } from '../../protocol/blocks.ts'
 import { kind } from '../../protocol/entries.ts'
@@ -124,17 +124,11 @@ export class Answers {
   private async shown(task: TaskRecord): Promise<TaskAnswer> {
     const row = taskRow(task, this.service.nowMs(), this.service.agenda)
     const { outcome } = task
-    if (outcome === undefined || (task.status !== 'completed' && task.status !== 'failed')) return row
+    if (outcome === undefined || task.status !== 'completed') return row
     const message = await this.options.log.get(outcome.sequence)
-    if (message === undefined) return row
-    const unpacked = unpackMessage(this.options.subjects, message)
-    if (task.status === 'completed') {
-      const result = resultAt(unpacked, outcome.index)
-      const value = result === undefined ? undefined : shownValue(result)
-      return value === undefined ? row : { ...row, result: value }
-    }
-    const error = errorAt(unpacked, outcome.index)
-    return error === undefined ? row : { ...row, error }
+    const result = message && resultAt(unpackMessage(this.options.subjects, message), outcome.index)
+    const value = result === undefined ? undefined : shownValue(result)
+    return value === undefined ? row : { ...row, result: value }
   }
 
   private async cancel(id: string, message: BusMessage): Promise<TaskAnswer> {
