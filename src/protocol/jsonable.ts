@@ -59,7 +59,7 @@ function showParts(value: object, above: object[]): unknown {
   if (typeof toJSON === 'function') return show(toJSON.call(value), above)
   const shown: Record<string, unknown> = {}
   for (const key of Object.keys(value)) {
-    if (left <= 0) break
+    if (left < 0) break
     const item = show((value as Record<string, unknown>)[key], above)
     if (item !== undefined && !isDangerousKey(key)) shown[key] = item
   }
@@ -70,7 +70,7 @@ function showItems(items: Iterable<unknown>, above: object[]): unknown[] {
   const shown: unknown[] = []
   for (const item of items) {
     shown.push(show(item, above) ?? null)
-    if (left <= 0) break
+    if (left < 0) break
   }
   return shown
 }
@@ -80,7 +80,7 @@ function showMap(map: Map<unknown, unknown>, above: object[]): unknown {
   if (!isObject) return showItems(map, above)
   const shown: Record<string, unknown> = {}
   for (const [key, item] of map) {
-    if (left <= 0) break
+    if (left < 0) break
     shown[key as string] = show(item, above) ?? null
   }
   return shown

@@ -52,7 +52,7 @@ function walk(value: unknown, depth: number): boolean {
 }
 
 /** Fits the scan's bound of 64 KiB. */
-const bigintBits = 65_536 * 8 - 64
+const bigintBits = 65_536 * 8
 
 function walkObject(value: object, depth: number): boolean {
   if (depth > limits.depthMax) return false

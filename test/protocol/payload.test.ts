@@ -284,6 +284,13 @@ describe('values that are refused', () => {
     })
   })
 
+  test('a bigint of 64 KiB is packed and read, and one bit more is refused', () => {
+    for (const most of [2n ** 524_287n - 1n, -(2n ** 524_287n)]) {
+      expect(roundTrip(most) === most).toBe(true)
+      expect(refusal(() => packValue(most < 0n ? most - 1n : most + 1n)).message).toContain('bigint above 64 KiB')
+    }
+  })
+
   test('an unreadable payload says so', () => {
     for (const payload of [new Uint8Array(0), Uint8Array.of(0xc1), Uint8Array.of(0xd4, 0x4d, 0x00), '{', '']) {
       expect(
