@@ -139,7 +139,7 @@ function nextBatch(run: FunctionRun, call: Call, plan: MapPlan, results: unknown
   let unstored = 0
   for (const block of blocksOf(ids, plan, from)) {
     unstored++
-    run.saveNow(block, () => {
+    run.saves.now(block, () => {
       unstored--
       if (unstored > 0) return
       awaitChildren(run, call, ids, false, settle)
@@ -173,7 +173,7 @@ function awaitChildren(
 ): void {
   // Children that were just submitted cannot have ended; parking finds out if they have.
   if (!askFirst) {
-    run.waits.add({ call, children })
+    run.waiting.add({ call, children })
     run.leaveSoon()
     return
   }
@@ -182,14 +182,14 @@ function awaitChildren(
     (answers) => {
       const open = answers.filter((answer) => !ended.has(answer.status))
       if (run.live && open.length === 0) settle(answers)
-      else if (run.live) run.waits.add({ call, children: open.map((answer) => answer.id) })
+      else if (run.live) run.waiting.add({ call, children: open.map((answer) => answer.id) })
       run.busy(-1)
     },
     (error: unknown) => {
       if (run.live) {
         run.port.log.warn({ error }, 'the scheduler does not answer about children; asking again later')
         call.dueAtMs = run.port.nowMs() + askAgainMs
-        run.waits.add({ call, children })
+        run.waiting.add({ call, children })
       }
       run.busy(-1)
     },

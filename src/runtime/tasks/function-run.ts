@@ -11,24 +11,16 @@ import { limits } from '../../protocol/limits.ts'
 import { errorRecord, packValue, unpackValue } from '../../protocol/payload.ts'
 import { Alarm } from './alarm.ts'
 import { type Call, type CallJournal, shownKey } from './call-journal.ts'
+import { type SavedRun, Saves } from './function-saves.ts'
+import { type Wait, Waiting } from './function-waiting.ts'
 import type { ArrivedSignal, ChildSubmission, LogicPort, Packed } from './logic.ts'
 import { failureRecord, revive } from './outcome.ts'
 
 /** How long a call may wait for its turn in the order of an earlier run before the code counts as changed. */
-export const replayStallMs = 1_000
+export const replayStallMs = 3_000
 
 /** A function that was given an outcome and makes no call is taken to be at work on its own for so long. */
 const atWorkMs = 1_000
-
-/** A call that waits for something that survives the turn. */
-export interface Wait {
-  readonly call: Call
-  /** The type of event it waits for. */
-  readonly event?: string
-  /** The children whose end it waits for. */
-  readonly children?: readonly string[]
-  alarm?: Alarm | undefined
-}
 
 interface Pending {
   readonly call: Call
@@ -39,14 +31,14 @@ interface Pending {
   live?: { readonly value: unknown }
 }
 
-export class FunctionRun {
+export class FunctionRun implements SavedRun {
   readonly port: LogicPort
   readonly definition: AnyTaskDefinition
-  readonly waits = new Set<Wait>()
-  journal: CallJournal
+  readonly journal: CallJournal
+  readonly waiting = new Waiting()
+  readonly saves: Saves = new Saves(this)
   /** Steps, short sleeps and questions that are under way: while there are any, the task is not parked. */
   #busy = 0
-  #unstored = 0
   readonly #pending = new Map<Call, Pending>()
   #held: Pending[] = []
   #restored: { readonly value: unknown } | undefined
@@ -54,7 +46,6 @@ export class FunctionRun {
   #aborted: TroupeError | undefined
   #over = false
   #handingBack: Alarm | undefined
-  #saving: { children: ChildSubmission[]; stored: (() => void)[] } | undefined
   #leaving: ReturnType<typeof setTimeout> | ReturnType<typeof setImmediate> | undefined
   #stall: Alarm | undefined
   /** The function was given an outcome and has made no call since: some of it may be at work on its own. */
@@ -93,14 +84,12 @@ export class FunctionRun {
       }
       const pending: Pending = { call, start: begin, resolve: resolve as (value: never) => void, reject }
       this.#pending.set(call, pending)
-      this.#atWork = false
+      this.#noteCall()
       if (call.end === -2) this.#give(call)
       else if (call.outcome !== 'open') this.#deliver()
       else if (this.journal.mayStart(call)) begin()
-      else {
-        this.#held.push(pending)
-        this.#watchStall()
-      }
+      else this.#held.push(pending)
+      this.#watchStall()
     })
     // A call that nobody awaits (the loser of a race) must not end the process when it is refused.
     answer.catch(() => {})
@@ -122,7 +111,7 @@ export class FunctionRun {
     children: readonly ChildSubmission[] = [],
   ): void {
     this.#end(call, 'value', value, live)
-    this.saveSoon(children, () => {
+    this.saves.soon(children, () => {
       call.ready = true
       this.#deliver()
     })
@@ -175,52 +164,29 @@ export class FunctionRun {
         this.journal.startEra(packed)
         if (this.journal.preamble) Object.assign(call, { outcome: 'value', end: -2 })
         else this.journal.calls.delete(call.key)
-        this.saveSoon([], () => this.#settle(call, (pending) => pending.resolve(undefined as never)))
+        this.saves.soon([], () => this.#settle(call, (pending) => pending.resolve(undefined as never)))
       },
     )
   }
 
   // --- state ------------------------------------------------------------------------------------------------------
 
-  /** Commits the state after the current microtask, together with whatever else asks for it until then. */
-  saveSoon(children: readonly ChildSubmission[], stored: () => void): void {
-    if (this.#over) return
-    if (this.#saving === undefined) {
-      this.#saving = { children: [], stored: [] }
-      this.#unstored++
-      queueMicrotask(() => this.#save())
-    }
-    this.#saving.children.push(...children)
-    this.#saving.stored.push(stored)
+  get consumed(): number {
+    return this.journal.consumed
   }
 
-  /** Commits the state with these children in a block of their own. */
-  saveNow(children: readonly ChildSubmission[], stored: () => void): void {
-    this.#save()
-    this.saveSoon(children, stored)
-    this.#save()
+  handedBackInstead(state: Uint8Array): boolean {
+    if (this.#handingBack === undefined || this.#busy > 0) return false
+    this.#over = true
+    this.port.handBack(state, this.consumed)
+    return true
   }
 
-  #save(): void {
-    const saving = this.#saving
-    this.#saving = undefined
-    if (this.#over || saving === undefined) return
-    const state = this.#pack()
-    if (state === undefined) return
-    if (this.#handingBack !== undefined && this.#busy === 0 && saving.children.length === 0) {
-      this.#over = true
-      this.port.handBack(state, this.journal.consumed)
-      return
-    }
-    this.port.save(state, this.journal.consumed, saving.children, () => {
-      this.#unstored--
-      if (this.#over) return
-      for (const stored of saving.stored) stored()
-      this.leaveSoon()
-    })
+  storedSome(): void {
+    this.leaveSoon()
   }
 
-  #pack(): Uint8Array | undefined {
+  pack(): Uint8Array | undefined {
     try {
       return this.journal.pack(this.definition.profile.version)
     } catch (error) {
@@ -273,10 +239,18 @@ export class FunctionRun {
   }
 
   #startHeld(): void {
-    const held = this.#held
-    if (held.length === 0) return
-    this.#held = held.filter(({ call }) => !this.journal.mayStart(call))
-    for (const { call, start } of held) if (this.journal.mayStart(call) && !this.#over) start()
+    if (this.#held.length === 0) return
+    const ready = this.#held.filter(({ call }) => this.journal.mayStart(call))
+    this.#held = this.#held.filter((pending) => !ready.includes(pending))
+    for (const { start } of ready) if (!this.#over) start()
+  }
+
+  /** The function makes a call: it is not gone, and where it stands is looked at anew. */
+  #noteCall(): void {
+    this.#atWork = false
+    this.#stall?.cancel()
+    this.#stall = undefined
+    this.#stay()
   }
 
   /** A call is held, or an outcome kept back, because an earlier one has not been asked for: for so long, and no longer. */
@@ -285,7 +259,9 @@ export class FunctionRun {
     const expected = this.journal.ends[this.journal.delivered]
     if (expected === undefined || expected.asked || this.#pending.size === 0) return
     this.#stall = new Alarm(this.port, this.port.nowMs() + replayStallMs, () => {
-      const asked = [...this.#pending.keys()].filter((call) => !this.waitsFor(call)).map((call) => shownKey(call.key))
+      const asked = [...this.#pending.keys()]
+        .filter((call) => !this.waiting.has(call))
+        .map((call) => shownKey(call.key))
       const name = shownKey(expected.key)
       this.#mismatch(
         new TroupeError(
@@ -295,11 +271,6 @@ export class FunctionRun {
         ),
       )
     })
-  }
-
-  waitsFor(call: Call): boolean {
-    for (const wait of this.waits) if (wait.call === call) return true
-    return false
   }
 
   #mismatch(error: TroupeError): void {
@@ -322,64 +293,49 @@ export class FunctionRun {
     this.#leaving = lingerMs === 0 ? setImmediate(look) : setTimeout(look, lingerMs)
   }
 
+  #stay(): void {
+    clearTimeout(this.#leaving as ReturnType<typeof setTimeout>)
+    clearImmediate(this.#leaving as ReturnType<typeof setImmediate>)
+    this.#leaving = undefined
+  }
+
   #lingerMs(): number {
     if (this.#handingBack !== undefined) return 0
     if (this.#atWork) return atWorkMs
-    return [...this.waits].some((wait) => wait.event !== undefined) ? this.definition.park.lingerMs : 0
+    return this.waiting.forEvents.length > 0 ? this.definition.park.lingerMs : 0
   }
 
   #mayLeave(): boolean {
-    if (this.#busy > 0 || this.#unstored > 0 || this.#held.length > 0) return false
-    if (this.#handingBack !== undefined) return true
-    if (this.waits.size === 0 || this.journal.delivered < this.journal.ends.length) return false
-    return (
-      this.#wakeAtMs() === 0 ||
-      this.#wakeAtMs() - this.port.nowMs() >= this.definition.park.afterMs ||
-      this.#onlyChildren()
-    )
+    if (this.#busy > 0 || this.saves.unstored > 0 || this.#held.length > 0) return false
+    return this.#handingBack !== undefined || this.#mayPark()
   }
 
-  #onlyChildren(): boolean {
-    for (const wait of this.waits) if (wait.children === undefined) return false
-    return true
-  }
-
-  #wakeAtMs(): number {
-    let earliest = 0
-    for (const { call } of this.waits) {
-      if (call.dueAtMs > 0 && (earliest === 0 || call.dueAtMs < earliest)) earliest = call.dueAtMs
-    }
-    return earliest
+  #mayPark(): boolean {
+    const { waiting, journal } = this
+    if (waiting.isEmpty || journal.delivered < journal.ends.length) return false
+    const wakeAtMs = waiting.wakeAtMs()
+    return wakeAtMs === 0 || wakeAtMs - this.port.nowMs() >= this.definition.park.afterMs || waiting.onlyForChildren
   }
 
   #leave(): void {
-    const state = this.#pack()
+    const state = this.pack()
     if (state === undefined) return
-    const { consumed } = this.journal
     this.#over = true
-    if (this.waits.size === 0 || this.journal.delivered < this.journal.ends.length) {
-      this.port.handBack(state, consumed)
-      return
-    }
-    const waits = [...this.waits]
-    this.port.park(state, consumed, {
-      wakeAtMs: this.#wakeAtMs(),
-      onSignal: waits.some((wait) => wait.event !== undefined),
-      children: [...new Set(waits.flatMap((wait) => wait.children ?? []))],
-    })
+    if (this.#mayPark()) this.port.park(state, this.consumed, this.waiting.parkedFor())
+    else this.port.handBack(state, this.consumed)
   }
 
   /** The node wants the slot back. */
   handBack(graceMs: number): void {
     if (this.#over || this.#handingBack !== undefined) return
     this.#handingBack = new Alarm(this.port, this.port.nowMs() + graceMs, () => this.#giveUp())
-    if (this.waits.size > 0) this.leaveSoon()
+    if (!this.waiting.isEmpty) this.leaveSoon()
   }
 
   /** The grace is over: what the function does now is lost, and done again from the last stored state. */
   #giveUp(): void {
     if (this.#over) return
-    const state = this.#pack()
+    const state = this.pack()
     if (state === undefined) return
     this.#over = true
     const error = new TroupeError('TROUPE_DRAINING', `the node of task "${this.port.id}" is draining`)
@@ -397,20 +353,15 @@ export class FunctionRun {
     }
     this.journal.inbox.push([sequence, event])
     this.journal.consumed = sequence
-    for (const wait of this.waits) if (wait.event !== undefined && this.#offer(wait)) return
+    for (const wait of this.waiting.forEvents) if (this.#offer(wait)) return
   }
 
   #offer(wait: Wait): boolean {
     const taken = this.journal.takeSignal(wait.event as string)
     if (taken === undefined) return false
-    this.endWait(wait)
+    this.waiting.end(wait)
     this.finish(wait.call, 'value', taken.packed, { value: taken.event })
     return true
-  }
-
-  endWait(wait: Wait): void {
-    wait.alarm?.cancel()
-    this.waits.delete(wait)
   }
 
   /** The function has returned. */
@@ -439,11 +390,10 @@ export class FunctionRun {
     this.#over = true
     this.#aborted = error
     if (error !== undefined) this.#controller?.abort(error)
-    for (const wait of this.waits) wait.alarm?.cancel()
+    this.waiting.cancelAll()
     this.#handingBack?.cancel()
     this.#stall?.cancel()
-    clearTimeout(this.#leaving as ReturnType<typeof setTimeout>)
-    clearImmediate(this.#leaving as ReturnType<typeof setImmediate>)
+    this.#stay()
     if (error !== undefined) for (const { reject } of this.#pending.values()) reject(error)
     this.#pending.clear()
   }

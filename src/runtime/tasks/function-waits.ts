@@ -1,7 +1,8 @@
 /** `ctx.sleep`, `ctx.sleepUntil` and `ctx.waitFor`: waits with an absolute due time, kept over turns. */
 import { Alarm } from './alarm.ts'
 import type { Call } from './call-journal.ts'
-import type { FunctionRun, Wait } from './function-run.ts'
+import type { FunctionRun } from './function-run.ts'
+import type { Wait } from './function-waiting.ts'
 
 /** Resolves at an instant that is computed once, when the wait is first made. */
 export function sleepUntil(run: FunctionRun, what: string, dueAtMs: (nowMs: number) => number): Promise<void> {
@@ -39,10 +40,10 @@ function waitUntilDue(run: FunctionRun, about: { call: Call; event?: string }, d
       return
     }
     wait.alarm = new Alarm(run.port, call.dueAtMs, () => {
-      run.endWait(wait)
+      run.waiting.end(wait)
       due()
     })
   }
-  run.waits.add(wait)
+  run.waiting.add(wait)
   run.leaveSoon()
 }

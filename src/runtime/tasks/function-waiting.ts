@@ -1,0 +1,62 @@
+/** What an async function waits for that survives its turn, and what that means for parking it. */
+import type { Alarm } from './alarm.ts'
+import type { Call } from './call-journal.ts'
+import type { ParkedFor } from './logic.ts'
+
+/** A call that waits for a time, an event, or the end of children. */
+export interface Wait {
+  readonly call: Call
+  /** The type of event it waits for. */
+  readonly event?: string
+  /** The children whose end it waits for. */
+  readonly children?: readonly string[]
+  alarm?: Alarm | undefined
+}
+
+export class Waiting {
+  readonly #waits = new Set<Wait>()
+
+  get isEmpty(): boolean {
+    return this.#waits.size === 0
+  }
+
+  /** True if nothing is waited for but children, whose end only the scheduler tells. */
+  get onlyForChildren(): boolean {
+    return [...this.#waits].every((wait) => wait.children !== undefined)
+  }
+
+  get forEvents(): readonly Wait[] {
+    return [...this.#waits].filter((wait) => wait.event !== undefined)
+  }
+
+  add(wait: Wait): void {
+    this.#waits.add(wait)
+  }
+
+  end(wait: Wait): void {
+    wait.alarm?.cancel()
+    this.#waits.delete(wait)
+  }
+
+  cancelAll(): void {
+    for (const wait of this.#waits) wait.alarm?.cancel()
+  }
+
+  has(call: Call): boolean {
+    return [...this.#waits].some((wait) => wait.call === call)
+  }
+
+  /** The earliest time at which a wait is over; 0 for none. */
+  wakeAtMs(): number {
+    let earliest = 0
+    for (const { call } of this.#waits) {
+      if (call.dueAtMs > 0 && (earliest === 0 || call.dueAtMs < earliest)) earliest = call.dueAtMs
+    }
+    return earliest
+  }
+
+  parkedFor(): ParkedFor {
+    const children = [...this.#waits].flatMap((wait) => wait.children ?? [])
+    return { wakeAtMs: this.wakeAtMs(), onSignal: this.forEvents.length > 0, children: [...new Set(children)] }
+  }
+}
