@@ -3,7 +3,6 @@
  * there is one per submitted task; nothing is waited for until it is asked for.
  */
 import type { Bus, Log } from '../nats/bus.ts'
-import type { Payload } from '../protocol/entries.ts'
 import { TroupeError } from '../protocol/errors.ts'
 import type { HistoryEntry, LifecycleEvent, TaskAnswer } from '../protocol/messages.ts'
 import { systemTaskId } from '../protocol/names.ts'
@@ -26,7 +25,8 @@ export interface HandleHost {
   readonly outcomes: Outcomes
   readonly isClosed: () => boolean
   readonly randomId: () => string
-  readonly unpack: (payload: Payload) => Promise<unknown>
+  /** The result; a promise when it has to be fetched. */
+  readonly resultOf: (ending: Ending & { status: 'completed' }) => unknown
   /** Asks about a task; while the log is read up to `sequence` (0: no matter), an unknown id is not yet an error. */
   readonly askTask: <Answer>(subject: string, sequence: number, body?: unknown, options?: AskOptions) => Promise<Answer>
 }
@@ -69,36 +69,40 @@ export class TaskHandle<Output = unknown, Events extends { readonly type: string
    * TROUPE_UNKNOWN_TASK, TROUPE_NO_ANSWER after `timeout`, or TROUPE_CLOSED.
    */
   async result(options: ResultOptions = {}): Promise<Output> {
-    const ending = await this.ended(options.timeout === undefined ? undefined : durationMs('timeout', options.timeout))
+    const { timeout } = options
+    this.ending ??= this.ended()
+    const ending =
+      timeout === undefined ? await this.ending : await before(this.ending, durationMs('timeout', timeout), this.id)
     if (ending.status !== 'completed') throw failureOf(ending.id, ending.status, ending.error)
-    return ('payload' in ending ? await this.host.unpack(ending.payload) : ending.value) as Output
+    return (await this.host.resultOf(ending)) as Output
   }
 
-  private async ended(timeoutMs: number | undefined): Promise<Ending> {
-    const reference = this.sequence === 0 ? undefined : systemTaskId(0, this.sequence, this.index)
-    if (this.ending === undefined) {
-      const ending =
-        reference === undefined ? this.endedById() : this.host.outcomes.wait(this.id, reference, this.sequence)
-      this.ending = ending
-      // A wait that failed may be tried again; one that succeeded stays.
-      ending.catch(() => {
-        if (this.ending === ending) this.ending = undefined
+  private ended(): Promise<Ending> {
+    return new Promise((onEnding, reject) => {
+      const reference = this.sequence === 0 ? undefined : systemTaskId(0, this.sequence, this.index)
+      const stopListening = reference === undefined ? this.listenForEnd() : undefined
+      this.host.outcomes.wait(this.id, reference, this.sequence, {
+        onEnding: (ending) => {
+          stopListening?.()
+          onEnding(ending)
+        },
+        onError: (error) => {
+          stopListening?.()
+          // A wait that failed may be tried again; one that succeeded stays.
+          this.ending = undefined
+          reject(error)
+        },
       })
-    }
-    return timeoutMs === undefined ? this.ending : before(this.ending, timeoutMs, this.id)
+    })
   }
 
   /** Nobody tells about a task that this client did not submit, so its lifecycle events say when to ask. */
-  private async endedById(): Promise<Ending> {
+  private listenForEnd(): () => void {
     const events = this.host.bus.subscribe(this.host.subjects.event('*', this.id, '>'), (message) => {
-      if (finished.has(message.subject.slice(message.subject.lastIndexOf('.') + 1)))
-        this.host.outcomes.askAbout(this.id)
+      const what = message.subject.slice(message.subject.lastIndexOf('.') + 1)
+      if (finished.has(what)) this.host.outcomes.askAbout(this.id)
     })
-    try {
-      return await this.host.outcomes.wait(this.id, undefined, 0)
-    } finally {
-      events.unsubscribe()
-    }
+    return () => events.unsubscribe()
   }
 
   /** Resolves with the task's state. Rejects with TROUPE_UNKNOWN_TASK or TROUPE_NO_ANSWER. */

@@ -26,8 +26,26 @@ interface Waiting {
   readonly sequence: number
   askedAtMs: number
   unknowns: number
-  readonly resolve: (ending: Ending) => void
-  readonly reject: (error: unknown) => void
+  waiter: Waiter
+}
+
+/** Exactly one of the two is called, once. They must not throw. */
+export interface Waiter {
+  readonly onEnding: (ending: Ending) => void
+  readonly onError: (error: unknown) => void
+}
+
+function both(first: Waiter, second: Waiter): Waiter {
+  return {
+    onEnding: (ending) => {
+      first.onEnding(ending)
+      second.onEnding(ending)
+    },
+    onError: (error) => {
+      first.onError(error)
+      second.onError(error)
+    },
+  }
 }
 
 /** At once, and per sweep at first; a sweep that finds lost tells goes on further. */
@@ -70,38 +88,31 @@ export class Outcomes {
   }
 
   /**
-   * How the task ended, as soon as that is known. `reference` is the place of this client's own submission, undefined
-   * for a handle made from an id, which is asked about at once.
+   * Calls back once, as soon as it is known how the task ended; at once if it is known. `reference` is the place of this
+   * client's own submission, undefined for a handle made from an id, which is asked about at once.
    */
-  async wait(id: string, reference: string | undefined, sequence: number): Promise<Ending> {
-    if (this.closed !== undefined) throw this.closed
+  wait(id: string, reference: string | undefined, sequence: number, waiter: Waiter): void {
+    if (this.closed !== undefined) {
+      waiter.onError(this.closed)
+      return
+    }
     const key = reference ?? `=${id}`
     const kept = this.told.get(key)
     if (kept !== undefined) {
       this.forget(key, kept)
-      return kept
+      waiter.onEnding(kept)
+      return
     }
     const same = this.waiting.get(key)
-    const { promise, resolve, reject } = Promise.withResolvers<Ending>()
-    if (same === undefined) {
-      const askedAtMs = reference === undefined ? 0 : performance.now()
-      this.waiting.set(key, { key, id, sequence, askedAtMs, unknowns: 0, resolve, reject })
-      this.startTimer()
-      if (reference === undefined) this.askOne(this.waiting.get(key)!)
-    } else {
-      this.waiting.set(key, {
-        ...same,
-        resolve: (ending) => {
-          same.resolve(ending)
-          resolve(ending)
-        },
-        reject: (error) => {
-          same.reject(error)
-          reject(error)
-        },
-      })
+    if (same !== undefined) {
+      same.waiter = both(same.waiter, waiter)
+      return
     }
-    return promise
+    const askedAtMs = reference === undefined ? 0 : performance.now()
+    const waiting = { key, id, sequence, askedAtMs, unknowns: 0, waiter }
+    this.waiting.set(key, waiting)
+    this.startTimer()
+    if (reference === undefined) this.askOne(waiting)
   }
 
   /** Asks about every waiting handle soon: a tell may have been missed. */
@@ -123,8 +134,9 @@ export class Outcomes {
     )
     clearInterval(this.timer)
     this.timer = undefined
-    for (const waiting of this.waiting.values()) waiting.reject(this.closed)
+    const all = [...this.waiting.values()]
     this.waiting.clear()
+    for (const { waiter } of all) waiter.onError(this.closed)
     this.told.clear()
     this.toldBytes = 0
   }
@@ -152,7 +164,7 @@ export class Outcomes {
   private settle(waiting: Waiting, ending: Ending): void {
     this.waiting.delete(waiting.key)
     if (this.waiting.size === 0) this.stopTimer()
-    waiting.resolve(ending)
+    waiting.waiter.onEnding(ending)
   }
 
   private startTimer(): void {
@@ -214,7 +226,7 @@ export class Outcomes {
     if (lagging && (typeof position === 'number' || waiting.unknowns < unknownsMax)) return
     this.waiting.delete(key)
     if (this.waiting.size === 0) this.stopTimer()
-    waiting.reject(error)
+    waiting.waiter.onError(error)
   }
 }
 

@@ -1,6 +1,6 @@
 /** Users' values on their way into the log and back: packed here, and kept as objects when they are large. */
 import type { Headers, ObjectStore } from '../nats/bus.ts'
-import type { Payload } from '../protocol/entries.ts'
+import type { ObjectReference, Payload } from '../protocol/entries.ts'
 import { TroupeError } from '../protocol/errors.ts'
 import { limits } from '../protocol/limits.ts'
 import { packValue, unpackValue } from '../protocol/payload.ts'
@@ -15,10 +15,13 @@ export function packInput(value: unknown, objects: ObjectStore): Payload | Promi
   return objects.put(packed).then((name) => [name, packed.length, 1] as const)
 }
 
-/** Resolves with the value; throws TROUPE_UNREADABLE, also when the object is gone. */
-export async function unpackResult(payload: Payload, objects: ObjectStore): Promise<unknown> {
-  if (!Array.isArray(payload)) return unpackValue(payload as Exclude<Payload, readonly unknown[]>)
-  const [name, bytes, packed] = payload as readonly [string, number, 0 | 1]
+/** Returns the value, a promise when it has to be fetched. Throws TROUPE_UNREADABLE, also when the object is gone. */
+export function unpackResult(payload: Payload, objects: ObjectStore): unknown {
+  if (typeof payload === 'string' || payload === null || payload instanceof Uint8Array) return unpackValue(payload)
+  return fetchValue(payload, objects)
+}
+
+async function fetchValue([name, bytes, packed]: ObjectReference, objects: ObjectStore): Promise<unknown> {
   const data = await objects.get(name)
   if (data === undefined) {
     throw new TroupeError('TROUPE_UNREADABLE', `the value of ${bytes} bytes is not in the object store any more`, {

@@ -24,6 +24,7 @@ import type { AnyTaskEvent } from './context.ts'
 import { inOrder } from './flow.ts'
 import { type HandleHost, TaskHandle } from './handle.ts'
 import { checkInput } from './input.ts'
+import { Gathering, submitEach } from './many.ts'
 import { MessageIds } from './message-ids.ts'
 import { Outcomes } from './outcomes.ts'
 import { packInput, unpackResult } from './payloads.ts'
@@ -93,7 +94,7 @@ export class Troupe {
       outcomes: this.#outcomes,
       isClosed: () => this.#closing !== undefined,
       randomId: () => ids.next(),
-      unpack: (payload: Payload) => unpackResult(payload, objects),
+      resultOf: (ending) => ('payload' in ending ? unpackResult(ending.payload, objects) : ending.value),
       askTask: (subject, sequence, body, options) => askAboutTask(bus, subject, sequence, body, options),
     }
     this.#subscriptions = [
@@ -153,7 +154,16 @@ export class Troupe {
     inputs: Iterable<unknown>,
     options?: ManyOptions<never>,
   ): Promise<TaskHandle<never, never>[]> {
-    return this.#many(task, inputs, options as ManyOptions<unknown> | undefined, () => {})
+    return this.#submitMany(task, inputs, options as ManyOptions<unknown> | undefined)
+  }
+
+  async #submitMany(task: TaskOrType, inputs: Iterable<unknown>, options: ManyOptions<unknown> | undefined) {
+    const handles: TaskHandle<never, never>[] = []
+    const prepare = (input: unknown, own: SubmissionOptions | undefined) => this.#prepare(task, input, own)
+    await submitEach(this.#submitter, inputs, options, prepare, (index, id, sequence, place) => {
+      handles[index] = new TaskHandle(this.#host, id, sequence, place)
+    })
+    return handles
   }
 
   /** Resolves with the results, in the order of the inputs. Rejects with the first failure; the other tasks go on. */
@@ -164,55 +174,10 @@ export class Troupe {
   ): Promise<Output[]>
   map<Output = unknown>(type: string, inputs: Iterable<unknown>, options?: ManyOptions<unknown>): Promise<Output[]>
   async map(task: TaskOrType, inputs: Iterable<unknown>, options?: ManyOptions<never>): Promise<unknown[]> {
-    const results: Promise<unknown>[] = []
-    // Waiting begins block by block, so that no outcome has to be kept for later.
-    await this.#many(task, inputs, options as ManyOptions<unknown> | undefined, (handle, index) => {
-      const result = handle.result()
-      // A failure before all is submitted is not unhandled: Promise.all takes it up below.
-      result.catch(() => {})
-      results[index] = result
-    })
-    return Promise.all(results)
-  }
-
-  async #many(
-    task: TaskOrType,
-    inputs: Iterable<unknown>,
-    options: ManyOptions<unknown> | undefined,
-    onHandle: (handle: TaskHandle<never, never>, index: number) => void,
-  ): Promise<TaskHandle<never, never>[]> {
-    const { id: idOf, ...shared } = options ?? {}
-    const common = resolveOptions(shared)
-    const iterator = inputs[Symbol.iterator]()
-    const handles: TaskHandle<never, never>[] = []
-    const ids: (string | undefined)[] = []
-    let count = 0
-    let accepted = 0
-    const next = () => {
-      const item = iterator.next()
-      if (item.done) return undefined
-      const index = count++
-      const own = idOf === undefined ? common : resolveOptions({ ...shared, id: idOf(item.value, index) })
-      if (own?.id !== undefined) ids[index] = own.id
-      return this.#prepare(task, item.value, own)
-    }
-    try {
-      await this.#submitter.addAll(next, (first, stored, sequence) => {
-        accepted += stored
-        for (let index = 0; index < stored; index++) {
-          const handle = new TaskHandle<never, never>(this.#host, ids[first + index], sequence, index)
-          handles[first + index] = handle
-          onHandle(handle, first + index)
-        }
-      })
-    } catch (error) {
-      if (accepted === 0 || !(error instanceof TroupeError)) throw error
-      throw new TroupeError(error.code, `${error.message} (${accepted} tasks before it were accepted)`, {
-        details: { ...(error.details as object | undefined), accepted },
-        cause: error,
-      })
-    }
-    return handles
+    const gathering = new Gathering(this.#outcomes, this.#host.resultOf)
+    const prepare = (input: unknown, own: SubmissionOptions | undefined) => this.#prepare(task, input, own)
+    const given = options as ManyOptions<unknown> | undefined
+    return gathering.done(await submitEach(this.#submitter, inputs, given, prepare, gathering.await))
   }
 
   /**

@@ -79,7 +79,7 @@ function addProcesses(program: Command, act: Act): void {
     .addOption(setting('--nodes <number>', 'node processes (default: 2)').argParser(wholeNumber('nodes', 1, 64)))
     .addOption(slots())
     .addOption(
-      setting('--port <port>', 'port of NATS; 0: any free one (default: 4222)').argParser(
+      setting('--port <port>', 'port of NATS; 0 picks a free one (default: 4222)').argParser(
         wholeNumber('port', 0, 65_535),
       ),
     )
@@ -126,7 +126,7 @@ function addProcesses(program: Command, act: Act): void {
     .addOption(
       setting(
         '--health-port <port>',
-        'serve /healthz, /readyz and /metrics here; 0: any free one (default: none)',
+        'serve /healthz, /readyz and /metrics here; 0 picks a free one (default: none)',
       ).argParser(wholeNumber('health-port', 0, 65_535)),
     )
     .addOption(readyFile())
