@@ -46,8 +46,11 @@ export class FunctionRun implements SavedRun {
   #aborted: TroupeError | undefined
   #over = false
   #handingBack: Alarm | undefined
-  #leaving: ReturnType<typeof setTimeout> | ReturnType<typeof setImmediate> | undefined
+  /** Takes back the look that is due; undefined if none is. */
+  #leaving: (() => void) | undefined
   #stall: Alarm | undefined
+  /** An outcome was given in this macrotask. */
+  #pausing = false
   /** The function was given an outcome and has made no call since: some of it may be at work on its own. */
   #atWork = false
   /** Further signals stay in the log for a later turn. */
@@ -204,20 +207,22 @@ export class FunctionRun implements SavedRun {
 
   // --- outcomes in order ------------------------------------------------------------------------------------------
 
+  /**
+   * Gives the next outcome. One to a macrotask, now as in an earlier run, so that what follows from one comes before what
+   * follows from the next, whether they were far apart at first or not.
+   */
   #deliver(): void {
     if (this.#over) return
-    for (;;) {
-      const replaying = this.journal.replaying
-      const call = this.journal.deliver()
-      if (call === undefined) break
+    const call = this.#pausing ? undefined : this.journal.deliver()
+    if (call !== undefined) {
+      this.#pausing = true
+      setImmediate(() => {
+        this.#pausing = false
+        this.#deliver()
+      })
       this.#give(call)
       this.#stall?.cancel()
       this.#stall = undefined
-      if (replaying) {
-        // What follows from this outcome comes first, as it did when the outcome was new.
-        setImmediate(() => this.#deliver())
-        break
-      }
     }
     this.#startHeld()
     this.#watchStall()
@@ -290,12 +295,17 @@ export class FunctionRun implements SavedRun {
       if (!this.#over && this.#mayLeave()) this.#leave()
     }
     const lingerMs = this.#lingerMs()
-    this.#leaving = lingerMs === 0 ? setImmediate(look) : setTimeout(look, lingerMs)
+    if (lingerMs === 0) {
+      const immediate = setImmediate(look)
+      this.#leaving = () => clearImmediate(immediate)
+    } else {
+      const alarm = new Alarm(this.port, this.port.nowMs() + lingerMs, look)
+      this.#leaving = () => alarm.cancel()
+    }
   }
 
   #stay(): void {
-    clearTimeout(this.#leaving as ReturnType<typeof setTimeout>)
-    clearImmediate(this.#leaving as ReturnType<typeof setImmediate>)
+    this.#leaving?.()
     this.#leaving = undefined
   }
 
@@ -306,7 +316,7 @@ export class FunctionRun implements SavedRun {
   }
 
   #mayLeave(): boolean {
-    if (this.#busy > 0 || this.saves.unstored > 0 || this.#held.length > 0) return false
+    if (this.#pausing || this.#busy > 0 || this.saves.unstored > 0 || this.#held.length > 0) return false
     return this.#handingBack !== undefined || this.#mayPark()
   }
 

@@ -101,8 +101,11 @@ export class TaskTurn implements Turn, LogicPort {
       return
     }
     this.#take(item)
-    const next = this.#early?.shift()
-    if (next !== undefined) this.signal(next)
+    const early = this.#early ?? []
+    while (early[0] !== undefined && early[0][1] <= this.#lastSignal) {
+      const next = early.shift()!
+      if (next[0] > this.#lastSignal) this.#take(next)
+    }
   }
 
   /** An award without signals does not say which was the last: the snapshot does. */
