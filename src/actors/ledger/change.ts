@@ -12,7 +12,6 @@ export interface Submitter {
 }
 
 export type TaskChange =
-  | 'submitted'
   | 'blocked'
   | 'ready'
   | 'running'
@@ -28,6 +27,7 @@ export type TaskChange =
 
 export type Change =
   | { readonly what: TaskChange; readonly task: TaskRecord }
+  | { readonly what: 'submitted'; readonly task: TaskRecord; readonly input: Payload }
   | { readonly what: 'completed'; readonly task: TaskRecord; readonly result: Payload }
   | { readonly what: 'failed' | 'cancelled' | 'expired'; readonly task: TaskRecord; readonly error: ErrorRecord }
   | { readonly what: 'duplicate'; readonly task: TaskRecord; readonly submitter: Submitter }

@@ -43,7 +43,7 @@ export function foldSubmission(
     const submitter: Submitter = { reference, client, replyTo: checked.replyTo }
     if (isKnown(state, checked.id, type, hash, submitter)) return
   }
-  create(state, { id: checked.id ?? reference, type, options: checked, index, client, hash, parent: undefined })
+  create(state, { id: checked.id ?? reference, type, options: checked, index, client, hash, parent: undefined, input })
 }
 
 /** Folds a child that a running turn submits. Void unless `member` owns the turn; the same child again is the child. */
@@ -53,21 +53,21 @@ export function foldChild(state: LedgerState, member: Member, entry: Submitted, 
   if (parent === undefined || parent.owner !== member || parent.turn !== turn || parent.status !== 'running')
     return false
   const options = checkSubmissionOptions(given)
-  if ('code' in options || options.id === undefined || complaint(type, options, true) !== undefined) return false
+  if ('code' in options || options.id === undefined || complaint(type, options) !== undefined) return false
   const hash = submissionHash(type, input)
   const submitter: Submitter = { reference: options.id, client: undefined, replyTo: options.replyTo }
   if (!isKnown(state, options.id, type, hash, submitter)) {
     state.touch(parent)
     parent.more.children ??= new Set()
     parent.more.children.add(options.id)
-    create(state, { id: options.id, type, options, index, client: undefined, hash, parent: parentId })
+    create(state, { id: options.id, type, options, index, client: undefined, hash, parent: parentId, input })
   }
   return true
 }
 
-function complaint(type: string, options: SubmissionOptions, child = false): ErrorRecord | undefined {
+function complaint(type: string, options: SubmissionOptions): ErrorRecord | undefined {
   if (!isName(type)) return { code: 'TROUPE_INVALID_NAME', message: 'the task type is not a valid name' }
-  if (!child && options.id !== undefined && isSystemId(options.id)) {
+  if (options.id !== undefined && isSystemId(options.id)) {
     return { code: 'TROUPE_RESERVED_ID', message: `task id "${options.id}" has a form reserved for the system` }
   }
   if ((options.after?.length ?? 0) > limits.afterMax) {
@@ -107,9 +107,10 @@ interface NewTask {
   readonly client: string | undefined
   readonly hash: number
   readonly parent: string | undefined
+  readonly input: Payload
 }
 
-function create(state: LedgerState, { id, type, options, index, client, hash, parent }: NewTask): void {
+function create(state: LedgerState, { id, type, options, index, client, hash, parent, input }: NewTask): void {
   const task = new TaskRecord({
     id,
     type,
@@ -127,38 +128,31 @@ function create(state: LedgerState, { id, type, options, index, client, hash, pa
   if (parent !== undefined) task.more.parent = parent
   state.totals.submitted++
   const after = options.after === undefined ? undefined : unmet(state, options.after)
-  if (after !== undefined && after.waiting.size > 0) task.status = 'blocked'
+  if (after !== undefined && after.failed === undefined && after.waiting.size > 0) task.status = 'blocked'
   state.add(task)
-  state.change('submitted', task)
+  state.changes.push({ what: 'submitted', task, input })
   if (after?.failed !== undefined) {
     const message = `it waited for "${after.failed}", which did not complete`
     const error = { code: 'TROUPE_DEPENDENCY_FAILED', message, details: { task: after.failed } }
+    task.more.after = after.waiting
     state.end(task, 'failed', error, task)
   } else if (after !== undefined && after.waiting.size > 0) {
-    block(state, task, after.waiting)
+    state.block(task, after.waiting)
+    state.change('blocked', task)
   } else state.change('ready', task)
 }
 
 /** Which of the ids still have to complete, and the first that has ended otherwise. An unknown id may still come. */
 function unmet(state: LedgerState, ids: readonly string[]): { waiting: Set<string>; failed: string | undefined } {
   const waiting = new Set<string>()
+  let failed: string | undefined
   for (const id of ids) {
     const other = state.tasks.get(id)
-    if (other === undefined || !other.ended) waiting.add(id)
-    else if (other.status !== 'completed') return { waiting: new Set(), failed: id }
+    if (other?.status === 'completed') continue
+    waiting.add(id)
+    if (other?.ended) failed ??= id
   }
-  return { waiting, failed: undefined }
-}
-
-/** Registers a blocked task with those it waits for. */
-export function block(state: LedgerState, task: TaskRecord, after: Set<string>): void {
-  task.more.after = after
-  for (const id of after) {
-    let dependents = state.dependents.get(id)
-    if (dependents === undefined) state.dependents.set(id, (dependents = new Set()))
-    dependents.add(task)
-  }
-  state.change('blocked', task)
+  return { waiting, failed }
 }
 
 /** A submission that cannot become a task: a dead letter that keeps the bytes (in the log) and the reason. */
@@ -186,6 +180,6 @@ export function foldUnreadable(
   if (replyTo !== undefined) task.more.replyTo = replyTo
   state.totals.submitted++
   state.add(task)
-  state.change('submitted', task)
+  state.changes.push({ what: 'submitted', task, input: null })
   state.end(task, 'failed', error, task)
 }

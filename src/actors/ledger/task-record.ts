@@ -2,6 +2,7 @@
  * One task as the ledger knows it. The common fields are few, because a million of these may be held; what only some
  * tasks have is in `rare`. Values (input, snapshot, result) are not here: they stay in the log, at the places noted.
  */
+import type { Payload } from '../../protocol/entries.ts'
 import type { ErrorRecord } from '../../protocol/errors.ts'
 import { systemTaskId } from '../../protocol/names.ts'
 import type { TaskProfile } from '../../protocol/options.ts'
@@ -32,11 +33,11 @@ export interface SignalPlace extends Place {
 export interface Rare {
   deadlineAtMs?: number
   replyTo?: string
-  /** Ids still waited for before the first start. */
+  /** Ids still waited for before the first start; kept when it ends blocked, for a retry. */
   after?: Set<string>
   parent?: string
   children?: Set<string>
-  /** Children that a parked turn waits for. */
+  /** Tasks, mostly children, that a parked turn waits for. */
   awaited?: Set<string>
   wakeAtMs?: number
   onSignal?: boolean
@@ -52,11 +53,14 @@ export interface Rare {
   lastError?: ErrorRecord
   /** Where the input stands since it was copied forward. */
   inputPlace?: Place
-  /** For a child: where its parent ended, from when on it is queued for forgetting. */
-  retainedAt?: Place
+  /** For a child: its parent has ended, and nobody needs it but those who read. */
+  detached?: boolean
   /** It could not be read as a submission, so it can never run. */
   unreadable?: boolean
 }
+
+/** More than the entries in a block, since a message of its own has a place as well. */
+export const placesPerMessage = 2 ** 13
 
 export class TaskRecord {
   readonly id: string
@@ -87,6 +91,10 @@ export class TaskRecord {
   /** Place of the entry that ended the task, or of its submission when that was refused. */
   outcome: Place | undefined = undefined
   rare: Rare | undefined = undefined
+  /** Place in the queue for forgetting ended tasks, 0 when not queued. */
+  retained = 0
+  /** Its input while a leading scheduler holds it to award it; no part of the ledger's state. */
+  atHand: Payload | undefined = undefined
   /** Number of the checkpoint in which this record, as it is, has been saved. */
   savedIn = 0
 
@@ -114,7 +122,7 @@ export class TaskRecord {
 
   /** Arrival order as one number: earlier submissions are smaller. */
   get order(): number {
-    return this.sequence * 4096 + this.index + 1
+    return this.sequence * placesPerMessage + this.index + 1
   }
 
   /** The place of the submission as a system id; a client knows its own submissions by it. */

@@ -16,6 +16,7 @@ import type {
   DeadAnswer,
   DrainAnswer,
   RunAnswer,
+  SetAsideAnswer,
   TaskAnswer,
   TasksAnswer,
   TasksRequest,
@@ -26,6 +27,7 @@ import type { Subjects } from '../../protocol/subjects.ts'
 import { type NodeHealth, nodeRow, statsRow, statusOf, taskRow } from './answer-rows.ts'
 import { historyOf } from './history.ts'
 import { packedHeaders, packedOutcome, wantsPacked } from './packed-outcome.ts'
+import { Page } from './page.ts'
 import { runTask } from './run-request.ts'
 import type { SchedulerService } from './scheduler-service.ts'
 import { shownValue } from './teller.ts'
@@ -48,6 +50,7 @@ type Handler = (name: string, message: BusMessage) => Promise<unknown> | unknown
 const text = new TextEncoder()
 /** Requests under way at once; further ones are refused. */
 const openMax = 10_000
+const headerBytesMax = 1_024
 
 export class Answers {
   private readonly service: SchedulerService
@@ -93,16 +96,23 @@ export class Answers {
       return
     }
     this.open_++
-    let body: unknown
     try {
-      body = await handler(name, message)
+      this.reply(reply, await handler(name, message))
     } catch (error) {
-      body = { error: errorRecord(error, 'TROUPE_INTERNAL') }
+      this.reply(reply, { error: errorRecord(error, 'TROUPE_INTERNAL') })
     } finally {
       this.open_--
     }
-    if (body instanceof Uint8Array) this.options.bus.publish(reply, body, { headers: packedHeaders })
-    else this.options.bus.publish(reply, text.encode(JSON.stringify(body)))
+  }
+
+  /** Bytes are msgpack, all else becomes JSON. Throws TROUPE_TOO_LARGE rather than leave somebody without an answer. */
+  private reply(subject: string, body: unknown): void {
+    const { bus } = this.options
+    const data = body instanceof Uint8Array ? body : text.encode(JSON.stringify(body))
+    if (data.length + headerBytesMax > bus.maxPayloadBytes) {
+      throw new TroupeError('TROUPE_TOO_LARGE', `the answer of ${data.length} bytes is more than a message holds`)
+    }
+    bus.publish(subject, data, data === body ? { headers: packedHeaders } : {})
   }
 
   private known(id: string): TaskRecord {
@@ -179,7 +189,7 @@ export class Answers {
   private tasks(message: BusMessage): TasksAnswer {
     const { status, type, after, limit } = this.page(message)
     const nowMs = this.service.nowMs()
-    const rows: TaskAnswer[] = []
+    const page = new Page<TaskAnswer>(limit, this.pageBytes)
     let skipping = after !== undefined
     for (const task of this.service.ledger.state.tasks.values()) {
       if (skipping) {
@@ -188,37 +198,42 @@ export class Answers {
       }
       if (type !== undefined && task.type !== type) continue
       if (status !== undefined && statusOf(task, nowMs, this.service.agenda) !== status) continue
-      if (rows.length === limit) return { tasks: rows, more: true }
-      rows.push(taskRow(task, nowMs, this.service.agenda))
+      if (!page.add(taskRow(task, nowMs, this.service.agenda))) return { tasks: page.rows, more: true }
     }
-    return { tasks: rows, more: false }
+    return { tasks: page.rows, more: false }
   }
 
   private dead(message: BusMessage): DeadAnswer {
     const { after, limit } = this.page(message)
     const { state } = this.service.ledger
     const nowMs = this.service.nowMs()
-    const dead: TaskAnswer[] = []
+    const page = new Page<TaskAnswer>(limit, this.pageBytes)
     let more = false
     let skipping = after !== undefined
     for (const task of state.dead) {
       if (skipping) {
         if (task.id === after) skipping = false
-      } else if (dead.length === limit) {
+      } else if (!page.add(taskRow(task, nowMs))) {
         more = true
         break
-      } else dead.push(taskRow(task, nowMs))
+      }
     }
-    const setAside = [...state.setAsides].slice(-limit).map(({ sequence, subject, reason, atMs }) => {
-      return { sequence, subject, reason, at: new Date(atMs).toISOString() }
-    })
-    return { dead, setAside, more }
+    const setAside = new Page<SetAsideAnswer>(limit, this.pageBytes)
+    for (const { sequence, subject, reason, atMs } of [...state.setAsides].reverse()) {
+      if (!setAside.add({ sequence, subject, reason, at: new Date(atMs).toISOString() })) break
+    }
+    return { dead: page.rows, setAside: setAside.rows.reverse(), more }
   }
 
   private nodes(): { nodes: unknown[] } {
     const { agenda, ledger } = this.service
     const members = [...ledger.state.membersBySubject.values()].slice(0, limits.rowsMax)
     return { nodes: members.map((member) => nodeRow(member, agenda, this.options.nodes?.health(member.incarnation))) }
+  }
+
+  /** Two lists fit into one answer. */
+  private get pageBytes(): number {
+    return Math.floor(this.options.bus.maxPayloadBytes * 0.45)
   }
 
   private page(message: BusMessage): TasksRequest & { limit: number } {

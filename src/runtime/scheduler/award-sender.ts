@@ -11,6 +11,9 @@ import { defaultPriority } from '../../protocol/options.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 import type { LogValues, TaskValues } from './log-values.ts'
 
+/** Bytes of signals sent at once to a turn that lacks them. */
+const signalBytesMax = 4 * 1024 * 1024
+
 export class AwardSender {
   private readonly bus: Bus
   private readonly subjects: Subjects
@@ -28,9 +31,9 @@ export class AwardSender {
     const atHand: AwardedTask[] = []
     const missing: TaskRecord[] = []
     for (const task of tasks) {
-      const values = this.values.atHand(task)
-      if (values === undefined) missing.push(task)
-      else atHand.push(awardedTask(task, values))
+      const input = this.values.atHand(task)
+      if (input === undefined) missing.push(task)
+      else atHand.push([task.id, task.type, task.turn + 1, task.attempt, input, null, null, aboutOf(task)])
     }
     this.publish(epoch, member, atHand)
     if (missing.length > 0) void this.sendRead(epoch, member, missing)
@@ -40,9 +43,13 @@ export class AwardSender {
   async sendSignals(member: Member, task: TaskRecord, places: readonly SignalPlace[]): Promise<void> {
     const { turn } = task
     try {
-      const events = await this.values.signals(places)
-      for (const [i, place] of places.entries()) {
-        const item: SignalItem = [place.sequence, place.previous, events[i] ?? null]
+      let bytes = 0
+      for (const place of places) {
+        const [event = null] = await this.values.signals([place])
+        bytes += payloadBytes(event)
+        // The node asks for the rest.
+        if (bytes > signalBytesMax) return
+        const item: SignalItem = [place.sequence, place.previous, event]
         this.bus.publish(this.inbox(member), packBlock(['signal', task.id, turn, item]))
       }
     } catch (error) {
@@ -99,8 +106,8 @@ function awardBytes(awarded: AwardedTask): number {
 }
 
 function awardedTask(task: TaskRecord, values: TaskValues): AwardedTask {
-  const signals = task.rare?.signals ?? []
-  const items = signals.map((place, i): SignalItem => [place.sequence, place.previous, values.signals[i] ?? null])
+  const places = task.rare?.signals ?? []
+  const items = values.signals.map((event, i): SignalItem => [places[i]!.sequence, places[i]!.previous, event])
   const about = aboutOf(task)
   return [
     task.id,

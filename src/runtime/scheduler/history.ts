@@ -6,6 +6,7 @@ import { kind, type LogMessage } from '../../protocol/entries.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { HistoryAnswer, HistoryEntry } from '../../protocol/messages.ts'
 import type { AnswersOptions } from './answers.ts'
+import { Page } from './page.ts'
 
 const names = new Map<number, string>(Object.entries(kind).map(([name, number]) => [number, name]))
 const pageMessages = 1_000
@@ -16,20 +17,23 @@ const readMax = 200_000
 /** Reads from the task's submission to where it ended, or to the end of the log. */
 export async function historyOf(task: TaskRecord, state: LedgerState, options: AnswersOptions): Promise<HistoryAnswer> {
   const until = task.outcome?.sequence ?? state.position
-  const entries: HistoryEntry[] = []
+  const shown = new Page<HistoryEntry>(limits.rowsMax, Math.floor(options.bus.maxPayloadBytes * 0.9))
   let from = task.sequence
-  for (let read = 0; from <= until && read < readMax; ) {
+  let read = 0
+  while (from <= until && read < readMax) {
     const page = await options.log.getRange(from, pageMessages, pageBytes)
     const last = page.at(-1)
     if (last === undefined) break
     for (const message of page) {
-      if (message.sequence > until || entries.length >= limits.rowsMax) break
+      if (message.sequence > until) break
+      const entries: HistoryEntry[] = []
       addEntries(entries, task, message, unpackMessage(options.subjects, message))
+      if (!entries.every((entry) => shown.add(entry))) return { id: task.id, entries: shown.rows, more: true }
     }
     read += page.length
     from = last.sequence + 1
   }
-  return { id: task.id, entries }
+  return { id: task.id, entries: shown.rows, more: from <= until && read >= readMax }
 }
 
 function addEntries(entries: HistoryEntry[], task: TaskRecord, message: LogMessage, unpacked: Unpacked): void {

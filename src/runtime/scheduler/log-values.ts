@@ -1,36 +1,37 @@
 /**
- * Values of queued tasks for a leading scheduler: recent messages are held, within a bound, until the tasks that came in
- * them have started; what is not held is read back from the log.
+ * Values of tasks for a leading scheduler: inputs of new tasks are held, within a bound, until the tasks have started;
+ * everything else is read back from the log, near neighbours together and each message once.
  */
-
-import type { Place, SignalPlace, TaskRecord } from '../../actors/ledger/task-record.ts'
+import type { SignalPlace, TaskRecord } from '../../actors/ledger/task-record.ts'
 import { inputAt, signalAt, snapshotAt, type Unpacked, unpackMessage } from '../../actors/ledger/values.ts'
 import type { Log } from '../../nats/bus.ts'
-import type { LogMessage, Payload } from '../../protocol/entries.ts'
+import { payloadBytes } from '../../protocol/blocks.ts'
+import type { Payload } from '../../protocol/entries.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 
-interface HeldMessage {
-  readonly unpacked: Unpacked
-  readonly bytes: number
-  /** Tasks of this message that have not started. */
-  uses: number
-}
-
-/** Bytes of messages held at most. What does not fit is read again when its turn comes. */
+/** Bytes of inputs held at most. What does not fit is read again when its turn comes. */
 const heldBytesMax = 96 * 1024 * 1024
-const readAheadMessages = 512
-const readAheadBytes = 8 * 1024 * 1024
+/** Messages that have been read and may be wanted again. */
+const readMessagesMax = 64
+/** A read takes in neighbours up to this far, as queued tasks mostly stand one after another. */
+const runMessagesMax = 512
+const runBytesMax = 2 * 1024 * 1024
+/** Signals that travel with an award; the node asks for the others. */
+const awardSignalsMax = 100
+const awardSignalBytesMax = 128 * 1024
 
 export interface TaskValues {
   readonly input: Payload
   readonly snapshot: Payload
+  /** The first of the task's signals, as many as an award carries. */
   readonly signals: readonly Payload[]
 }
 
 export class LogValues {
   private readonly log: Log
   private readonly subjects: Subjects
-  private readonly held = new Map<number, HeldMessage>()
+  private readonly read = new Map<number, Unpacked>()
+  private reading: Promise<unknown> = Promise.resolve()
   private bytes = 0
 
   constructor(log: Log, subjects: Subjects) {
@@ -38,77 +39,123 @@ export class LogValues {
     this.subjects = subjects
   }
 
-  /** Holds a message that has just been folded, for the tasks that were submitted by it. */
-  hold(message: LogMessage, uses: number): void {
-    if (uses === 0 || this.bytes + message.data.length > heldBytesMax || this.held.has(message.sequence)) return
-    this.held.set(message.sequence, {
-      unpacked: unpackMessage(this.subjects, message),
-      bytes: message.data.length,
-      uses,
-    })
-    this.bytes += message.data.length
+  /** Keeps the input of a task that has just been submitted. */
+  hold(task: TaskRecord, input: Payload): void {
+    const bytes = payloadBytes(input)
+    if (task.ended || this.bytes + bytes > heldBytesMax) return
+    task.atHand = input
+    this.bytes += bytes
   }
 
-  /** One task of the message at this sequence has started or ended. */
-  used(sequence: number): void {
-    const held = this.held.get(sequence)
-    if (held === undefined || --held.uses > 0) return
-    this.held.delete(sequence)
-    this.bytes -= held.bytes
+  /** The task has started or ended. */
+  used(task: TaskRecord): void {
+    if (task.atHand === undefined) return
+    this.bytes -= payloadBytes(task.atHand)
+    task.atHand = undefined
   }
 
-  clear(): void {
-    this.held.clear()
+  clear(tasks: Iterable<TaskRecord>): void {
+    for (const task of tasks) task.atHand = undefined
     this.bytes = 0
+    this.read.clear()
   }
 
-  /** All values of the task if they are at hand, else undefined. */
-  atHand(task: TaskRecord): TaskValues | undefined {
+  /** The input, if it is at hand and all that the task needs. */
+  atHand(task: TaskRecord): Payload | undefined {
     if (task.snapshot !== undefined || (task.rare?.signals?.length ?? 0) > 0) return undefined
-    const held = this.held.get(task.input.sequence)
-    const input = held === undefined ? undefined : inputAt(held.unpacked, task.input.index)
-    return input === undefined ? undefined : { input, snapshot: null, signals: [] }
+    return task.atHand
   }
 
-  /** All values of the tasks, reading the log where needed; undefined for a task whose values are not in the log. */
-  async load(tasks: readonly TaskRecord[]): Promise<Map<TaskRecord, TaskValues | undefined>> {
-    const read = new Map<number, Unpacked>()
-    const values = new Map<TaskRecord, TaskValues | undefined>()
-    for (const task of tasks) values.set(task, await this.loadOne(task, read))
-    return values
+  /** All values of the tasks; undefined for a task whose values are not in the log. One call at a time reads. */
+  load(tasks: readonly TaskRecord[]): Promise<Map<TaskRecord, TaskValues | undefined>> {
+    return this.inTurn(async () => {
+      const messages = await this.messagesAt(tasks.flatMap(sequencesOf))
+      return new Map(tasks.map((task) => [task, valuesOf(task, messages)]))
+    })
   }
 
-  async signals(places: readonly SignalPlace[]): Promise<(Payload | undefined)[]> {
-    const read = new Map<number, Unpacked>()
-    const events: (Payload | undefined)[] = []
-    for (const place of places) events.push(signalAt(await this.unpackedAt(place.sequence, read), place.index))
-    return events
+  signals(places: readonly SignalPlace[]): Promise<(Payload | undefined)[]> {
+    return this.inTurn(async () => {
+      const messages = await this.messagesAt(places.map(({ sequence }) => sequence))
+      return places.map(({ sequence, index }) => signalAt(messages.get(sequence) ?? nothing, index))
+    })
   }
 
-  private async loadOne(task: TaskRecord, read: Map<number, Unpacked>): Promise<TaskValues | undefined> {
-    const input = inputAt(await this.unpackedAt(task.input.sequence, read), task.input.index)
-    if (input === undefined) return undefined
-    const snapshot = task.snapshot === undefined ? null : await this.snapshotOf(task.snapshot, read)
-    if (snapshot === undefined) return undefined
-    const signals: Payload[] = []
-    for (const place of task.rare?.signals ?? []) {
-      const event = signalAt(await this.unpackedAt(place.sequence, read), place.index)
-      signals.push(event ?? null)
+  /** Reads follow one another, so that the next finds what the last has read. */
+  private inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.reading.then(work)
+    this.reading = result.catch(() => undefined)
+    return result
+  }
+
+  private async messagesAt(wanted: readonly number[]): Promise<ReadonlyMap<number, Unpacked>> {
+    const messages = new Map<number, Unpacked>()
+    const missing = new Set<number>()
+    for (const sequence of wanted) {
+      const known = this.read.get(sequence)
+      if (known !== undefined) messages.set(sequence, known)
+      else missing.add(sequence)
     }
-    return { input, snapshot, signals }
-  }
-
-  private async snapshotOf(place: Place, read: Map<number, Unpacked>): Promise<Payload | undefined> {
-    return snapshotAt(await this.unpackedAt(place.sequence, read), place.index)
-  }
-
-  private async unpackedAt(sequence: number, read: Map<number, Unpacked>): Promise<Unpacked> {
-    const known = this.held.get(sequence)?.unpacked ?? read.get(sequence)
-    if (known !== undefined) return known
-    // Queued tasks mostly stand one after another, so what follows is wanted next.
-    for (const message of await this.log.getRange(sequence, readAheadMessages, readAheadBytes)) {
-      read.set(message.sequence, unpackMessage(this.subjects, message))
+    const sorted = [...missing].sort((a, b) => a - b)
+    for (let first = sorted.shift(); first !== undefined; first = sorted.shift()) {
+      let last = first
+      while (sorted[0] !== undefined && sorted[0] - first < runMessagesMax) last = sorted.shift()!
+      await this.readRun(first, last, missing, messages)
     }
-    return read.get(sequence) ?? { of: 'nothing' }
+    return messages
   }
+
+  /** Reads from `first` to `last`, in as many requests as the bound on bytes makes of it. */
+  private async readRun(
+    first: number,
+    last: number,
+    wanted: ReadonlySet<number>,
+    messages: Map<number, Unpacked>,
+  ): Promise<void> {
+    for (let from = first; from <= last; ) {
+      const page = await this.log.getRange(from, last - from + 1, runBytesMax)
+      for (const message of page) {
+        if (!wanted.has(message.sequence)) continue
+        const unpacked = unpackMessage(this.subjects, message)
+        messages.set(message.sequence, unpacked)
+        this.remember(message.sequence, unpacked)
+      }
+      const end = page.at(-1)?.sequence
+      if (end === undefined) return
+      from = end + 1
+    }
+  }
+
+  private remember(sequence: number, unpacked: Unpacked): void {
+    this.read.set(sequence, unpacked)
+    if (this.read.size <= readMessagesMax) return
+    const oldest = this.read.keys().next().value
+    if (oldest !== undefined) this.read.delete(oldest)
+  }
+}
+
+const nothing: Unpacked = { of: 'nothing' }
+
+function sequencesOf(task: TaskRecord): number[] {
+  const sequences = [task.input.sequence]
+  if (task.snapshot !== undefined) sequences.push(task.snapshot.sequence)
+  for (const signal of task.rare?.signals?.slice(0, awardSignalsMax) ?? []) sequences.push(signal.sequence)
+  return sequences
+}
+
+function valuesOf(task: TaskRecord, messages: ReadonlyMap<number, Unpacked>): TaskValues | undefined {
+  const input = inputAt(messages.get(task.input.sequence) ?? nothing, task.input.index)
+  if (input === undefined) return undefined
+  const { snapshot: place } = task
+  const snapshot = place === undefined ? null : snapshotAt(messages.get(place.sequence) ?? nothing, place.index)
+  if (snapshot === undefined) return undefined
+  const signals: Payload[] = []
+  let bytes = 0
+  for (const { sequence, index } of task.rare?.signals?.slice(0, awardSignalsMax) ?? []) {
+    const event = signalAt(messages.get(sequence) ?? nothing, index) ?? null
+    bytes += payloadBytes(event)
+    if (bytes > awardSignalBytesMax) break
+    signals.push(event)
+  }
+  return { input, snapshot, signals }
 }

@@ -12,7 +12,7 @@ import type { SchedulerEffect } from '../../actors/scheduler/effects.ts'
 import { schedulerMachine } from '../../actors/scheduler/scheduler.ts'
 import type { Bus, CheckpointStore, LeaseStore, Log, Subscription } from '../../nats/bus.ts'
 import { packBlock, unpackNodeReport } from '../../protocol/blocks.ts'
-import { type ControlEntry, type FoldRules, kind, type LogMessage } from '../../protocol/entries.ts'
+import { type ControlEntry, type FoldRules, kind } from '../../protocol/entries.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 import { Leadership } from '../leadership.ts'
@@ -72,6 +72,9 @@ export class SchedulerService implements FoldListener {
       bus,
       key: `scheduler-${partition}`,
       holder: name,
+      // A scheduler that leads without a lease does no harm, for its epoch is void once another leads; so it goes on
+      // through a busy moment rather than losing what it has at hand.
+      settings: { giveUpMs: 30_000 },
       onLeading: () => {
         this.leaseHeld = true
         this.actor.send({ type: 'LEASE_WON' })
@@ -128,11 +131,11 @@ export class SchedulerService implements FoldListener {
 
   // --- FoldListener -------------------------------------------------------------------------------------------------
 
-  folded(changes: readonly Change[], messages: readonly LogMessage[]): void {
+  folded(changes: readonly Change[]): void {
     if (this.ledger.outdated) this.actor.send({ type: 'OUTDATED' })
     if (!this.leaseHeld) return
     if (this.leading) {
-      this.holdValues(changes, messages)
+      this.holdInputs(changes)
       this.teller.tell(changes)
       this.events.publish(changes, this.ledger.state.timeMs)
     }
@@ -218,7 +221,7 @@ export class SchedulerService implements FoldListener {
     for (const subscription of this.subscriptions) subscription.unsubscribe()
     this.subscriptions = []
     this.teller.clear()
-    this.values.clear()
+    this.values.clear(this.ledger.state.tasks.values())
     clearTimeout(this.alarm)
     this.alarmAtMs = Number.POSITIVE_INFINITY
   }
@@ -244,30 +247,21 @@ export class SchedulerService implements FoldListener {
     }, delayMs)
   }
 
-  /** Keeps the messages of new tasks at hand until the tasks have started. */
-  private holdValues(changes: readonly Change[], messages: readonly LogMessage[]): void {
-    let submitted = 0
-    let sequence = 0
-    let at = 0
-    const hold = () => {
-      while (at < messages.length && messages[at]!.sequence < sequence) at++
-      const message = messages[at]
-      if (message?.sequence === sequence) this.values.hold(message, submitted)
-    }
+  /** Keeps the inputs of new tasks at hand until the tasks have started. */
+  private holdInputs(changes: readonly Change[]): void {
     for (const change of changes) {
-      if (change.what === 'submitted') {
-        if (change.task.sequence !== sequence) {
-          if (submitted > 0) hold()
-          sequence = change.task.sequence
-          submitted = 0
-        }
-        submitted++
-      } else if (change.what === 'running') {
-        if (change.task.turn === 1) this.values.used(change.task.sequence)
-      } else if (change.what === 'failed' || change.what === 'cancelled' || change.what === 'expired') {
-        if (change.task.turn === 0) this.values.used(change.task.sequence)
+      switch (change.what) {
+        case 'submitted':
+          this.values.hold(change.task, change.input)
+          break
+        case 'running':
+        case 'failed':
+        case 'cancelled':
+        case 'expired':
+          this.values.used(change.task)
+          break
+        default:
       }
     }
-    if (submitted > 0) hold()
   }
 }

@@ -1,0 +1,115 @@
+/**
+ * The whole path, one process each: nats-server, scheduler with supervisor, node, client. Prints tasks/s and CPU per task
+ * of each process, for bulk, single and one-at-a-time submission.
+ *   node bench/pipeline.ts [--tasks 60000] [--rounds 3] [--sync] [--profile DIR]
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { connect, task } from '../src/client/index.ts'
+import { createLogger } from '../src/runtime/logger.ts'
+import { type Role, TroupeProcess } from '../src/runtime/process.ts'
+import { startEmbeddedServer } from '../src/runtime/server/embedded.ts'
+
+const pad = 'x'.repeat(184)
+
+if (process.send === undefined) await measure()
+else await beChild()
+
+async function beChild(): Promise<void> {
+  const [servers, roles] = process.argv.slice(2) as [string, string]
+  const noop = task('noop', (input: { i: number }) => ({ i: input.i, ok: true }))
+  const troupe = await TroupeProcess.start({
+    servers,
+    roles: roles.split(',') as Role[],
+    slots: 1_000,
+    definitions: [noop],
+    logger: createLogger('warn', false),
+  })
+  await troupe.led()
+  process.send?.('ready')
+  process.on('message', () => void troupe.stop().then(() => process.exit(0)))
+}
+
+async function measure(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      tasks: { type: 'string', default: '60000' },
+      rounds: { type: 'string', default: '3' },
+      sync: { type: 'boolean', default: false },
+      profile: { type: 'string' },
+    },
+  })
+  const count = Number(values.tasks)
+  const storeDir = mkdtempSync(join(tmpdir(), 'troupe-bench-'))
+  const server = await startEmbeddedServer({ storeDir, syncAlways: values.sync })
+  const profile = values.profile ? ['--cpu-prof', '--cpu-prof-dir', values.profile] : []
+  const scheduler = await child(server.url, 'scheduler,supervisor', profile)
+  const node = await child(server.url, 'node', profile)
+  const troupe = await connect({ servers: server.url })
+  const pids = { client: process.pid, scheduler: scheduler.pid ?? 0, node: node.pid ?? 0, server: server.pid }
+  const inputs = Array.from({ length: count }, (_, i) => ({ i, ms: 0, pad }))
+
+  const bulk = async () => {
+    const handles = await troupe.submitMany('noop', inputs)
+    await Promise.all(handles.map((handle) => handle.result()))
+  }
+  const single = async () => {
+    let next = 0
+    const lane = async () => {
+      while (next < count / 3) await (await troupe.submit('noop', inputs[next++])).result()
+    }
+    await Promise.all(Array.from({ length: 200 }, lane))
+  }
+  const oneByOne = async () => {
+    const times: number[] = []
+    for (let i = 0; i < 2_000; i++) {
+      const start = performance.now()
+      await (await troupe.submit('noop', inputs[i])).result()
+      times.push(performance.now() - start)
+    }
+    times.sort((a, b) => a - b)
+    console.log(`  one at a time: p50 ${times[1_000]?.toFixed(2)} ms, p99 ${times[1_980]?.toFixed(2)} ms`)
+  }
+  for (let round = 1; round <= Number(values.rounds); round++) {
+    await timed(`bulk ${count}`, count, pids, bulk)
+    await timed(`single, 200 in flight, ${Math.round(count / 3)}`, count / 3, pids, single)
+    await timed('one at a time, 2,000', 2_000, pids, oneByOne)
+  }
+  await troupe.close()
+  await Promise.all([end(node), end(scheduler)])
+  await server.stop()
+  rmSync(storeDir, { recursive: true, force: true })
+}
+
+async function timed(what: string, count: number, pids: Record<string, number>, run: () => Promise<void>): Promise<void> {
+  const before = Object.entries(pids).map(([name, pid]) => ({ name, pid, cpuMs: cpuMs(pid) }))
+  const start = performance.now()
+  await run()
+  const ms = performance.now() - start
+  const perTask = before.map(({ name, pid, cpuMs: was }) => `${name} ${(((cpuMs(pid) - was) * 1_000) / count).toFixed(1)}`)
+  console.log(`${what}: ${Math.round((count / ms) * 1_000).toLocaleString('en')}/s; CPU µs per task: ${perTask.join(', ')}`)
+}
+
+function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')
+  return (Number(fields[11]) + Number(fields[12])) * 10
+}
+
+function child(servers: string, roles: string, execArgv: string[]): Promise<ChildProcess> {
+  const started = fork(fileURLToPath(import.meta.url), [servers, roles], { execArgv })
+  return new Promise((resolve, reject) => {
+    started.once('message', () => resolve(started))
+    started.once('exit', (code) => reject(new Error(`${roles} ended with ${code}`)))
+  })
+}
+
+function end(process: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('exit', () => resolve())
+    process.send('end')
+  })
+}
