@@ -106,10 +106,11 @@ export class MachineRunner implements LogicRunner {
           this.#changed()
         },
       })
+      if (before !== undefined && actor.outcome.status === 'error') throw actor.outcome.error
       this.#actor = actor
       actor.start()
     } catch (error) {
-      this.#fault(error)
+      this.#fault(before === undefined ? error : unreadable(error))
       return
     }
     for (const signal of this.#early.splice(0)) this.#give(signal)
@@ -288,6 +289,13 @@ export class MachineRunner implements LogicRunner {
     const { record, retryable } = failureRecord(error)
     this.#port.fault(record, retryable && !(error instanceof TroupeError))
   }
+}
+
+/** XState tells what is wrong with a snapshot in errors of its own, or as a state. */
+function unreadable(cause: unknown): TroupeError {
+  if (cause instanceof TroupeError) return cause
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new TroupeError('TROUPE_SNAPSHOT_UNREADABLE', `the snapshot cannot be restored: ${why}`, { cause })
 }
 
 /** Returns the signal as an event; undefined if it is none, or one that only XState itself may send. */

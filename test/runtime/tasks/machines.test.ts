@@ -12,6 +12,7 @@ import {
 } from 'xstate'
 import { task } from '../../../src/client/index.ts'
 import { kind } from '../../../src/protocol/entries.ts'
+import { packValue, unpackValue } from '../../../src/protocol/payload.ts'
 import { killAtEveryCommit, live, TaskLife } from './task-life.ts'
 
 const advance = (ms: number) => vi.advanceTimersByTimeAsync(ms)
@@ -163,6 +164,7 @@ describe('a machine', () => {
     expect(life.status).toBe('parked')
     await live(life, 2_000, advance)
     expect(new Set(life.value as string[]).size).toBe(3)
+    for (const id of life.value as string[]) expect(id).toMatch(/^x:t\d+$/)
   })
 
   test('a drained machine is handed back at its next step, or after the grace', async () => {
@@ -235,6 +237,84 @@ describe('a machine', () => {
   })
 })
 
+test('parallel regions, history and transient states end alike wherever the node is killed', async () => {
+  const player = setup({
+    types: { context: {} as { log: string[]; left: number } },
+    actors: { count: fromTransition((count: number) => count + 1, 0) },
+    guards: { isDone: ({ context }) => context.left === 0 },
+  }).createMachine({
+    id: 'player',
+    type: 'parallel',
+    context: { log: [], left: 2 },
+    invoke: { src: 'count', id: 'count' },
+    states: {
+      deck: {
+        initial: 'off',
+        states: {
+          off: { on: { POWER: 'on' } },
+          on: {
+            initial: 'stopped',
+            on: { POWER: 'off', PAUSE: 'paused' },
+            states: {
+              stopped: { on: { PLAY: 'playing' } },
+              playing: {
+                entry: [
+                  sendTo('count', { type: 'PLAYED' }),
+                  assign({ log: ({ context }) => [...context.log, 'playing'] }),
+                ],
+                after: { 1200: 'stopped' },
+              },
+              hist: { type: 'history', history: 'deep' },
+            },
+          },
+          paused: { after: { 1500: 'on.hist' } },
+        },
+      },
+      countdown: {
+        initial: 'ticking',
+        states: {
+          ticking: {
+            after: { 2000: { target: 'check', actions: assign({ left: ({ context }) => context.left - 1 }) } },
+          },
+          check: { always: [{ guard: 'isDone', target: 'done' }, { target: 'ticking' }] },
+          done: { entry: raise({ type: 'POWER' }) },
+        },
+      },
+    },
+  })
+  const { outcomes, whole, commits } = await killAtEveryCommit((options) => {
+    const life = new TaskLife(task('player', player, { linger: 20 }), options)
+    const run = async () => {
+      for (const type of ['POWER', 'PLAY', 'PAUSE', 'NOTHING']) {
+        await live(life, 300, advance)
+        life.signal({ type })
+      }
+      await live(life, 6_000, advance)
+      life.result = packValue(stateOf(life))
+      life.status = 'completed'
+    }
+    return { life, run }
+  })
+  expect(whole).toEqual({
+    value: { deck: 'off', countdown: 'done' },
+    context: { log: ['playing', 'playing'], left: 0 },
+    count: 2,
+  })
+  expect(commits).toBeGreaterThan(8)
+  for (const outcome of outcomes) expect(outcome).toEqual(whole)
+})
+
+/** What the last stored snapshot of a machine says. */
+function stateOf(life: TaskLife): unknown {
+  const { snapshot } = unpackValue(life.snapshot as Uint8Array) as { snapshot: Uint8Array }
+  const { value, context, children } = unpackValue(snapshot) as {
+    value: unknown
+    context: unknown
+    children: { count: { snapshot: { context: number } } }
+  }
+  return { value, context, count: children.count.snapshot.context }
+}
+
 describe('other actor logic', () => {
   test('a promise is run again after a crash and completes with its value', async () => {
     let runs = 0
@@ -251,6 +331,24 @@ describe('other actor logic', () => {
     await live(life, 100, advance)
     expect(life.value).toBe(2)
     expect(runs).toBe(2)
+  })
+
+  test('an error that nothing handles fails the attempt, and the next goes on from the last snapshot', async () => {
+    let tries = 0
+    const flaky = setup({
+      actors: {
+        work: fromPromise(async () => {
+          if (++tries === 1) throw new Error('no luck')
+        }),
+      },
+    }).createMachine({
+      initial: 'a',
+      states: { a: { after: { 10: 'b' } }, b: { invoke: { src: 'work', onDone: 'c' } }, c: { type: 'final' } },
+    })
+    const life = new TaskLife(task('flaky', flaky))
+    await live(life, 500, advance)
+    expect([life.status, life.attempt, tries]).toEqual(['completed', 2, 2])
+    expect(life.error).toMatchObject({ code: 'TROUPE_TASK_FAILED', message: 'no luck' })
   })
 
   test('a transition function keeps its state and is parked between events', async () => {
@@ -361,5 +459,17 @@ describe('what cannot be restored is refused with its place', () => {
     life.status = 'ready'
     await live(life, 200, advance)
     expect(life.status).toBe('completed')
+    life.definition = task('m', make('new', {}), { version: '3', migrate: () => ({ value: 'nonsense' }) })
+    life.snapshot = before
+    life.status = 'ready'
+    await live(life, 200, advance)
+    expect(life.error?.code).toBe('TROUPE_SNAPSHOT_UNREADABLE')
+    life.definition = task('m', make('new', {}), { version: '3', migrate: () => ({ value: 'end', status: 'active' }) })
+    life.status = 'ready'
+    await live(life, 200, advance)
+    expect(life.error).toMatchObject({
+      code: 'TROUPE_SNAPSHOT_UNREADABLE',
+      message: expect.stringContaining('cannot be restored'),
+    })
   })
 })
