@@ -128,7 +128,7 @@ export type Cancelled = readonly [kind: 42, task: string, reason: string]
 export type Expired = readonly [kind: 43, task: string]
 /** The turn ran longer than its timeout in log time; counts as a failed attempt. */
 export type TimedOut = readonly [kind: 44, task: string, turn: number]
-/** A finished task that did not complete is ready again, with its attempts reset. */
+/** A dead letter is ready again, with its attempts reset. */
 export type Retried = readonly [kind: 45, task: string]
 /** A dead letter is forgotten. */
 export type Removed = readonly [kind: 46, task: string]

@@ -8,21 +8,11 @@ import type { NodeProfile, TaskProfile } from '../../protocol/options.ts'
 import type { SetAside } from './change.ts'
 import { Member } from './member.ts'
 import { LedgerState, type Saving, type Totals } from './state.ts'
-import { type Rare, type RecordStatus, TaskRecord } from './task-record.ts'
+import { type Rare, type RecordStatus, type SignalPlace, TaskRecord } from './task-record.ts'
 
-export const checkpointFormat = 1
+export const checkpointFormat = 2
 
-interface MemberRow {
-  readonly subject: string
-  readonly incarnation: string
-  readonly profile: NodeProfile
-  readonly joinedAtMs: number
-  readonly lastSequence: number
-  readonly lastBlock: number
-  readonly live: boolean
-}
-
-/** Everything of a ledger but its tasks, and what identifies the log that it belongs to. */
+/** What identifies a checkpoint and the log that it belongs to, and what trimming needs to know. Small. */
 export interface Manifest {
   readonly format: number
   readonly partition: number
@@ -32,11 +22,7 @@ export interface Manifest {
   readonly leader: string
   readonly rules: FoldRules
   readonly totals: Totals
-  readonly members: readonly MemberRow[]
-  readonly dead: readonly string[]
-  readonly neverToJoin: readonly string[]
-  readonly setAsides: readonly SetAside[]
-  readonly profiles: readonly TaskProfile[]
+  readonly retained: number
   readonly tasks: number
   /** Oldest sequence that a live task or a dead letter needs, and that anything kept needs. */
   readonly neededFrom: number
@@ -46,16 +32,40 @@ export interface Manifest {
   readonly hash: number
 }
 
+/** A task type's profile is saved once, however many nodes and tasks have it; they name it by its number. */
+type ProfileNumber = number
+
+interface MemberRow {
+  readonly subject: string
+  readonly incarnation: string
+  readonly profile: NodeProfile
+  readonly types: readonly ProfileNumber[]
+  readonly joinedAtMs: number
+  readonly lastSequence: number
+  readonly lastBlock: number
+}
+
 type PlaceRow = readonly [sequence: number, index: number] | null
 export type TaskRow = readonly unknown[]
 
-/** Saves one ledger as it is now. Begin by constructing it; take `rows` until done; then `manifest`. */
+/** Rows of one kind; any number of them, of any length, make up a checkpoint. */
+export type CheckpointPart =
+  | readonly [of: 'tasks', rows: readonly TaskRow[]]
+  | readonly [of: 'profiles', rows: readonly TaskProfile[]]
+  | readonly [of: 'members', rows: readonly MemberRow[]]
+  | readonly [of: 'dead', rows: readonly string[]]
+  | readonly [of: 'set-asides', rows: readonly SetAside[]]
+
+/** Saves one ledger as it is now. Begin by constructing it; take `rows` until done; then `others` and `manifest`. */
 export class LedgerSaving implements Saving {
   readonly number: number
   private readonly state: LedgerState
   private readonly iterator: Iterator<TaskRecord>
-  private readonly begun: Omit<Manifest, 'profiles' | 'tasks' | 'neededFrom' | 'readableFrom' | 'createdAtMs' | 'hash'>
-  private readonly profiles = new Map<TaskProfile, number>()
+  private readonly begun: Omit<Manifest, 'tasks' | 'neededFrom' | 'readableFrom' | 'createdAtMs' | 'hash'>
+  private readonly members: readonly MemberRow[]
+  private readonly dead: readonly string[]
+  private readonly setAsides: readonly SetAside[]
+  private readonly profiles = new Map<TaskProfile, ProfileNumber>()
   private pending: TaskRow[] = []
   private tasks = 0
   private neededFrom: number
@@ -73,23 +83,14 @@ export class LedgerSaving implements Saving {
       leader: state.leader,
       rules: state.rules,
       totals: { ...state.totals },
-      members: [...state.membersBySubject.values()].map((member) => ({
-        subject: member.subject,
-        incarnation: member.incarnation,
-        profile: member.profile,
-        joinedAtMs: member.joinedAtMs,
-        lastSequence: member.lastSequence,
-        lastBlock: member.lastBlock,
-        live: member.live,
-      })),
-      dead: [...state.deadIncarnations],
-      neverToJoin: [...state.neverToJoin],
-      setAsides: [...state.setAsides],
+      retained: state.retained,
     }
+    this.members = [...state.members.values()].map((member) => this.memberRow(member))
+    this.dead = [...state.deadIncarnations]
+    this.setAsides = [...state.setAsides]
     this.neededFrom = state.position
     this.readableFrom = state.position
-    for (const member of state.membersBySubject.values())
-      this.neededFrom = Math.min(this.neededFrom, member.lastSequence)
+    for (const { lastSequence } of this.members) this.neededFrom = Math.min(this.neededFrom, lastSequence)
     this.iterator = state.tasks.values()
     state.saving = this
   }
@@ -111,22 +112,29 @@ export class LedgerSaving implements Saving {
     }
     const rows = this.pending
     this.pending = []
-    if (next.done && rows.length === 0) {
-      this.state.saving = undefined
-      return undefined
-    }
-    return rows
+    if (!next.done || rows.length > 0) return rows
+    this.abandon()
+    return undefined
   }
 
-  /** Gives up; the ledger saves nothing any more. */
+  /** Gives up, or is done; the ledger saves nothing any more. */
   abandon(): void {
-    this.state.saving = undefined
+    if (this.state.saving === this) this.state.saving = undefined
+  }
+
+  /** Everything but the tasks; complete once all rows have been taken. */
+  others(): CheckpointPart[] {
+    return [
+      ['profiles', [...this.profiles.keys()]],
+      ['members', this.members],
+      ['dead', this.dead],
+      ['set-asides', this.setAsides],
+    ]
   }
 
   manifest(createdAtMs: number, hash: number): Manifest {
     return {
       ...this.begun,
-      profiles: [...this.profiles.keys()],
       tasks: this.tasks,
       neededFrom: this.neededFrom,
       readableFrom: Math.min(this.neededFrom, this.readableFrom),
@@ -135,11 +143,22 @@ export class LedgerSaving implements Saving {
     }
   }
 
+  /** What cannot run any more needs its place in the log only for people to read; it must never hold a full log. */
   private noteNeeds(task: TaskRecord): void {
-    const needs = Math.min(task.input.sequence, task.snapshot?.sequence ?? task.input.sequence)
-    const signal = task.rare?.signals?.[0]?.sequence ?? needs
-    if (!task.ended || task.status === 'failed') this.neededFrom = Math.min(this.neededFrom, needs, signal)
-    else if (task.outcome !== undefined) this.readableFrom = Math.min(this.readableFrom, task.outcome.sequence)
+    if (!task.ended || (task.status === 'failed' && !task.rare?.unreadable)) {
+      const input = task.input.sequence
+      const signal = task.rare?.signals?.[0]?.sequence ?? input
+      this.neededFrom = Math.min(this.neededFrom, input, task.snapshot?.sequence ?? input, signal)
+    } else if (task.outcome !== undefined) {
+      if (this.state.isNeededByParent(task)) this.neededFrom = Math.min(this.neededFrom, task.outcome.sequence)
+      else this.readableFrom = Math.min(this.readableFrom, task.outcome.sequence)
+    }
+  }
+
+  private memberRow(member: Member): MemberRow {
+    const { subject, incarnation, profile, joinedAtMs, lastSequence, lastBlock } = member
+    const types = profile.types.map((type) => this.profileNumber(type))
+    return { subject, incarnation, profile: { ...profile, types: [] }, types, joinedAtMs, lastSequence, lastBlock }
   }
 
   private row(task: TaskRecord): TaskRow {
@@ -166,10 +185,11 @@ export class LedgerSaving implements Saving {
       placeRow(task.snapshot),
       placeRow(task.outcome),
       task.rare === undefined ? null : rareRow(task.rare),
+      task.retained,
     ]
   }
 
-  private profileNumber(profile: TaskProfile): number {
+  private profileNumber(profile: TaskProfile): ProfileNumber {
     let number = this.profiles.get(profile)
     if (number === undefined) {
       number = this.profiles.size
@@ -183,11 +203,22 @@ function placeRow(place: { sequence: number; index: number } | undefined): Place
   return place === undefined ? null : [place.sequence, place.index]
 }
 
-/** Sets travel as arrays. */
+type SignalRow = readonly [sequence: number, index: number, previous: number, id: string]
+
+/** Sets travel as arrays; nothing in the row changes when the record does. Children are found by their parent again. */
 function rareRow(rare: Rare): Record<string, unknown> {
   const row: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries(rare)) row[name] = value instanceof Set ? [...value] : value
+  for (const [name, value] of Object.entries(rare)) {
+    if (name === 'children') row[name] = []
+    else if (name === 'signals') row[name] = rare.signals?.map(signalRow)
+    else if (value instanceof Set || Array.isArray(value)) row[name] = [...value]
+    else row[name] = value
+  }
   return row
+}
+
+function signalRow({ sequence, index, previous, id }: SignalPlace): SignalRow {
+  return [sequence, index, previous, id]
 }
 
 const setFields: ReadonlySet<string> = new Set(['after', 'children', 'awaited', 'signalIds'])
@@ -195,13 +226,22 @@ const setFields: ReadonlySet<string> = new Set(['after', 'children', 'awaited', 
 function rareFrom(row: Record<string, unknown>): Rare {
   const rare: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(row)) {
-    rare[name] = setFields.has(name) && Array.isArray(value) ? new Set(value) : value
+    if (name === 'signals') {
+      rare[name] = (value as SignalRow[]).map(([sequence, index, previous, id]) => ({ sequence, index, previous, id }))
+    } else rare[name] = setFields.has(name) ? new Set(value as string[]) : value
   }
   return rare as Rare
 }
 
-/** The ledger's state as it was saved. The rows come from our own checkpoint, whose hash has been checked. */
-export function restoreState(manifest: Manifest, parts: Iterable<readonly TaskRow[]>): LedgerState {
+function rowsOf<Of extends CheckpointPart[0]>(parts: readonly CheckpointPart[], of: Of) {
+  return parts.flatMap((part) => (part[0] === of ? part[1] : [])) as Extract<
+    CheckpointPart,
+    readonly [Of, unknown]
+  >[1][number][]
+}
+
+/** The ledger's state as it was saved. Throws when the rows are not those of a checkpoint. */
+export function restoreState(manifest: Manifest, parts: readonly CheckpointPart[]): LedgerState {
   const state = new LedgerState(manifest.partition)
   Object.assign(state.totals, manifest.totals)
   state.position = manifest.position
@@ -209,29 +249,24 @@ export function restoreState(manifest: Manifest, parts: Iterable<readonly TaskRo
   state.epoch = manifest.epoch
   state.leader = manifest.leader
   state.rules = manifest.rules
-  for (const row of manifest.members) {
-    const member = new Member(row.subject, row.incarnation, row.profile, row.joinedAtMs, row.lastSequence)
+  state.retained = manifest.retained
+  const profiles = rowsOf(parts, 'profiles')
+  for (const row of rowsOf(parts, 'members')) {
+    const profile: NodeProfile = { ...row.profile, types: row.types.map((number) => profiles[number]!) }
+    const member = new Member(row.subject, row.incarnation, profile, row.joinedAtMs, row.lastSequence)
     member.lastBlock = row.lastBlock
     state.members.set(row.incarnation, member)
     state.membersBySubject.set(row.subject, member)
   }
-  for (const incarnation of manifest.dead) {
-    state.deadIncarnations.push(incarnation)
-    state.neverToJoin.add(incarnation)
-  }
-  for (const item of manifest.setAsides) state.setAsides.push(item)
-  const ended: TaskRecord[] = []
-  for (const rows of parts) {
-    for (const row of rows) {
-      const task = restoreTask(state, manifest, row)
-      if (task.ended) ended.push(task)
-    }
-  }
-  restoreRetention(state, ended)
+  for (const incarnation of rowsOf(parts, 'dead')) state.deadIncarnations.add(incarnation)
+  for (const item of rowsOf(parts, 'set-asides')) state.setAsides.push(item)
+  const tasks = rowsOf(parts, 'tasks').map((row) => restoreTask(state, profiles, row))
+  restoreFamilies(state, tasks)
+  restoreRetention(state, tasks)
   return state
 }
 
-function restoreTask(state: LedgerState, manifest: Manifest, row: TaskRow): TaskRecord {
+function restoreTask(state: LedgerState, profiles: readonly TaskProfile[], row: TaskRow): TaskRecord {
   const [id, type, status, turn, attempt, priority, key, sequence, index, submittedAtMs, dueAtMs, ...rest] = row as [
     string,
     string,
@@ -246,20 +281,33 @@ function restoreTask(state: LedgerState, manifest: Manifest, row: TaskRow): Task
     number,
     ...unknown[],
   ]
-  const [startedAtMs, turnAtMs, turnSequence, finishedAtMs, hash, client, owner, profile, snapshot, outcome, rare] =
-    rest as [
-      number,
-      number,
-      number,
-      number,
-      number,
-      string | null,
-      string | null,
-      number,
-      PlaceRow,
-      PlaceRow,
-      Record<string, unknown> | null,
-    ]
+  const [
+    startedAtMs,
+    turnAtMs,
+    turnSequence,
+    finishedAtMs,
+    hash,
+    client,
+    owner,
+    profile,
+    snapshot,
+    outcome,
+    rare,
+    retained,
+  ] = rest as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    string | null,
+    string | null,
+    number,
+    PlaceRow,
+    PlaceRow,
+    Record<string, unknown> | null,
+    number,
+  ]
   const born = {
     id,
     type,
@@ -272,8 +320,8 @@ function restoreTask(state: LedgerState, manifest: Manifest, row: TaskRow): Task
     client: client ?? undefined,
   }
   const task = new TaskRecord(born)
-  Object.assign(task, { status, turn, attempt, dueAtMs, startedAtMs, turnAtMs, turnSequence, finishedAtMs })
-  if (profile >= 0) task.profile = manifest.profiles[profile]
+  Object.assign(task, { status, turn, attempt, dueAtMs, startedAtMs, turnAtMs, turnSequence, finishedAtMs, retained })
+  if (profile >= 0) task.profile = profiles[profile]
   if (snapshot !== null) task.snapshot = { sequence: snapshot[0], index: snapshot[1] }
   if (outcome !== null) task.outcome = { sequence: outcome[0], index: outcome[1] }
   if (rare !== null) task.rare = rareFrom(rare)
@@ -282,25 +330,25 @@ function restoreTask(state: LedgerState, manifest: Manifest, row: TaskRow): Task
     task.owner?.running.add(task)
   }
   state.add(task)
-  for (const other of task.rare?.after ?? []) {
-    let dependents = state.dependents.get(other)
-    if (dependents === undefined) state.dependents.set(other, (dependents = new Set()))
-    dependents.add(task)
-  }
   return task
 }
 
-/** The queues for forgetting, in the order in which the tasks entered them. */
-function restoreRetention(state: LedgerState, ended: TaskRecord[]): void {
-  const enteredAt = (task: TaskRecord) => task.rare?.retainedAt ?? task.outcome ?? { sequence: 0, index: 0 }
-  ended.sort((a, b) => {
-    const [at, bt] = [enteredAt(a), enteredAt(b)]
-    return at.sequence - bt.sequence || at.index - bt.index || a.order - b.order
-  })
-  for (const task of ended) {
-    const parent = task.rare?.parent
-    if (parent !== undefined && state.tasks.get(parent)?.ended === false) continue
-    if (task.status === 'failed') state.dead.push(task)
-    else state.results.push(task)
+/** Who waits for whom, and whose children they are: indexes over what the records say. */
+function restoreFamilies(state: LedgerState, tasks: readonly TaskRecord[]): void {
+  const children = tasks.filter((task) => state.isNeededByParent(task)).sort((a, b) => a.order - b.order)
+  for (const task of children) {
+    const parent = state.tasks.get(task.rare?.parent ?? '')
+    parent?.rare?.children?.add(task.id)
   }
+  for (const task of tasks) {
+    const { rare } = task
+    if (rare?.after !== undefined && task.status === 'blocked') state.block(task, rare.after)
+    if (rare?.awaited !== undefined) state.awaitAll(task, rare.awaited)
+  }
+}
+
+/** The queues for forgetting, in the order in which the tasks entered them. */
+function restoreRetention(state: LedgerState, tasks: readonly TaskRecord[]): void {
+  const queued = tasks.filter((task) => task.retained > 0).sort((a, b) => a.retained - b.retained)
+  for (const task of queued) (task.status === 'failed' ? state.dead : state.results).push(task)
 }

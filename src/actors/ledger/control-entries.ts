@@ -35,7 +35,7 @@ export function foldControlEntry(state: LedgerState, entry: Exclude<ControlEntry
       return retried(state, task)
     case kind.removed:
       if (!task.ended) return false
-      state.dead.remove(task) || state.results.remove(task)
+      state.unqueue(task)
       state.forget(task)
       state.change('removed', task)
       return true
@@ -70,19 +70,31 @@ function timedOut(state: LedgerState, task: TaskRecord, turn: number, place: Pla
   return true
 }
 
-/** An operator lets a task that did not complete run again, from its last snapshot, with all its attempts. */
+/**
+ * An operator lets a dead letter run again, from its last snapshot, with all its attempts; one that never began because of
+ * what it waited for waits for that again. What was cancelled or expired keeps no input and cannot come back.
+ */
 function retried(state: LedgerState, task: TaskRecord): boolean {
-  if (!task.ended || task.status === 'completed' || task.rare?.unreadable) return false
+  if (task.status !== 'failed' || task.rare?.unreadable) return false
   state.touch(task)
-  state.dead.remove(task) || state.results.remove(task)
+  state.unqueue(task)
   task.attempt = 1
   task.finishedAtMs = 0
   task.outcome = undefined
-  if (task.rare !== undefined) {
-    delete task.rare.restarts
-    delete task.rare.deadlineAtMs
+  const { rare } = task
+  if (rare !== undefined) {
+    delete rare.restarts
+    delete rare.deadlineAtMs
   }
-  state.makeReady(task, 'retried')
+  const unmet = [...(rare?.after ?? [])].filter((id) => state.tasks.get(id)?.status !== 'completed')
+  if (unmet.length === 0) {
+    delete rare?.after
+    state.makeReady(task, 'retried')
+    return true
+  }
+  state.become(task, 'blocked')
+  state.block(task, new Set(unmet))
+  state.change('blocked', task)
   return true
 }
 

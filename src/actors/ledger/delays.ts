@@ -17,7 +17,12 @@ export function jitterHash(text: string, salt: number): number {
  */
 export function retryDelayMs(policy: RetryPolicy, attempt: number, task: string, turn: number): number {
   let delay = policy.backoffMs
-  for (let i = 1; i < attempt && delay < policy.maxMs; i++) delay = Math.floor(delay * policy.factor)
+  for (let i = 1; i < attempt && delay < policy.maxMs; i++) {
+    const longer = Math.floor(delay * policy.factor)
+    // It will not grow any more: a millionth attempt costs no more than the second.
+    if (longer === delay) break
+    delay = longer
+  }
   delay = Math.min(policy.maxMs, delay)
   const spread = Math.floor((delay * policy.jitterPercent) / 100)
   return spread === 0 ? delay : delay - spread + (jitterHash(task, turn) % (2 * spread + 1))

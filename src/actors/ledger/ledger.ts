@@ -6,6 +6,7 @@
 import { unpackControlBlock, unpackJournalBlock, unpackSubmissionBlock } from '../../protocol/blocks.ts'
 import { type ControlEntry, type JournalEntry, kind, type LogMessage, type Submission } from '../../protocol/entries.ts'
 import { isName } from '../../protocol/names.ts'
+import { signalComplaint } from '../../protocol/signal.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 import { readSubmission } from '../../protocol/submission.ts'
 import type { Change } from './change.ts'
@@ -23,8 +24,8 @@ export const foldVersion = 1
 export class Ledger {
   readonly subjects: Subjects
   readonly state: LedgerState
-  /** True once the log asks for rules that this code does not know; it must not lead or fold on. */
-  outdated = false
+  /** True once the log asks for rules that this code does not know: it leads no more, and nothing is folded any more. */
+  outdated: boolean
   private readonly prefixLength: number
   /** Equal strings are kept once: types and client ids repeat a million times. */
   private readonly interned = new Map<string, string>()
@@ -33,16 +34,22 @@ export class Ledger {
     this.subjects = subjects
     this.state = state
     this.prefixLength = subjects.root.length + 1
+    this.outdated = state.rules.foldVersion > foldVersion
   }
 
   /** Folds the next message of the log. The caller guarantees order and completeness (rule 12). */
   fold(message: LogMessage): void {
+    if (this.outdated) return
     const { state } = this
     state.position = message.sequence
     state.advanceTo(message.timestampMs)
     const member = state.membersBySubject.get(message.subject)
-    if (member !== undefined) this.foldJournal(message, member)
-    else this.route(message)
+    try {
+      if (member !== undefined) this.foldJournal(message, member)
+      else this.route(message)
+    } catch (error) {
+      this.setAsideThrown(message.subject, error)
+    }
     state.retain()
   }
 
@@ -58,7 +65,7 @@ export class Ledger {
     const tokens = subject.slice(this.prefixLength).split('.')
     switch (tokens[0]) {
       case 'block':
-        return this.foldBlock(message, this.intern(tokens[1] ?? ''))
+        return this.foldBlock(message, isName(tokens[1]) ? this.intern(tokens[1]) : undefined)
       case 'submit':
         return this.foldSubmit(message, tokens.slice(1).join('.'))
       case 'signal':
@@ -83,7 +90,7 @@ export class Ledger {
     else foldUnreadable(state, name, -1, undefined, read.reason, read.replyTo)
   }
 
-  private foldBlock(message: LogMessage, client: string): void {
+  private foldBlock(message: LogMessage, client: string | undefined): void {
     const { state } = this
     const block = unpackSubmissionBlock(message.data)
     if (!block.ok) {
@@ -96,11 +103,17 @@ export class Ledger {
     for (let index = 0; index < block.entries.length; index++) {
       const submission = block.entries[index]
       if (submission === undefined) continue
-      foldSubmission(state, retyped(submission, this.intern(submission[0])), index, client)
+      try {
+        foldSubmission(state, retyped(submission, this.intern(submission[0])), index, client)
+      } catch (error) {
+        this.setAsideThrown(message.subject, error)
+      }
     }
   }
 
   private foldSignal(message: LogMessage, id: string): void {
+    const complaint = signalComplaint(message)
+    if (complaint !== undefined) return this.state.setAside(message.subject, complaint)
     const signalId = message.headers?.get('troupe-id') ?? ''
     foldSignal(this.state, id, signalId.slice(0, 128), -1, message.subject)
   }
@@ -120,20 +133,26 @@ export class Ledger {
     for (let index = 0; index < entries.length; index++) {
       const entry = entries[index]
       if (entry === undefined) continue
-      if (entry[0] === kind.fenced) foldFenced(state, known?.incarnation ?? incarnation, entry)
-      else if (entry[0] === kind.joined) {
-        if (known === undefined) member = foldJoined(state, message.subject, node, incarnation, entry) ?? member
-      } else if (member === undefined || !this.foldMemberEntry(member, entry, index)) {
-        state.totals.void++
-        if (entry[0] === kind.accepted && member?.live) {
-          state.changes.push({ what: 'void-accept', member, id: entry[1], turn: entry[2] })
-        }
+      try {
+        if (entry[0] === kind.joined) {
+          if (known === undefined) member = foldJoined(state, message.subject, node, incarnation, entry) ?? member
+        } else if (entry[0] === kind.fenced) {
+          if (!foldFenced(state, message.subject, known?.incarnation ?? incarnation, entry)) state.totals.void++
+        } else if (member === undefined || !this.foldMemberEntry(member, entry, index)) this.noteVoid(member, entry)
+      } catch (error) {
+        this.setAsideThrown(message.subject, error)
       }
     }
     if (member !== undefined) {
       member.lastSequence = message.sequence
       member.lastBlock = block.number
     }
+  }
+
+  private noteVoid(member: Member | undefined, entry: JournalEntry): void {
+    this.state.totals.void++
+    if (entry[0] !== kind.accepted || member === undefined || !member.live) return
+    this.state.changes.push({ what: 'void-accept', member, id: entry[1], turn: entry[2] })
   }
 
   private foldMemberEntry(member: Member, entry: JournalEntry, index: number): boolean {
@@ -164,15 +183,27 @@ export class Ledger {
       state.setAside(message.subject, { code: 'TROUPE_UNREADABLE', message: block.reason })
       return
     }
-    for (let index = 0; index < block.entries.length; index++) {
+    for (const { reason } of block.rejected) {
+      state.setAside(message.subject, { code: 'TROUPE_UNREADABLE', message: reason })
+    }
+    for (let index = 0; index < block.entries.length && !this.outdated; index++) {
       const entry: ControlEntry | undefined = block.entries[index]
       if (entry === undefined) continue
-      if (entry[0] === kind.led) {
-        foldLed(state, scheduler, entry)
-        if (entry[1].foldVersion > foldVersion) this.outdated = true
-      } else if (block.epoch !== state.epoch || scheduler !== state.leader) state.totals.void++
-      else if (!foldControlEntry(state, entry, index)) state.totals.void++
+      try {
+        if (entry[0] === kind.led) {
+          foldLed(state, scheduler, entry)
+          this.outdated = entry[1].foldVersion > foldVersion
+        } else if (block.epoch !== state.epoch || scheduler !== state.leader) state.totals.void++
+        else if (!foldControlEntry(state, entry, index)) state.totals.void++
+      } catch (error) {
+        this.setAsideThrown(message.subject, error)
+      }
     }
+  }
+
+  /** Rule 8: what throws is a defect of ours; it is set aside, alone, and the fold goes on. */
+  private setAsideThrown(subject: string, error: unknown): void {
+    this.state.setAside(subject, { code: 'TROUPE_INTERNAL', message: String(error).slice(0, 500) })
   }
 
   private intern(text: string): string {

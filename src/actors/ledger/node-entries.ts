@@ -3,6 +3,7 @@
  * fences older incarnations of its node. An incarnation that was once dead, or fenced before it joined, never lives.
  */
 import type { Fenced, Joined } from '../../protocol/entries.ts'
+import { isName } from '../../protocol/names.ts'
 import { Member } from './member.ts'
 import type { LedgerState } from './state.ts'
 
@@ -15,8 +16,8 @@ export function foldJoined(
   entry: Joined,
 ): Member | undefined {
   const profile = entry[1]
-  if (profile.node !== node) return undefined
-  if (state.members.has(incarnation) || state.neverToJoin.has(incarnation)) return undefined
+  if (profile.node !== node || !isName(incarnation)) return undefined
+  if (state.members.has(incarnation) || state.deadIncarnations.has(incarnation)) return undefined
   for (const other of state.membersBySubject.values()) {
     if (other.node === node) state.endMember(other, 'fenced', `node "${node}" joined again as ${incarnation}`)
   }
@@ -27,14 +28,18 @@ export function foldJoined(
   return member
 }
 
-/** Folds `fenced` on the journal of `incarnation`, whether it ever joined or not. */
-export function foldFenced(state: LedgerState, incarnation: string, entry: Fenced): void {
+/**
+ * Folds `fenced` on the journal of `incarnation`, whether it ever joined or not. Returns whether it counted: on the journal
+ * of one node it says nothing about another (rule 13).
+ */
+export function foldFenced(state: LedgerState, subject: string, incarnation: string, entry: Fenced): boolean {
   const member = state.members.get(incarnation)
   if (member !== undefined) {
+    if (member.subject !== subject) return false
     state.endMember(member, 'fenced', entry[1])
-    return
+    return true
   }
-  if (state.neverToJoin.has(incarnation)) return
-  state.neverToJoin.add(incarnation)
-  state.deadIncarnations.push(incarnation)
+  if (!isName(incarnation)) return false
+  state.bury(incarnation)
+  return true
 }

@@ -24,14 +24,20 @@ export function foldSignal(state: LedgerState, to: string, signalId: string, ind
     state.setAside(subject, { code: 'TROUPE_TASK_FINISHED', message })
     return
   }
-  const rare = task.more
-  if (signalId !== '' && rare.signalIds?.has(signalId)) return
-  if ((rare.signals?.length ?? 0) >= limits.signalsPerTaskMax) {
+  if (signalId !== '' && task.rare?.signalIds?.has(signalId)) return
+  if (task.rare?.lastSignal === state.position) {
+    // A consumed position is a sequence, so two signals of one message could not be told apart.
+    const message = `a second signal for "${task.id}" in one block`
+    state.setAside(subject, { code: 'TROUPE_REFUSED', message })
+    return
+  }
+  if ((task.rare?.signals?.length ?? 0) >= limits.signalsPerTaskMax) {
     const message = `task "${task.id}" already has ${limits.signalsPerTaskMax} signals that it has not consumed`
     state.setAside(subject, { code: 'TROUPE_REFUSED', message })
     return
   }
   state.touch(task)
+  const rare = task.more
   if (signalId !== '') remember(rare, signalId)
   const place: SignalPlace = { sequence: state.position, index, previous: rare.lastSignal ?? 0, id: signalId }
   rare.signals ??= []

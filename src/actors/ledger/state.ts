@@ -33,23 +33,37 @@ export interface Totals {
   void: number
 }
 
+/** Dead incarnations remembered; a zombie older than that has met the broker's refusal long ago. */
+const deadIncarnationsMax = 10_000
+
+/** Children whose outcomes are held for as long as their parent lives; as many as one `ctx.map` may have. */
+export const childrenHeldMax = 100_000
+
 /** Saves records as they were, before they change, while a checkpoint is being written. */
 export interface Saving {
   readonly number: number
   save(task: TaskRecord): void
 }
 
+interface Ending {
+  readonly task: TaskRecord
+  readonly status: TerminalStatus
+  readonly value: Payload | ErrorRecord
+  readonly place: Place
+}
+
 export class LedgerState {
   readonly partition: number
   readonly tasks = new Map<string, TaskRecord>()
-  /** By incarnation; dead ones are remembered so that nothing of theirs ever counts again. */
+  /** The live ones, by incarnation and by the subject of their journal. */
   readonly members = new Map<string, Member>()
   readonly membersBySubject = new Map<string, Member>()
-  /** Ended incarnations, oldest first, and those fenced before they ever joined. */
-  readonly deadIncarnations = new Fifo<string>()
-  readonly neverToJoin = new Set<string>()
+  /** Ended incarnations and those fenced before they ever joined, oldest first: nothing of theirs counts again. */
+  readonly deadIncarnations = new Set<string>()
   /** Task id → tasks blocked by it. */
   readonly dependents = new Map<string, Set<TaskRecord>>()
+  /** Task id → parked tasks that wait for it to end. */
+  readonly awaiters = new Map<string, Set<TaskRecord>>()
   /** Ended tasks that are still readable, in the order in which they ended. */
   readonly results = new Fifo<TaskRecord>()
   readonly dead = new Fifo<TaskRecord>()
@@ -72,8 +86,12 @@ export class LedgerState {
   position = 0
   /** Log time: the greatest stream timestamp so far. */
   timeMs = 0
+  /** How many ended tasks were queued for forgetting since the log began; numbers the queues' entries. */
+  retained = 0
   saving: Saving | undefined
   changes: Change[] = []
+  /** Tasks that are about to end because of what is being folded; a queue, since chains of them have any length. */
+  private readonly ending: Ending[] = []
 
   constructor(partition: number) {
     this.partition = partition
@@ -111,12 +129,8 @@ export class LedgerState {
   /** The task may run from `dueAtMs` on (0: at once). */
   makeReady(task: TaskRecord, why: TaskChange, dueAtMs = 0): void {
     this.release(task)
+    this.wake(task)
     task.dueAtMs = dueAtMs
-    if (task.rare !== undefined) {
-      delete task.rare.awaited
-      delete task.rare.wakeAtMs
-      delete task.rare.onSignal
-    }
     this.become(task, 'waiting')
     this.change(why, task)
   }
@@ -127,13 +141,51 @@ export class LedgerState {
     task.owner = undefined
   }
 
+  /** The task waits until all of these tasks have ended. */
+  awaitAll(task: TaskRecord, ids: Set<string>): void {
+    task.more.awaited = ids
+    for (const id of ids) register(this.awaiters, id, task)
+  }
+
+  /** What a parked task waited for does not matter any more. */
+  wake(task: TaskRecord): void {
+    const { rare } = task
+    if (rare === undefined) return
+    if (rare.awaited !== undefined) for (const id of rare.awaited) unregister(this.awaiters, id, task)
+    delete rare.awaited
+    delete rare.wakeAtMs
+    delete rare.onSignal
+  }
+
+  /** The task does not start before all of these tasks have completed. */
+  block(task: TaskRecord, after: Set<string>): void {
+    task.more.after = after
+    for (const id of after) register(this.dependents, id, task)
+  }
+
   /** The task ends; its dependents, children and parent follow. */
   end(task: TaskRecord, status: TerminalStatus, value: Payload | ErrorRecord, place: Place): void {
+    const { ending } = this
+    ending.push({ task, status, value, place: { sequence: place.sequence, index: place.index } })
+    if (ending.length > 1) return
+    try {
+      for (let at = 0; at < ending.length; at++) {
+        const next = ending[at]!
+        if (!next.task.ended) this.endOne(next)
+      }
+    } finally {
+      ending.length = 0
+    }
+  }
+
+  private endOne({ task, status, value, place }: Ending): void {
     this.touch(task)
     this.release(task)
+    this.wake(task)
+    if (task.status === 'blocked') this.unblock(task)
     this.become(task, status)
     task.finishedAtMs = this.timeMs
-    task.outcome = { sequence: place.sequence, index: place.index }
+    task.outcome = place
     this.totals[status]++
     if (status === 'completed') {
       task.snapshot = undefined
@@ -142,25 +194,45 @@ export class LedgerState {
       this.changes.push({ what: status, task, error: value as ErrorRecord })
       task.more.lastError = value as ErrorRecord
     }
-    // A child's result is needed for as long as its parent lives; it is queued for forgetting when the parent ends.
-    if (!this.hasLiveParent(task)) this.queueEnded(task)
-    if (task.rare !== undefined || this.dependents.size > 0) this.settleFamily(task, status, place)
+    this.queueEnded(task)
+    if (task.rare?.children !== undefined) this.releaseChildren(task, task.rare.children, status, place)
+    if (this.dependents.size > 0) this.settleDependents(task, status, place)
+    if (this.awaiters.size > 0) this.settleAwaiters(task.id)
   }
 
-  private settleFamily(task: TaskRecord, status: TerminalStatus, place: Place): void {
+  /** It waits for nothing any more; what it waited for stays noted, in case that it is retried. */
+  private unblock(task: TaskRecord): void {
+    for (const id of task.rare?.after ?? []) unregister(this.dependents, id, task)
+  }
+
+  private settleDependents(task: TaskRecord, status: TerminalStatus, place: Place): void {
     const dependents = this.dependents.get(task.id)
-    if (dependents !== undefined) {
-      this.dependents.delete(task.id)
-      for (const dependent of dependents) this.dependencyEnded(dependent, task.id, status, place)
+    if (dependents === undefined) return
+    for (const dependent of inOrder(dependents)) {
+      if (status === 'completed') {
+        this.touch(dependent)
+        dependent.rare?.after?.delete(task.id)
+        if (dependent.rare?.after?.size === 0) this.makeReady(dependent, 'ready', dependent.dueAtMs)
+      } else {
+        const message = `it waited for "${task.id}", which was ${status}`
+        const error = { code: 'TROUPE_DEPENDENCY_FAILED', message, details: { task: task.id } }
+        this.end(dependent, 'failed', error, place)
+      }
     }
-    const rare = task.rare
-    if (rare === undefined) return
-    if (rare.after !== undefined) {
-      for (const id of rare.after) this.dependents.get(id)?.delete(task)
-      delete rare.after
+    if (status === 'completed') this.dependents.delete(task.id)
+  }
+
+  private settleAwaiters(id: string): void {
+    const awaiters = this.awaiters.get(id)
+    if (awaiters === undefined) return
+    this.awaiters.delete(id)
+    for (const task of inOrder(awaiters)) {
+      const awaited = task.rare?.awaited
+      if (awaited === undefined) continue
+      this.touch(task)
+      awaited.delete(id)
+      if (awaited.size === 0) this.makeReady(task, 'ready')
     }
-    if (rare.children !== undefined) this.releaseChildren(task, rare.children, status, place)
-    if (rare.parent !== undefined) this.childEnded(rare.parent, task.id)
   }
 
   /** The parent has ended: what its children did stays readable like anything else; live ones end with a parent that failed. */
@@ -170,50 +242,46 @@ export class LedgerState {
     status: TerminalStatus,
     place: Place,
   ): void {
+    delete parent.more.children
     for (const id of children) {
       const child = this.tasks.get(id)
       if (child === undefined) continue
-      if (child.ended) {
-        this.touch(child)
-        child.more.retainedAt = { sequence: place.sequence, index: place.index }
-        this.queueEnded(child)
-      } else if (status !== 'completed') {
+      this.touch(child)
+      child.more.detached = true
+      if (child.ended) this.queueEnded(child)
+      else if (status !== 'completed') {
         const message = `its parent "${parent.id}" was ${status}`
         this.end(child, 'cancelled', { code: 'TROUPE_TASK_CANCELLED', message }, place)
       }
     }
   }
 
-  private hasLiveParent(task: TaskRecord): boolean {
-    const parent = task.rare?.parent
-    return parent !== undefined && this.tasks.get(parent)?.ended === false
+  /** A child's result is needed for as long as its parent lives; it is queued for forgetting when the parent ends. */
+  isNeededByParent(task: TaskRecord): boolean {
+    return task.rare?.parent !== undefined && !task.rare.detached
   }
 
   private queueEnded(task: TaskRecord): void {
+    if (task.retained > 0) return
+    if (this.isNeededByParent(task)) {
+      const parent = this.tasks.get(task.rare?.parent ?? '')
+      if (parent?.rare?.children !== undefined && parent.rare.children.size <= childrenHeldMax) return
+      // A parent that lives for long and has ever more children does not hold all that they did.
+      if (parent !== undefined) this.touch(parent)
+      parent?.rare?.children?.delete(task.id)
+      task.more.detached = true
+    }
+    task.retained = ++this.retained
     if (task.status === 'failed') this.dead.push(task)
     else this.results.push(task)
   }
 
-  private dependencyEnded(task: TaskRecord, id: string, status: TerminalStatus, place: Place): void {
-    const after = task.rare?.after
-    if (task.status !== 'blocked' || after === undefined) return
-    this.touch(task)
-    if (status !== 'completed') {
-      const message = `it waited for "${id}", which was ${status}`
-      this.end(task, 'failed', { code: 'TROUPE_DEPENDENCY_FAILED', message, details: { task: id } }, place)
-      return
-    }
-    after.delete(id)
-    if (after.size === 0) this.makeReady(task, 'ready', task.dueAtMs)
-  }
-
-  private childEnded(parentId: string, childId: string): void {
-    const parent = this.tasks.get(parentId)
-    const awaited = parent?.rare?.awaited
-    if (parent === undefined || parent.status !== 'parked' || awaited === undefined || !awaited.has(childId)) return
-    this.touch(parent)
-    awaited.delete(childId)
-    if (awaited.size === 0) this.makeReady(parent, 'ready')
+  /** Takes an ended task out of the queues for forgetting. */
+  unqueue(task: TaskRecord): void {
+    if (task.retained === 0) return
+    task.retained = 0
+    if (task.status === 'failed') this.dead.remove(task)
+    else this.results.remove(task)
   }
 
   /** Rules 3 and 6: an incarnation ends; what it ran is ready again from its last snapshot, or dead if that happens too often. */
@@ -221,21 +289,23 @@ export class LedgerState {
     if (!member.live) return
     member.live = false
     member.endReason = reason
+    this.members.delete(member.incarnation)
     this.membersBySubject.delete(member.subject)
-    this.deadIncarnations.push(member.incarnation)
-    for (const task of [...member.running]) {
+    this.bury(member.incarnation)
+    for (const task of inOrder(member.running)) {
       this.touch(task)
       if (how === 'left') this.makeReady(task, 'yielded')
       else this.restart(task, member)
     }
-    member.running.clear()
     this.changes.push({ what: how, member })
-    while (this.deadIncarnations.length > limits.rowsMax * 10) {
-      const oldest = this.deadIncarnations.shift()
-      if (oldest !== undefined) {
-        this.members.delete(oldest)
-        this.neverToJoin.delete(oldest)
-      }
+  }
+
+  /** Nothing of this incarnation counts from here on. */
+  bury(incarnation: string): void {
+    this.deadIncarnations.add(incarnation)
+    for (const oldest of this.deadIncarnations) {
+      if (this.deadIncarnations.size <= deadIncarnationsMax) break
+      this.deadIncarnations.delete(oldest)
     }
   }
 
@@ -269,13 +339,15 @@ export class LedgerState {
 
   forget(task: TaskRecord): void {
     this.touch(task)
+    task.retained = 0
     this.tasks.delete(task.id)
     this.counts[task.status]--
     const parentId = task.rare?.parent
-    const parent = parentId === undefined ? undefined : this.tasks.get(parentId)
-    if (parent?.rare?.children === undefined) return
+    if (parentId === undefined || task.rare?.detached) return
+    const parent = this.tasks.get(parentId)
+    if (parent === undefined) return
     this.touch(parent)
-    parent.rare.children.delete(task.id)
+    parent.rare?.children?.delete(task.id)
   }
 
   /** Log time never steps back. */
@@ -287,4 +359,23 @@ export class LedgerState {
     const task = this.tasks.get(id)
     return task === undefined || isTerminal(task.status)
   }
+}
+
+/** Sets keep the order in which this process filled them; what is decided must not depend on that. */
+function inOrder(tasks: ReadonlySet<TaskRecord>): TaskRecord[] {
+  const sorted = [...tasks]
+  return sorted.length < 2 ? sorted : sorted.sort((a, b) => a.order - b.order)
+}
+
+function register(index: Map<string, Set<TaskRecord>>, id: string, task: TaskRecord): void {
+  const tasks = index.get(id)
+  if (tasks === undefined) index.set(id, new Set([task]))
+  else tasks.add(task)
+}
+
+function unregister(index: Map<string, Set<TaskRecord>>, id: string, task: TaskRecord): void {
+  const tasks = index.get(id)
+  if (tasks === undefined) return
+  tasks.delete(task)
+  if (tasks.size === 0) index.delete(id)
 }

@@ -16,6 +16,7 @@ import {
 } from '../../protocol/entries.ts'
 import { defaultRetry } from '../../protocol/options.ts'
 import { retryDelayMs } from './delays.ts'
+import { boundedError } from './errors.ts'
 import type { Member } from './member.ts'
 import type { LedgerState } from './state.ts'
 import type { Place, TaskRecord } from './task-record.ts'
@@ -63,11 +64,7 @@ function accepted(state: LedgerState, member: Member, task: TaskRecord, entry: A
   const profile = member.types.get(task.type)
   if (profile === undefined) return false
   state.touch(task)
-  if (task.rare !== undefined) {
-    delete task.rare.awaited
-    delete task.rare.wakeAtMs
-    delete task.rare.onSignal
-  }
+  state.wake(task)
   task.turn = entry[2]
   task.owner = member
   task.profile = profile
@@ -108,7 +105,7 @@ function parked(state: LedgerState, task: TaskRecord, entry: Parked, place: Plac
   state.release(task)
   if (wakeAtMs > 0) rare.wakeAtMs = wakeAtMs
   if (onSignal) rare.onSignal = true
-  if (awaited.size > 0) rare.awaited = awaited
+  if (awaited.size > 0) state.awaitAll(task, awaited)
   state.become(task, 'parked')
   state.change('parked', task)
 }
@@ -126,7 +123,7 @@ function completed(state: LedgerState, task: TaskRecord, entry: Completed, place
 }
 
 function failed(state: LedgerState, task: TaskRecord, entry: Failed, place: Place): void {
-  failAttempt(state, task, entry[3], entry[4], place)
+  failAttempt(state, task, boundedError(entry[3]), entry[4], place)
 }
 
 /** The attempt failed: tried again later by the task's retry policy, or a dead letter. */
@@ -151,7 +148,7 @@ export function failAttempt(
 /** Signals up to `consumed` are part of the snapshot now. */
 function consume(task: TaskRecord, consumed: number): void {
   const rare = task.rare
-  if (rare === undefined || consumed <= (rare.consumed ?? 0)) return
-  rare.consumed = consumed
+  if (rare?.lastSignal === undefined || consumed <= (rare.consumed ?? 0)) return
+  rare.consumed = Math.min(consumed, rare.lastSignal)
   if (rare.signals !== undefined) rare.signals = rare.signals.filter((signal) => signal.sequence > consumed)
 }

@@ -12,7 +12,7 @@ import {
   type Submission,
 } from '../../protocol/entries.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
-import { readSubmission } from '../../protocol/submission.ts'
+import { readBody, readSubmission } from '../../protocol/submission.ts'
 
 /** A message of the log with its entries unpacked, so that a block is unpacked once for all its values. */
 export type Unpacked =
@@ -50,10 +50,13 @@ export function unpackMessage(subjects: Subjects, message: LogMessage): Unpacked
   }
 }
 
-/** The body of a `signal` message: msgpack when it says so, else JSON text. Unpacked, and judged, by the task. */
-function signalEvent(message: LogMessage): Payload {
-  if (message.headers?.get('content-type') === 'application/msgpack') return message.data
-  return new TextDecoder().decode(message.data)
+/** The body of a `signal` message, which counted because it could be read. */
+function signalEvent({ data, headers }: LogMessage): Payload {
+  try {
+    return readBody(data, headers?.get('content-type'))
+  } catch {
+    return null
+  }
 }
 
 export function inputAt(unpacked: Unpacked, index: number): Payload | undefined {

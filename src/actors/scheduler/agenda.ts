@@ -26,6 +26,12 @@ interface Timer {
 
 /** Grace for the node to report a timeout itself before the leader does. */
 const timeoutGraceMs = 2_000
+/** A decision that was appended and is not folded after this long is made again: it, or the message, was lost. */
+const decideAgainMs = 5_000
+/** Before a task that a node declined is placed again: the same node may be the only one. */
+const declinedPauseMs = 20
+/** Fewer timers than this are never swept. */
+const timersMin = 10_000
 /** Weight of the newest duration in the running mean of a type. */
 const durationWeight = 0.2
 
@@ -42,6 +48,7 @@ export class Agenda {
   private readonly ready: ReadyQueue
   private readonly timers = new Heap<Timer>()
   private readonly durations = new Map<string, number>()
+  private timersMax = timersMin
   private delayed = 0
 
   constructor(state: LedgerState, options: AgendaOptions = {}) {
@@ -54,7 +61,11 @@ export class Agenda {
 
   /** Everything from the ledger; done once, when leading begins. */
   build(nowMs: number): void {
-    for (const task of this.state.tasks.values()) if (!task.ended) this.enter(task, nowMs)
+    for (const task of this.state.tasks.values()) {
+      if (task.ended) continue
+      this.watchDeadline(task)
+      this.enter(task, nowMs)
+    }
   }
 
   /** Takes note of what was folded; returns what nodes have to be told at once. */
@@ -62,6 +73,9 @@ export class Agenda {
     const effects: SchedulerEffect[] = []
     for (const change of changes) {
       switch (change.what) {
+        case 'submitted':
+          this.watchDeadline(change.task)
+          break
         case 'running':
           this.noteRunning(change.task)
           this.handOver(change.task, effects)
@@ -154,7 +168,9 @@ export class Agenda {
       case 'declined':
         for (const [id, turn] of report[1]) {
           const task = this.state.tasks.get(id)
-          if (task !== undefined && this.offers.declined(task, turn, incarnation)) this.enter(task, nowMs)
+          if (task !== undefined && this.offers.declined(task, turn, incarnation)) {
+            this.setTimer({ task, what: 'wake', turn: task.turn }, nowMs + declinedPauseMs)
+          }
         }
         return []
       case 'running':
@@ -171,7 +187,7 @@ export class Agenda {
   /** What has come due by `nowMs`: tasks become placeable; deadlines and timeouts become entries. */
   alarm(nowMs: number): SchedulerEffect[] {
     const entries: ControlEntry[] = []
-    while (this.timers.length > 0 && this.timers.peekRank() <= nowMs) {
+    while (this.timers.peekRank() <= nowMs && entries.length < limits.blockEntriesMax) {
       const timer = this.timers.pop()!
       this.fire(timer, nowMs, entries)
     }
@@ -238,8 +254,22 @@ export class Agenda {
     this.offers.settle(task)
     const timeoutMs = task.profile?.timeoutMs ?? 0
     if (timeoutMs > 0) {
-      this.timers.push({ task, what: 'timeout', turn: task.turn }, task.turnAtMs + timeoutMs + timeoutGraceMs)
+      this.setTimer({ task, what: 'timeout', turn: task.turn }, task.turnAtMs + timeoutMs + timeoutGraceMs)
     }
+  }
+
+  /** Once per task: it holds for all its turns. */
+  private watchDeadline(task: TaskRecord): void {
+    const deadlineAtMs = task.rare?.deadlineAtMs
+    if (deadlineAtMs !== undefined) this.setTimer({ task, what: 'deadline', turn: 0 }, deadlineAtMs)
+  }
+
+  /** Timers of tasks that ended long before are swept out now and then, or they would hold them for years. */
+  private setTimer(timer: Timer, atMs: number): void {
+    this.timers.push(timer, atMs)
+    if (this.timers.length <= this.timersMax) return
+    this.timers.sweep(isWanted)
+    this.timersMax = Math.max(timersMin, this.timers.length * 2)
   }
 
   private noteDuration(task: TaskRecord): void {
@@ -264,21 +294,22 @@ export class Agenda {
     }
   }
 
-  /** What arrived between the award and its acceptance, or got lost on its way: the node drops what it knows. */
+  /**
+   * The last signal that the task has not consumed. A node that knows it drops it; one that lacks others before it, which
+   * arrived after the award, did not fit into it or got lost, asks for them.
+   */
   private handOver(task: TaskRecord, effects: SchedulerEffect[]): void {
-    const signals = task.rare?.signals
-    if (signals === undefined || signals.length === 0 || task.owner === undefined) return
-    effects.push({ do: 'signal', member: task.owner, task, signals: [...signals] })
+    const latest = task.rare?.signals?.at(-1)
+    if (latest === undefined || task.owner === undefined) return
+    effects.push({ do: 'signal', member: task.owner, task, signals: [latest] })
   }
 
   private forgetNode(member: Member, nowMs: number): void {
     for (const task of this.offers.remove(member.incarnation)) this.enter(task, nowMs)
   }
 
-  /** Queues a task that may run, or sets a timer for when it may; and its deadline, once. */
+  /** Queues a task that may run, or sets a timer for when it may. */
   private enter(task: TaskRecord, nowMs: number): void {
-    const deadlineAtMs = task.rare?.deadlineAtMs
-    if (deadlineAtMs !== undefined) this.timers.push({ task, what: 'deadline', turn: task.turn }, deadlineAtMs)
     if (task.status === 'running') {
       this.noteRunning(task)
       return
@@ -286,25 +317,28 @@ export class Agenda {
     const due = dueAtMs(task)
     if (due === undefined) return
     if (due > nowMs) {
-      this.timers.push({ task, what: task.status === 'waiting' ? 'due' : 'wake', turn: task.turn }, due)
+      this.setTimer({ task, what: task.status === 'waiting' ? 'due' : 'wake', turn: task.turn }, due)
       if (task.status === 'waiting') this.delayed++
     } else this.ready.add(task)
   }
 
-  private fire({ task, what, turn }: Timer, nowMs: number, entries: ControlEntry[]): void {
+  private fire(timer: Timer, nowMs: number, entries: ControlEntry[]): void {
+    const { task, what, turn } = timer
     if (what === 'due' && this.delayed > 0) this.delayed--
-    if (task.ended) return
+    if (!isWanted(timer)) return
     if (what === 'deadline') {
+      // An operator's retry has taken the deadline away.
+      if (task.rare?.deadlineAtMs === undefined) return
       entries.push([kind.expired, task.id])
-      return
+      this.setTimer(timer, nowMs + decideAgainMs)
+    } else if (what === 'timeout') {
+      if (task.status !== 'running') return
+      entries.push([kind.timedOut, task.id, turn])
+      this.setTimer(timer, nowMs + decideAgainMs)
+    } else {
+      const due = dueAtMs(task)
+      if (due !== undefined && due <= nowMs) this.ready.add(task)
     }
-    if (task.turn !== turn) return
-    if (what === 'timeout') {
-      if (task.status === 'running') entries.push([kind.timedOut, task.id, turn])
-      return
-    }
-    const due = dueAtMs(task)
-    if (due !== undefined && due <= nowMs) this.ready.add(task)
   }
 
   /**
@@ -336,4 +370,9 @@ export class Agenda {
     if (entries.length > 0) effects.push({ do: 'append', epoch: this.epoch, entries })
     return effects
   }
+}
+
+/** Whether something may still come of the timer. */
+function isWanted({ task, what, turn }: Timer): boolean {
+  return !task.ended && (what === 'deadline' || task.turn === turn)
 }

@@ -41,6 +41,14 @@ export class Heap<T> {
     return top
   }
 
+  /** Drops every item that `isWanted` does not want. O(n). */
+  sweep(isWanted: (item: T) => boolean): void {
+    const kept: [T, number][] = []
+    for (const [i, item] of this.items.entries()) if (isWanted(item)) kept.push([item, this.ranks[i]!])
+    this.clear()
+    for (const [item, rank] of kept) this.push(item, rank)
+  }
+
   clear(): void {
     this.items.length = 0
     this.ranks.length = 0

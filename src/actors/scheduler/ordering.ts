@@ -9,8 +9,8 @@ export interface OrderingPolicy {
   rank(task: TaskRecord): number
 }
 
-/** Arrival orders stay below 2^45: 2^33 messages of 4,096 entries. */
-const arrivals = 2 ** 45
+/** Arrival orders stay below 2^49: 2^36 messages of 2^13 places. */
+const arrivals = 2 ** 49
 
 /** First in, first out: by the place of the submission in the log. */
 export const fifo: OrderingPolicy = { name: 'fifo', rank: (task) => task.order }

@@ -7,6 +7,9 @@ import type { TaskRecord } from '../ledger/task-record.ts'
 import { Heap } from './heap.ts'
 import type { OrderingPolicy } from './ordering.ts'
 
+/** Fewer queued tasks than this are never swept. */
+const queuedMin = 10_000
+
 interface TypeQueue {
   readonly type: string
   readonly heap: Heap<Queued>
@@ -27,6 +30,9 @@ export class ReadyQueue {
   /** Types that wait aside. */
   private readonly uncovered = new Set<string>()
   private readonly isReady: (task: TaskRecord) => boolean
+  /** Tasks in all heaps, ready or not, and how many there may be before the others are swept out. */
+  private queued = 0
+  private queuedMax = queuedMin
 
   /** `isReady` says whether a queued task may still be awarded. */
   constructor(policy: OrderingPolicy, isReady: (task: TaskRecord) => boolean) {
@@ -41,6 +47,7 @@ export class ReadyQueue {
       this.types.set(task.type, queue)
     }
     queue.heap.push({ task, turn: task.turn }, this.policy.rank(task))
+    if (++this.queued > this.queuedMax) this.sweep()
     if (!this.uncovered.has(task.type)) this.list(queue)
   }
 
@@ -65,6 +72,7 @@ export class ReadyQueue {
   take(): TaskRecord | undefined {
     const queue = this.order.pop()
     const queued = queue?.heap.pop()
+    if (queued !== undefined) this.queued--
     if (queue !== undefined) this.relist(queue)
     return queued?.task
   }
@@ -92,9 +100,28 @@ export class ReadyQueue {
     for (;;) {
       const queued = queue.heap.peek()
       if (queued === undefined) return undefined
-      if (queued.task.turn === queued.turn && this.isReady(queued.task)) return queued.task
+      if (this.isWanted(queued)) return queued.task
       queue.heap.pop()
+      this.queued--
     }
+  }
+
+  private readonly isWanted = ({ task, turn }: Queued): boolean => task.turn === turn && this.isReady(task)
+
+  /** Tasks that ended while their type was set aside never surface; they must not stay for ever. */
+  private sweep(): void {
+    this.queued = 0
+    for (const [type, queue] of this.types) {
+      queue.heap.sweep(this.isWanted)
+      this.queued += queue.heap.length
+      if (queue.heap.length > 0) continue
+      queue.listed = undefined
+      this.types.delete(type)
+      this.uncovered.delete(type)
+    }
+    this.order.clear()
+    for (const queue of this.types.values()) this.relist(queue)
+    this.queuedMax = Math.max(queuedMin, this.queued * 2)
   }
 
   /** Lists the queue when its best task is better than what it is listed under. */

@@ -58,7 +58,8 @@ export const schedulerMachine = setup({
     ledByMe: ({ context, event }) => {
       return (
         event.type === 'FOLDED' &&
-        event.changes.some((change) => change.what === 'led' && change.leader === context.name)
+        event.changes.some((change) => change.what === 'led') &&
+        context.ledger.leader === context.name
       )
     },
     ledByAnother: ({ context, event }) => {
@@ -90,6 +91,8 @@ export const schedulerMachine = setup({
     forgetAgenda: assign({ agenda: undefined }),
     noteFolded: ({ context, event }) => {
       if (event.type !== 'FOLDED' || context.agenda === undefined) return
+      // A `led` of its own that was stored twice began another epoch.
+      context.agenda.epoch = context.ledger.epoch
       proceed(context, context.agenda.note(event.changes, event.nowMs), event.nowMs)
     },
     hear: ({ context, event }) => {

@@ -5,12 +5,13 @@
 import type { Logger } from 'pino'
 import type { Manifest } from '../../actors/ledger/checkpoint.ts'
 import type { LedgerState } from '../../actors/ledger/state.ts'
-import type { CheckpointStore, Log, LogInfo } from '../../nats/bus.ts'
+import type { TaskRecord } from '../../actors/ledger/task-record.ts'
+import type { CheckpointStore, Log, LogInfo, StoredCheckpoint } from '../../nats/bus.ts'
 import { type ControlEntry, kind } from '../../protocol/entries.ts'
 import { limits } from '../../protocol/limits.ts'
-import { unpackValue } from '../../protocol/payload.ts'
 import type { LogValues } from '../scheduler/log-values.ts'
 import type { LedgerReader } from './ledger-reader.ts'
+import { readManifest, readState } from './load-checkpoint.ts'
 import { saveCheckpoint } from './save-checkpoint.ts'
 
 /** What housekeeping needs of the scheduler of its process. */
@@ -39,8 +40,12 @@ const closeAt = 0.8
 const openAt = 0.6
 /** From this share on, results are not kept for reading, and old values are copied forward. */
 const tightAt = 0.5
-/** Tasks copied forward in one round. */
+/** Tasks copied forward in one round, how many are read at a time, and their share of the log's size at most. */
 const copiesMax = 500
+const copiesAtOnce = 16
+const copiesShare = 1 / 16
+/** A log that is tight is trimmed soon: a checkpoint is due after this long, ms. */
+const tightCheckpointMs = 5_000
 
 export class Housekeeping {
   private readonly options: HousekeepingOptions
@@ -48,7 +53,12 @@ export class Housekeeping {
   private working: Promise<void> | undefined
   private savedPosition = 0
   private savedAtMs = 0
-  private doorOpen = true
+  /** The log was more than half full when looked at last. */
+  private tight = false
+  /** Position of the stored checkpoint that was read back whole, or was saved here. */
+  private verifiedPosition = 0
+  /** Tasks whose values could not be found; trying again helps nobody. */
+  private readonly lost = new WeakSet<TaskRecord>()
 
   constructor(options: HousekeepingOptions) {
     this.options = options
@@ -69,7 +79,7 @@ export class Housekeeping {
     clearInterval(this.timer)
     await this.working
     const { reader, logger } = this.options
-    if (!reader.live || reader.ledger.state.position === this.savedPosition) return
+    if (!reader.live || reader.ledger.outdated || reader.ledger.state.position === this.savedPosition) return
     await this.save().catch((error: unknown) => logger.warn({ err: error }, 'no last checkpoint was saved'))
   }
 
@@ -89,16 +99,15 @@ export class Housekeeping {
   private checkpointDue(): boolean {
     const { reader, scheduler, messagesPerCheckpoint = 50_000, checkpointMs = 60_000 } = this.options
     const folded = reader.ledger.state.position - this.savedPosition
+    const ageMs = Date.now() - this.savedAtMs
+    if (folded > 0 && this.tight && ageMs >= Math.min(tightCheckpointMs, checkpointMs)) return true
     const patience = scheduler?.leading ? 2 : 1
-    return (
-      folded >= messagesPerCheckpoint * patience ||
-      (folded > 0 && Date.now() - this.savedAtMs >= checkpointMs * patience)
-    )
+    return folded >= messagesPerCheckpoint * patience || (folded > 0 && ageMs >= checkpointMs * patience)
   }
 
   private async save(): Promise<void> {
     const { reader, log, checkpoints, logger } = this.options
-    const newest = await this.newestManifest()
+    const newest = (await this.newest())?.manifest
     const { position } = reader.ledger.state
     if (newest !== undefined && newest.position > this.savedPosition && newest.position + 1_000 >= position) {
       this.savedPosition = newest.position
@@ -108,6 +117,7 @@ export class Housekeeping {
     const startedAtMs = Date.now()
     const manifest = await saveCheckpoint(reader.ledger, log, checkpoints)
     this.savedPosition = manifest.position
+    this.verifiedPosition = manifest.position
     this.savedAtMs = Date.now()
     logger.debug(
       { position: manifest.position, tasks: manifest.tasks, ms: Date.now() - startedAtMs },
@@ -118,60 +128,108 @@ export class Housekeeping {
   private async keepBounded(info: LogInfo): Promise<void> {
     const { log, logger } = this.options
     const used = info.bytesMax > 0 ? info.bytes / info.bytesMax : 0
-    this.doorOpen = info.doorOpen
-    if (used >= closeAt && this.doorOpen) {
+    this.tight = used >= tightAt
+    if (used >= closeAt && info.doorOpen) {
       logger.error({ bytes: info.bytes, bytesMax: info.bytesMax }, 'the log is nearly full: submissions are refused')
       await log.setDoor(false)
-    } else if (used <= openAt && !this.doorOpen) {
+    } else if (used <= openAt && !info.doorOpen) {
       logger.info({ bytes: info.bytes, bytesMax: info.bytesMax }, 'submissions are taken again')
       await log.setDoor(true)
     }
-    const manifest = await this.newestManifest()
-    if (manifest === undefined || manifest.createdAtMs !== info.createdAtMs) return
-    const floor = Math.min(manifest.position, used >= tightAt ? manifest.neededFrom : manifest.readableFrom)
+    const newest = await this.newest()
+    if (newest === undefined || !(await this.isWhole(newest, info))) return
+    const { manifest } = newest
+    const floor = Math.min(manifest.position, this.tight ? manifest.neededFrom : manifest.readableFrom)
     if (floor > info.firstSequence) await log.trim(floor)
-    if (used >= tightAt && manifest.position - manifest.neededFrom > 1_000) await this.copyForward(info)
+    if (this.tight && manifest.position - manifest.neededFrom > 1_000) await this.copyForward(info)
   }
 
-  private async newestManifest(): Promise<Manifest | undefined> {
-    const [newest] = await this.options.checkpoints.list()
-    if (newest === undefined) return undefined
-    return unpackValue(newest.manifest) as Manifest
+  private async newest(): Promise<NewestCheckpoint | undefined> {
+    const [stored] = await this.options.checkpoints.list()
+    const manifest = stored && readManifest(stored)
+    return manifest && { stored, manifest }
+  }
+
+  /** Rule 11: nothing is trimmed behind a checkpoint that could not be loaded. Each is read back once. */
+  private async isWhole({ manifest, stored }: NewestCheckpoint, info: LogInfo): Promise<boolean> {
+    if (manifest.createdAtMs !== info.createdAtMs || manifest.position > info.lastSequence) return false
+    if (manifest.position === this.verifiedPosition) return true
+    const state = await readState(manifest, stored)
+    if (typeof state === 'string') {
+      this.options.logger.warn({ position: manifest.position, complaint: state }, 'the log is not trimmed')
+      return false
+    }
+    this.verifiedPosition = manifest.position
+    return true
   }
 
   /** Rule 2: the values of the oldest live tasks and dead letters are written again at the head of the log. */
   private async copyForward(info: LogInfo): Promise<void> {
     const { reader, scheduler, logger } = this.options
     if (scheduler === undefined) return
-    const { state } = reader.ledger
-    const old = oldestHolders(state, (info.firstSequence + info.lastSequence) / 2)
-    const loaded = await scheduler.values.load(old)
-    let entries: ControlEntry[] = []
+    const before = (info.firstSequence + info.lastSequence) / 2
+    const old = oldestHolders(reader.ledger.state, before, this.lost)
     let bytes = 0
-    for (const task of old) {
-      const values = loaded.get(task)
-      if (values === undefined) continue
-      const snapshotSequence = task.snapshot?.sequence ?? 0
-      entries.push([kind.kept, task.id, task.input.sequence, values.input, snapshotSequence, values.snapshot])
-      bytes += sizeOf(values.input) + sizeOf(values.snapshot) + 256
-      if (bytes > limits.blockBytesMax / 2) {
-        await scheduler.decideAll(entries)
-        entries = []
-        bytes = 0
-      }
+    let copied = 0
+    for (let at = 0; at < old.length && bytes < info.bytesMax * copiesShare; at += copiesAtOnce) {
+      const { entries, bytes: more } = await this.copies(scheduler, old.slice(at, at + copiesAtOnce))
+      for (const block of entries) await scheduler.decideAll(block)
+      copied += entries.flat().length
+      bytes += more
     }
-    if (entries.length > 0) await scheduler.decideAll(entries)
-    logger.info({ tasks: old.length }, 'values of old tasks were copied forward')
+    logger.info({ tasks: copied, bytes }, 'values of old tasks were copied forward')
+  }
+
+  /** Blocks of `kept` entries for these tasks, each small enough to be stored. */
+  private async copies(
+    scheduler: LeadingScheduler,
+    tasks: readonly TaskRecord[],
+  ): Promise<{ entries: ControlEntry[][]; bytes: number }> {
+    const places = tasks.map(placesOf)
+    const loaded = await scheduler.values.load(tasks)
+    const entries: ControlEntry[][] = [[]]
+    let bytes = 0
+    let blockBytes = 0
+    for (const [i, task] of tasks.entries()) {
+      const { input, snapshot } = placesOf(task)
+      // It went on while the log was read: what was read may be older than what it has now.
+      if (input !== places[i]!.input || snapshot !== places[i]!.snapshot) continue
+      const values = loaded.get(task)
+      if (values === undefined) {
+        this.lost.add(task)
+        continue
+      }
+      const size = sizeOf(values.input) + sizeOf(values.snapshot) + 256
+      if (blockBytes > 0 && blockBytes + size > limits.blockBytesMax) {
+        entries.push([])
+        blockBytes = 0
+      }
+      entries.at(-1)?.push([kind.kept, task.id, input, values.input, snapshot, values.snapshot])
+      blockBytes += size
+      bytes += size
+    }
+    return { entries: entries.filter((block) => block.length > 0), bytes }
   }
 }
 
-function oldestHolders(state: LedgerState, before: number) {
-  const old = []
+interface NewestCheckpoint {
+  readonly stored: StoredCheckpoint
+  readonly manifest: Manifest
+}
+
+function placesOf(task: TaskRecord): { input: number; snapshot: number } {
+  return { input: task.input.sequence, snapshot: task.snapshot?.sequence ?? 0 }
+}
+
+/** Live tasks and dead letters with values in the older half of the log, but for those that nothing can be done about. */
+function oldestHolders(state: LedgerState, before: number, lost: WeakSet<TaskRecord>): TaskRecord[] {
+  const old: TaskRecord[] = []
   for (const task of state.tasks.values()) {
-    if (task.ended && task.status !== 'failed') continue
+    if (task.ended && (task.status !== 'failed' || task.rare?.unreadable)) continue
     const sequence = Math.min(task.input.sequence, task.snapshot?.sequence ?? Number.POSITIVE_INFINITY)
-    // A running task writes a new snapshot soon by itself.
-    if (sequence >= before || task.status === 'running') continue
+    if (sequence >= before || lost.has(task)) continue
+    // A running task writes a new snapshot soon by itself; its input it never writes again.
+    if (task.status === 'running' && task.input.sequence >= before) continue
     old.push(task)
     if (old.length >= copiesMax) break
   }

@@ -8,7 +8,7 @@ import type { Change } from '../../actors/ledger/change.ts'
 import { Ledger } from '../../actors/ledger/ledger.ts'
 import type { CheckpointStore, Log, LogReading } from '../../nats/bus.ts'
 import type { LogMessage } from '../../protocol/entries.ts'
-import { TroupeError } from '../../protocol/errors.ts'
+import { hasCode, TroupeError } from '../../protocol/errors.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 import { loadCheckpoint } from './load-checkpoint.ts'
 import { LogClock } from './log-clock.ts'
@@ -60,8 +60,8 @@ export class LedgerReader {
 
   async stop(): Promise<void> {
     this.stopped = true
-    await this.reading?.stop()
     this.caughtUp.reject(new TroupeError('TROUPE_CLOSED', 'the ledger reader was stopped'))
+    await this.reading?.stop()
   }
 
   /** Resolves when the message at `sequence` is folded; rejects with TROUPE_NO_ANSWER after `deadlineMs`. */
@@ -72,33 +72,40 @@ export class LedgerReader {
         stop()
         reject(new TroupeError('TROUPE_NO_ANSWER', `the log was not folded up to ${sequence} within ${deadlineMs} ms`))
       }, deadlineMs)
-      const stop = this.listen({
-        folded: () => {
-          if (this.ledger.state.position < sequence) return
-          clearTimeout(timer)
-          stop()
-          resolve()
-        },
-        replaced: () => undefined,
-      })
+      const check = () => {
+        if (this.ledger.state.position < sequence) return
+        clearTimeout(timer)
+        stop()
+        resolve()
+      }
+      const stop = this.listen({ folded: check, replaced: check })
     })
   }
 
-  private async load(): Promise<void> {
+  /** `again`: whoever listens has derived things from another ledger, and hears of the new one before it is folded on. */
+  private async load(again = false): Promise<void> {
     const { log, checkpoints, subjects, partition = 0, logger } = this.options
     const ledger = await loadCheckpoint({ log, checkpoints, subjects, partition, logger })
+    if (this.stopped) return
     this.ledger = ledger
     this.loadedFrom = ledger.state.position
-    if (this.stopped) return
-    this.reading = await log.read({
+    if (again) this.tell((listener) => listener.replaced(ledger))
+    // A reading that has ended with a gap may still speak; only the ledger's own counts.
+    const isCurrent = () => this.ledger === ledger && !this.stopped
+    const reading = await log.read({
       from: ledger.state.position + 1,
-      onMessages: (messages) => this.fold(messages),
+      onMessages: (messages) => isCurrent() && this.fold(messages),
       onCaughtUp: () => {
+        if (!isCurrent()) return
         this.live = true
         this.caughtUp.resolve()
       },
-      onGap: (expected, first) => void this.startAgain(expected, first),
+      onGap: (expected, first) => {
+        if (isCurrent()) void this.startAgain(expected, first)
+      },
     })
+    if (isCurrent()) this.reading = reading
+    else await reading.stop()
   }
 
   private fold(messages: readonly LogMessage[]): void {
@@ -107,7 +114,18 @@ export class LedgerReader {
     const last = messages.at(-1)
     if (last !== undefined) this.clock.observe(last.timestampMs, this.live)
     const changes = ledger.takeChanges()
-    for (const listener of this.listeners) listener.folded(changes, messages, this.live)
+    this.tell((listener) => listener.folded(changes, messages, this.live))
+  }
+
+  /** One listener that throws harms neither the others nor the reading. */
+  private tell(say: (listener: FoldListener) => void): void {
+    for (const listener of this.listeners) {
+      try {
+        say(listener)
+      } catch (error) {
+        this.options.logger.error({ err: error }, 'a listener to the ledger has thrown')
+      }
+    }
   }
 
   private async startAgain(expected: number, first: number): Promise<void> {
@@ -116,11 +134,14 @@ export class LedgerReader {
     this.live = false
     for (let attempt = 0; !this.stopped; attempt++) {
       try {
-        await this.load()
-        for (const listener of this.listeners) listener.replaced(this.ledger)
+        await this.reading?.stop().catch(() => undefined)
+        this.reading = undefined
+        await this.load(true)
         return
       } catch (error) {
         logger.error({ err: error, attempt }, 'the ledger cannot be loaded')
+        // Whoever waits for the start is told; a reader that has started goes on trying.
+        if (hasCode(error, 'TROUPE_LOG_MISMATCH')) this.caughtUp.reject(error)
         await new Promise((resolve) => setTimeout(resolve, Math.min(5_000, 100 * 2 ** Math.min(attempt, 6))))
       }
     }

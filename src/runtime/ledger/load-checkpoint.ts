@@ -3,10 +3,11 @@
  * same creation time, and the message at its position with the same hash, if it is still there (rule 12).
  */
 import type { Logger } from 'pino'
-import { checkpointFormat, type Manifest, restoreState, type TaskRow } from '../../actors/ledger/checkpoint.ts'
+import { type CheckpointPart, checkpointFormat, type Manifest, restoreState } from '../../actors/ledger/checkpoint.ts'
 import { Ledger } from '../../actors/ledger/ledger.ts'
+import type { LedgerState } from '../../actors/ledger/state.ts'
 import type { CheckpointStore, Log, LogInfo, StoredCheckpoint } from '../../nats/bus.ts'
-import { TroupeError } from '../../protocol/errors.ts'
+import { hasCode, TroupeError } from '../../protocol/errors.ts'
 import { unpackValue } from '../../protocol/payload.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 import { inputHash } from '../../protocol/submission.ts'
@@ -19,44 +20,60 @@ interface LoadOptions {
   readonly logger: Logger
 }
 
-/** Throws TROUPE_LOG_MISMATCH when the beginning of the log is gone and no checkpoint fits. */
+/** Throws TROUPE_LOG_MISMATCH when the beginning of the log is gone and no checkpoint fits, TROUPE_NO_ANSWER. */
 export async function loadCheckpoint({ log, checkpoints, subjects, partition, logger }: LoadOptions): Promise<Ledger> {
   const info = await log.info()
-  const mismatches: string[] = []
+  const complaints: string[] = []
+  let isAnotherLog = false
   for (const stored of await checkpoints.list()) {
     const manifest = readManifest(stored)
-    const complaint = manifest === undefined ? 'it cannot be read' : await misfit(manifest, info, log)
-    if (manifest === undefined || complaint !== undefined) {
-      mismatches.push(complaint ?? '')
-      logger.warn({ savedAtMs: stored.savedAtMs, complaint }, 'a ledger checkpoint is passed over')
-      continue
+    let complaint = manifest === undefined ? 'its format is not known here' : undefined
+    if (manifest !== undefined) {
+      complaint = await misfit(manifest, info, log)
+      isAnotherLog ||= complaint !== undefined && complaint !== trimmed
+      if (complaint === undefined) {
+        const state = await readState(manifest, stored)
+        if (typeof state !== 'string') return new Ledger(subjects, partition, state)
+        complaint = state
+      }
     }
-    const parts: TaskRow[][] = []
-    for await (const part of stored.parts()) parts.push(unpackValue(part) as TaskRow[])
-    const state = restoreState(manifest, parts)
-    if (state.tasks.size === manifest.tasks) return new Ledger(subjects, partition, state)
-    logger.warn({ savedAtMs: stored.savedAtMs }, 'a ledger checkpoint is incomplete')
+    complaints.push(complaint ?? '')
+    logger.warn({ savedAtMs: stored.savedAtMs, complaint }, 'a ledger checkpoint is passed over')
   }
-  if (info.firstSequence <= 1 && mismatches.every((complaint) => !complaint.includes('log'))) {
-    return new Ledger(subjects, partition)
-  }
-  const message = `log ${subjects.logStream(partition)} begins at ${info.firstSequence} and no checkpoint fits it: ${mismatches.join('; ') || 'there is none'}`
+  if (info.firstSequence <= 1 && !isAnotherLog) return new Ledger(subjects, partition)
+  const message = `log ${subjects.logStream(partition)} begins at ${info.firstSequence} and no checkpoint fits it: ${complaints.join('; ') || 'there is none'}`
   throw new TroupeError('TROUPE_LOG_MISMATCH', message, { details: { firstSequence: info.firstSequence } })
 }
 
-function readManifest(stored: StoredCheckpoint): Manifest | undefined {
+/** What a stored checkpoint says of itself; undefined when this version cannot know. */
+export function readManifest(stored: StoredCheckpoint): Manifest | undefined {
   try {
-    const manifest = unpackValue(stored.manifest) as Manifest
-    return manifest.format === checkpointFormat ? manifest : undefined
+    const manifest = unpackValue(stored.manifest) as Manifest | undefined
+    return manifest?.format === checkpointFormat ? manifest : undefined
   } catch {
     return undefined
   }
 }
 
+/** The state, or why the checkpoint cannot be used. Throws when the store does not answer: it may be whole all the same. */
+export async function readState(manifest: Manifest, stored: StoredCheckpoint): Promise<LedgerState | string> {
+  try {
+    const parts: CheckpointPart[] = []
+    for await (const part of stored.parts()) parts.push(unpackValue(part) as CheckpointPart)
+    const state = restoreState(manifest, parts)
+    return state.tasks.size === manifest.tasks ? state : 'it is incomplete'
+  } catch (error) {
+    if (hasCode(error, 'TROUPE_NO_ANSWER') || hasCode(error, 'TROUPE_CLOSED')) throw error
+    return `it cannot be read: ${error instanceof Error ? error.message : String(error)}`
+  }
+}
+
+const trimmed = 'what followed it is trimmed'
+
 async function misfit(manifest: Manifest, info: LogInfo, log: Log): Promise<string | undefined> {
   if (manifest.createdAtMs !== info.createdAtMs) return 'the log was created anew since'
   if (manifest.position > info.lastSequence) return 'the log was rolled back behind it'
-  if (manifest.position + 1 < info.firstSequence) return 'what followed it is trimmed'
+  if (manifest.position + 1 < info.firstSequence) return trimmed
   const message = await log.get(manifest.position)
   if (message !== undefined && inputHash(message.data) !== manifest.hash) return 'the log was replaced by another'
   return undefined

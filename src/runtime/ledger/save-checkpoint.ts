@@ -1,6 +1,6 @@
 /** Saves the present ledger as a checkpoint, a slice at a time, while folding goes on. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { LedgerSaving, type Manifest, type TaskRow } from '../../actors/ledger/checkpoint.ts'
+import { type CheckpointPart, LedgerSaving, type Manifest } from '../../actors/ledger/checkpoint.ts'
 import type { Ledger } from '../../actors/ledger/ledger.ts'
 import type { CheckpointStore, Log } from '../../nats/bus.ts'
 import { TroupeError } from '../../protocol/errors.ts'
@@ -9,6 +9,7 @@ import { inputHash } from '../../protocol/submission.ts'
 
 /** Records in one part; a row is some hundred bytes, so a part stays well below a message's limit. */
 const rowsPerPart = 1_000
+const partBytesMax = 400_000
 const keepCheckpoints = 3
 
 let saves = 0
@@ -28,9 +29,10 @@ export async function saveCheckpoint(ledger: Ledger, log: Log, checkpoints: Chec
     }
     const parts: Uint8Array[] = []
     for (let rows = saving.rows(rowsPerPart); rows !== undefined; rows = saving.rows(rowsPerPart)) {
-      for (const part of packRows(rows)) parts.push(part)
+      for (const part of packPart(['tasks', rows])) parts.push(part)
       await nextTurn()
     }
+    for (const others of saving.others()) for (const part of packPart(others)) parts.push(part)
     const manifest = saving.manifest(info.createdAtMs, inputHash(message.data))
     await checkpoints.save(packValue(manifest) as Uint8Array, parts, keepCheckpoints)
     return manifest
@@ -39,11 +41,12 @@ export async function saveCheckpoint(ledger: Ledger, log: Log, checkpoints: Chec
   }
 }
 
-/** Usually one part; rows with thousands of children or signals are split until they fit. */
-function packRows(rows: readonly TaskRow[]): Uint8Array[] {
+/** Usually one part; rows with hundreds of signals, or of many types, are split until they fit. */
+function packPart(part: CheckpointPart): Uint8Array[] {
+  const [of, rows] = part
   if (rows.length === 0) return []
-  const packed = packValue(rows) as Uint8Array
-  if (packed.length <= 400_000 || rows.length === 1) return [packed]
+  const packed = packValue(part) as Uint8Array
+  if (packed.length <= partBytesMax || rows.length === 1) return [packed]
   const half = rows.length >> 1
-  return [...packRows(rows.slice(0, half)), ...packRows(rows.slice(half))]
+  return [[of, rows.slice(0, half)] as CheckpointPart, [of, rows.slice(half)] as CheckpointPart].flatMap(packPart)
 }

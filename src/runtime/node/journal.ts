@@ -41,8 +41,15 @@ export class Journal {
     this.options = options
   }
 
-  /** All of `entries` go into one block, in order. `onStored` runs once they are stored, never if they are refused. */
+  /**
+   * All of `entries` go into one block, in order. `onStored` runs once they are stored, never if they are refused. Throws
+   * TROUPE_TOO_LARGE when there are more than a block may hold.
+   */
   write(entries: readonly JournalEntry[], onStored?: (sequence: number) => void): void {
+    if (entries.length > limits.blockEntriesMax) {
+      const message = `${entries.length} entries are more than ${limits.blockEntriesMax} in one block`
+      throw new TroupeError('TROUPE_TOO_LARGE', message)
+    }
     if (this.over !== undefined) return
     this.waiting.push({ entries, onStored })
     this.schedule()
@@ -79,6 +86,9 @@ export class Journal {
     this.inFlight = true
     try {
       while (this.waiting.length > 0 && this.over === undefined) await this.send(this.take())
+    } catch (error) {
+      // A block that cannot be packed, a connection that was closed: nothing that comes after may be stored without it.
+      this.giveUp(error instanceof TroupeError ? error : internalError(error))
     } finally {
       this.inFlight = false
       this.wake()
@@ -109,7 +119,7 @@ export class Journal {
     for (const written of block) for (const entry of written.entries) entries.push(entry)
     this.number++
     const sequence = await this.store(packBlock([formatVersion, this.number, entries]), this.number)
-    if (sequence === undefined) return
+    if (sequence === undefined || this.over !== undefined) return
     this.lastSequence = sequence
     for (const written of block) written.onStored?.(sequence)
   }
@@ -136,16 +146,21 @@ export class Journal {
     if (result.outcome !== 'refused') return undefined
     if (result.reason === 'no-responders' || result.reason === 'full') return undefined
     if (result.reason === 'wrong-sequence') {
-      const last = await this.options.log.lastOf(this.options.subject).catch(() => undefined)
-      if (last === undefined) return undefined
-      const stored = unpackJournalBlock(last.data)
-      if (stored.ok && stored.number === number) return last.sequence
+      const last = await this.options.log.lastOf(this.options.subject).catch(() => 'unanswered' as const)
+      if (last === 'unanswered') return undefined
+      const stored = last === undefined ? undefined : unpackJournalBlock(last.data)
+      if (last !== undefined && stored?.ok && stored.number === number) return last.sequence
     }
     const message = `the journal ${this.options.subject} refused block ${number}: ${result.message}`
-    const error = new TroupeError('TROUPE_FENCED', message, { details: { code: result.code, reason: result.reason } })
+    this.giveUp(new TroupeError('TROUPE_FENCED', message, { details: { code: result.code, reason: result.reason } }))
+    return undefined
+  }
+
+  /** The incarnation is over, by what happened here and not by whoever owns the journal. */
+  private giveUp(error: TroupeError): void {
+    if (this.over !== undefined) return
     this.end(error)
     this.options.onFenced(error)
-    return undefined
   }
 
   private wake(): void {
@@ -157,4 +172,8 @@ export class Journal {
 
 function pause(attempt: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, Math.min(pauseMsMax, 10 * 2 ** Math.min(attempt, 6))))
+}
+
+function internalError(cause: unknown): TroupeError {
+  return new TroupeError('TROUPE_INTERNAL', `a block of a journal could not be written: ${String(cause)}`, { cause })
 }
