@@ -230,8 +230,19 @@ export class CallJournal {
   }
 }
 
+/** The error for a function that asks for other calls than the one whose outcome it was given next in an earlier run. */
+export function orderMismatch(expected: Call, asked: readonly Call[]): TroupeError {
+  const name = shownKey(expected.key)
+  const names = asked.map((call) => shownKey(call.key))
+  return new TroupeError(
+    'TROUPE_STEP_MISMATCH',
+    `the function asked for ${names.map((key) => `"${key}"`).join(', ')}, where an earlier run asked for "${name}" first`,
+    { details: { expected: name, asked: names } },
+  )
+}
+
 /** How a key is shown to people. */
-export function shownKey(key: string): string {
+function shownKey(key: string): string {
   return key.startsWith('step:') ? key.slice(5) : key
 }
 

@@ -6,6 +6,7 @@ import type { Logger } from 'pino'
 import type { ChildOptions, MapOptions, StepContext, StepOptions, TaskContext } from '../../client/context.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
 import { TroupeError } from '../../protocol/errors.ts'
+import { limits } from '../../protocol/limits.ts'
 import { durationMs } from '../../protocol/options.ts'
 import { mapChildren, submitChild } from './function-children.ts'
 import type { FunctionRun } from './function-run.ts'
@@ -72,7 +73,10 @@ export class FunctionContext implements TaskContext {
   }
 
   get progress(): Method<'progress'> {
-    return (fraction, note) => this.#run.progress(fraction, note ?? '')
+    return (fraction, note = '') => {
+      const share = typeof fraction === 'number' && fraction >= 0 ? Math.min(1, fraction) : 0
+      if (this.#run.live) this.#run.port.progress(share, String(note).slice(0, limits.errorMessageCharsMax))
+    }
   }
 
   get checkpoint(): Method<'checkpoint'> {

@@ -10,7 +10,7 @@ import { TroupeError } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/limits.ts'
 import { errorRecord, packValue, unpackValue } from '../../protocol/payload.ts'
 import { Alarm } from './alarm.ts'
-import { type Call, type CallJournal, shownKey } from './call-journal.ts'
+import { type Call, type CallJournal, orderMismatch } from './call-journal.ts'
 import { type SavedRun, Saves } from './function-saves.ts'
 import { type Wait, Waiting } from './function-waiting.ts'
 import type { ArrivedSignal, ChildSubmission, LogicPort, Packed } from './logic.ts'
@@ -148,12 +148,6 @@ export class FunctionRun implements SavedRun {
     return step === undefined ? task : `${task}:${step}`
   }
 
-  progress(fraction: number, note: string): void {
-    if (this.#over) return
-    const share = typeof fraction === 'number' && fraction >= 0 ? Math.min(1, fraction) : 0
-    this.port.progress(share, String(note).slice(0, limits.errorMessageCharsMax))
-  }
-
   checkpoint(value: unknown): Promise<void> {
     let packed: Uint8Array | null
     try {
@@ -264,17 +258,8 @@ export class FunctionRun implements SavedRun {
     const expected = this.journal.ends[this.journal.delivered]
     if (expected === undefined || expected.asked || this.#pending.size === 0) return
     this.#stall = new Alarm(this.port, this.port.nowMs() + replayStallMs, () => {
-      const asked = [...this.#pending.keys()]
-        .filter((call) => !this.waiting.has(call))
-        .map((call) => shownKey(call.key))
-      const name = shownKey(expected.key)
-      this.#mismatch(
-        new TroupeError(
-          'TROUPE_STEP_MISMATCH',
-          `the function asked for ${asked.map((key) => `"${key}"`).join(', ')}, where an earlier run asked for "${name}" first`,
-          { details: { expected: name, asked } },
-        ),
-      )
+      const asked = [...this.#pending.keys()].filter((call) => !this.waiting.has(call))
+      this.#mismatch(orderMismatch(expected, asked))
     })
   }
 
