@@ -213,6 +213,8 @@ export interface HistoryEntry {
 export interface HistoryAnswer {
   readonly id: string
   readonly entries: readonly HistoryEntry[]
+  /** True when the answer ends before the task's history does. */
+  readonly more: boolean
 }
 
 /** The answer of `drain.<node>`. */

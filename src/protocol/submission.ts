@@ -2,7 +2,7 @@
  * Submissions as anybody may send them: a plain message with headers, and the options inside an SDK's block. Reads no clock:
  * a relative deadline counts from the message's own log time. What it refuses it refuses with a reason for the submitter.
  */
-import type { LogMessage, Payload, Submission } from './entries.ts'
+import type { LogMessage, ObjectReference, Payload, Submission } from './entries.ts'
 import { type ErrorRecord, TroupeError } from './errors.ts'
 import { decodeUtf8, parseJson } from './json.ts'
 import { limits } from './limits.ts'
@@ -132,7 +132,8 @@ function checkAfter(what: string, ids: readonly unknown[]): readonly string[] {
 const jsonType = /^(application|text)\/([\w.-]+\+)?json$/
 const packedType = /^application\/(x-|vnd\.)?msgpack$/
 
-function readBody(data: Uint8Array, contentType: string | undefined): Payload {
+/** The payload that a message's body is, checked but not unpacked. Throws TROUPE_UNREADABLE, TROUPE_TOO_LARGE. */
+export function readBody(data: Uint8Array, contentType: string | undefined): Exclude<Payload, ObjectReference> {
   if (data.length === 0) return null
   if (data.length > limits.blockBytesMax) {
     throw new TroupeError(

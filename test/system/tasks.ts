@@ -53,3 +53,19 @@ export const burning = task('burning', async ({ ms }: { ms: number }) => {
   while (performance.now() < endMs) for (let i = 0; i < 10_000; i++) sum += Math.sqrt(i)
   return sum > 0
 })
+
+/** What its process's Object.prototype has. */
+export const prototypes = task('prototypes', async () => ({
+  own: Object.getOwnPropertyNames(Object.prototype),
+  inherited: Object.keys({}).length + Object.keys([]).length,
+  polluted: ({} as { polluted?: unknown }).polluted !== undefined,
+}))
+
+/** Fails with as much to say as is kept. */
+export const verbose = task(
+  'verbose',
+  async () => {
+    throw new Error('so many words '.repeat(1_000))
+  },
+  { retry: { attempts: 1 } },
+)
