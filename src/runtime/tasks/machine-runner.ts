@@ -144,7 +144,10 @@ export class MachineRunner implements LogicRunner {
       this.#ignored++
       const type = event?.type ?? 'without a type'
       const note = `event ${type} came in state ${actor.describe()}, which does not take it`
-      this.#port.log.warn({ event: type, state: actor.describe(), ignored: this.#ignored }, note)
+      this.#port.log.warn(
+        { code: 'TROUPE_SIGNAL_REJECTED', event: type, state: actor.describe(), ignored: this.#ignored },
+        note,
+      )
       this.#port.progress(0, note)
     } else actor.send(event)
     this.#changed()

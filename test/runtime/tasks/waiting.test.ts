@@ -218,9 +218,9 @@ describe('handing back', () => {
     const life = new TaskLife(
       task('chain', async (_: undefined, ctx) => {
         for (const name of ['a', 'b', 'c']) {
-          await ctx.step(name, async () => {
+          await ctx.step(name, () => {
             ran.push(name)
-            await new Promise((resolve) => setTimeout(resolve, 100))
+            return new Promise<void>((resolve) => setTimeout(resolve, 100))
           })
         }
         return ran.length
