@@ -7,7 +7,7 @@ import { seahorses } from '../../examples/picture/fractal.ts'
 import { pictureAlone } from '../../examples/picture/picture.ts'
 import { type DevCluster, run, startDev } from '../harness/programs.ts'
 
-const files = ['word-count', 'order', 'picture'].map((name) => `examples/${name}/tasks.ts`)
+const files = ['hello', 'word-count', 'order', 'picture'].map((name) => `examples/${name}/tasks.ts`)
 
 describe('on a running cluster', () => {
   let dev: DevCluster
@@ -20,6 +20,12 @@ describe('on a running cluster', () => {
   })
 
   const example = (...args: string[]) => run(args, { env: { TROUPE_NATS: dev.ready.nats } })
+
+  test('the greeting of the README is printed by the command line', async () => {
+    const { code, stdout } = await example('bin/troupe.mjs', 'run', 'greet', '{"name":"you"}')
+    expect(stdout).toBe('"Hello YOU"\n')
+    expect(code).toBe(0)
+  })
 
   test('the words of a folder of texts are counted as a direct count does', async () => {
     const { code, stdout, stderr } = await example('examples/word-count/count.ts')
