@@ -14,6 +14,7 @@ export const apiCode = {
   messageNotFound: 10037,
   consumerNotFound: 10014,
   streamNameInUse: 10058,
+  noPeers: 10005,
 } as const
 
 const full = new Set([10002, 10023, 10028, 10047])
@@ -43,6 +44,11 @@ function translate(endpoint: string, error: NonNullable<ApiAnswer['error']>): Tr
   const details = { apiCode: code, endpoint, noResponders: false }
   if (full.has(code)) return new TroupeError('TROUPE_REFUSED', message, { details })
   if (code === apiCode.streamNotFound) return new TroupeError('TROUPE_LOG_MISMATCH', message, { details })
+  if (code === apiCode.noPeers) {
+    // Of a cluster: too little space on too many servers, or servers that are not there yet.
+    const isFull = /insufficient storage|maximum/.test(error.description ?? '')
+    return new TroupeError(isFull ? 'TROUPE_REFUSED' : 'TROUPE_NO_ANSWER', message, { details })
+  }
   if (error.code === 503) return new TroupeError('TROUPE_NO_ANSWER', message, { details })
   return new TroupeError('TROUPE_INTERNAL', message, { details })
 }

@@ -149,6 +149,19 @@ export class PlainClient {
     return messages
   }
 
+  /** What JetStream says of itself, undefined while it has no leader. */
+  async jetStream(): Promise<{ limits?: unknown } | undefined> {
+    return (await this.api('INFO', '').catch(() => undefined)) as { limits?: unknown } | undefined
+  }
+
+  /** The server that leads a stream of the namespace. */
+  async leaderOf(stream: string): Promise<string> {
+    const info = (await this.api(`STREAM.INFO.TROUPE_${this.namespace}_${stream}`, '')) as {
+      cluster: { leader: string }
+    }
+    return info.cluster.leader
+  }
+
   async close(): Promise<void> {
     await this.connection.close()
   }
