@@ -24,7 +24,7 @@ export interface DevOptions {
   readonly ephemeral?: boolean
   /** Node processes. Default 2. */
   readonly nodes?: number
-  /** Tasks that each node runs at once. Default 100. */
+  /** Tasks that each node runs at once. Default 256. */
   readonly slots?: number
   /** Of NATS; 0 picks a free one. Default 4222. */
   readonly port?: number

@@ -31,7 +31,7 @@ export interface ProcessOptions extends Omit<BusOptions, 'name'> {
   /** A name; default: host and a random part. */
   readonly name?: string
   readonly definitions?: readonly AnyTaskDefinition[]
-  /** Tasks that the node runs at once. Default 100. */
+  /** Tasks that the node runs at once. Default 256. */
   readonly slots?: number
   readonly resources?: Readonly<Record<string, number>>
   readonly labels?: Readonly<Record<string, string>>
@@ -41,7 +41,7 @@ export interface ProcessOptions extends Omit<BusOptions, 'name'> {
   readonly logger: Logger
 }
 
-export const slotsDefault = 100
+export const slotsDefault = 256
 
 export class TroupeProcess {
   readonly name: string

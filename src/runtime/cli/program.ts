@@ -65,7 +65,7 @@ type Act = (load: () => Promise<Handler>) => (...given: unknown[]) => Promise<vo
 const files = () => new Argument('[files...]', 'modules whose exports include tasks (.ts needs no build)')
 const json = () => new Option('--json', 'print JSON on stdout, and nothing else')
 const slots = () =>
-  setting('--slots <number>', 'tasks that one node runs at a time (default: 100)').argParser(
+  setting('--slots <number>', 'tasks that one node runs at a time (default: 256)').argParser(
     wholeNumber('slots', 1, 100_000),
   )
 const readyFile = () =>
