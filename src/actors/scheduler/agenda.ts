@@ -32,6 +32,8 @@ const decideAgainMs = 5_000
 const declinedPauseMs = 20
 /** Fewer timers than this are never swept. */
 const timersMin = 10_000
+/** How late an award that nobody accepted may be made anew. */
+const expiryCheckMs = 250
 /** Weight of the newest duration in the running mean of a type. */
 const durationWeight = 0.2
 
@@ -195,9 +197,9 @@ export class Agenda {
     return entries.length === 0 ? [] : [{ do: 'append', epoch: this.epoch, entries }]
   }
 
-  /** When `alarm` has something to do next; awards that nobody accepted are looked at within a second. */
+  /** When `alarm` has something to do next; awards that nobody accepted are looked at now and then. */
   nextAlarmMs(nowMs: number): number {
-    const awards = this.offers.awardedCount > 0 ? nowMs + 1_000 : Number.POSITIVE_INFINITY
+    const awards = this.offers.awardedCount > 0 ? nowMs + expiryCheckMs : Number.POSITIVE_INFINITY
     return Math.min(this.timers.peekRank(), awards)
   }
 

@@ -49,8 +49,9 @@ interface Run {
 const bidEveryMs = 250
 const runningEveryMs = 1_000
 const aliveEveryMs = 60_000
-/** Turns started in one go before the event loop gets a chance. */
+/** Turns started in one go, and for how long, before the event loop gets a chance. */
 const startsAtOnce = 256
+const sliceMs = 10
 
 export class NodeService implements TurnHost {
   readonly namespace: string
@@ -65,6 +66,7 @@ export class NodeService implements TurnHost {
   private written = 0
   private stored = 0
   private pumping = false
+  private sliceEnd: number | undefined
   private subscriptions: Subscription[] = []
   private timers: NodeJS.Timeout[] = []
   private wait: NodeJS.Timeout | undefined
@@ -242,19 +244,32 @@ export class NodeService implements TurnHost {
     this.pump()
   }
 
-  /** Starts what is held while slots are free, a few hundred at a time. */
+  /**
+   * Starts what is held while slots are free, a few hundred at a time and for a few milliseconds: tasks that use the main
+   * loop at length must not keep it from sending what the node has accepted and done, nor the rest from going elsewhere.
+   */
   private pump(): void {
-    if (this.pumping || this.status !== 'ready') return
+    if (this.pumping || this.status !== 'ready' || this.slots.heldCount === 0) return
+    const endMs = this.sliceEndMs()
     this.pumping = true
     const nowMs = Date.now()
-    let started = 0
-    for (; started < startsAtOnce; started++) {
+    for (let started = 0; started < startsAtOnce && performance.now() < endMs; started++) {
       const awarded = this.slots.next(nowMs)
       if (awarded === undefined) break
       this.startTurn(awarded)
     }
     this.pumping = false
-    if (started === startsAtOnce) setImmediate(() => this.pump())
+  }
+
+  /** Until when turns may be started before the event loop gets a chance; then the rest follows. */
+  private sliceEndMs(): number {
+    if (this.sliceEnd !== undefined) return this.sliceEnd
+    this.sliceEnd = performance.now() + sliceMs
+    setImmediate(() => {
+      this.sliceEnd = undefined
+      this.pump()
+    })
+    return this.sliceEnd
   }
 
   private startTurn(awarded: AwardedTask): void {
