@@ -35,6 +35,7 @@ export function foldControlEntry(state: LedgerState, entry: Exclude<ControlEntry
       return retried(state, task)
     case kind.removed:
       if (!task.ended) return false
+      state.touch(task)
       state.unqueue(task)
       state.forget(task)
       state.change('removed', task)

@@ -1,0 +1,150 @@
+/** A ledger saved at any moment, while folding goes on, and folded on from there is the ledger that never stopped. */
+import { describe, expect, test } from 'vitest'
+import {
+  type CheckpointPart,
+  LedgerSaving,
+  type Manifest,
+  restoreState,
+} from '../../../src/actors/ledger/checkpoint.ts'
+import { Ledger } from '../../../src/actors/ledger/ledger.ts'
+import { kind } from '../../../src/protocol/entries.ts'
+import { packValue, unpackValue } from '../../../src/protocol/payload.ts'
+import { checkState, describeState } from './describe.ts'
+import { RandomActors, random } from './random-log.ts'
+import { TestLog } from './test-log.ts'
+
+function stored<T>(value: T): T {
+  return unpackValue(packValue(value)) as T
+}
+
+/** Saves in slices of random size, and calls `between` after each. */
+function save(ledger: Ledger, between: () => void, slice: () => number) {
+  const saving = new LedgerSaving(ledger.state, ledger.state.position)
+  const parts: CheckpointPart[] = []
+  between()
+  for (let rows = saving.rows(slice()); rows !== undefined; rows = saving.rows(slice())) {
+    between()
+    parts.push(stored(['tasks', rows] as CheckpointPart))
+  }
+  parts.push(...saving.others().map(stored))
+  return { manifest: stored(saving.manifest(1, 2)) as Manifest, parts }
+}
+
+describe.each([1, 2, 3, 4, 5, 6])('random history %i', (seed) => {
+  test('folded from a checkpoint taken on the way is the same, to the last detail', () => {
+    const log = new TestLog()
+    const actors = new RandomActors(log, seed)
+    const next = random(seed + 1_000)
+    for (let i = 0; i < 300; i++) actors.step()
+    for (let round = 0; round < 6; round++) {
+      for (let i = Math.floor(next() * 300); i > 0; i--) actors.step()
+      const before = describeState(log.state)
+      const ended = next() < 0.2
+      const write = () => {
+        for (let i = ended ? 0 : Math.floor(next() * 20); i > 0; i--) actors.step()
+      }
+      const { manifest, parts } = save(log.ledger, write, () => 1 + Math.floor(next() * 30))
+      const state = restoreState(manifest, parts)
+      expect(describeState(state)).toEqual(before)
+      checkState(state)
+      const restored = new Ledger(log.subjects, 0, state)
+      for (let i = 0; i < 400; i++) actors.step()
+      for (const message of log.messages.slice(manifest.position)) restored.fold(message)
+      expect(describeState(restored.state)).toEqual(describeState(log.state))
+      // The next round goes on with the restored one.
+      log.ledger = restored
+    }
+    expect(describeState(log.refold().state)).toEqual(describeState(log.state))
+  })
+})
+
+describe('a checkpoint', () => {
+  test('says from where on the log is needed', () => {
+    const log = new TestLog()
+    const manifest = () =>
+      save(
+        log.ledger,
+        () => {},
+        () => 10,
+      ).manifest
+    log.submit({}, 'work', '{')
+    log.submit()
+    const a = log.join('a')
+    const [done, dead, parent] = [log.submit(), log.submit(), log.submit()]
+    a.accept('0-2')
+    a.complete('0-2')
+    const oldResult = log.messages.length
+    a.write([kind.alive])
+    // The unreadable one is for people to read; the oldest that anything may still run from is `done`.
+    expect(manifest()).toMatchObject({ neededFrom: log.task(done).sequence, readableFrom: 1 })
+    for (const id of [done, dead, parent]) a.accept(id)
+    a.complete(done)
+    a.fail(dead, 1, false)
+    expect(manifest().neededFrom).toBe(log.task(dead).sequence)
+    log.lead()
+    log.decide([kind.removed, dead], [kind.removed, '0-1'])
+    expect(manifest().neededFrom).toBe(log.task(parent).sequence)
+    log.decide([kind.kept, parent, log.task(parent).sequence, 'null', 0, null])
+    a.child(parent, 1, 'child')
+    a.accept('child')
+    a.complete('child')
+    const result = log.messages.length
+    expect(manifest().readableFrom).toBe(oldResult)
+    const kept = log.task(parent).input.sequence
+    expect(kept).toBeLessThan(result)
+    a.write([kind.alive])
+    expect(manifest().neededFrom).toBe(kept)
+    log.decide([kind.kept, parent, kept, 'null', 0, null])
+    // What a child did is needed for as long as its parent lives.
+    expect(manifest().neededFrom).toBe(result)
+    a.complete(parent)
+    a.write([kind.alive])
+    // Nothing but the last block of the writer that lives.
+    expect(manifest().neededFrom).toBe(log.messages.length)
+  })
+
+  test('keeps the oldest signal that a task has not consumed', () => {
+    const log = new TestLog()
+    log.lead()
+    const id = log.submit({ 'troupe-delay': '1h' })
+    const signal = log.signal(id)
+    log.signal(id)
+    log.decide([kind.kept, id, 2, 'null', 0, null])
+    expect(
+      save(
+        log.ledger,
+        () => {},
+        () => 10,
+      ).manifest.neededFrom,
+    ).toBe(signal)
+  })
+
+  test('that is given up leaves nothing behind', () => {
+    const log = new TestLog()
+    for (let i = 0; i < 20; i++) log.submit()
+    const saving = new LedgerSaving(log.state, 1)
+    saving.rows(5)
+    saving.abandon()
+    expect(log.state.saving).toBeUndefined()
+    const other = new LedgerSaving(log.state, 2)
+    saving.abandon()
+    expect(log.state.saving).toBe(other)
+  })
+})
+
+test('a ledger does not depend on how the messages came in', () => {
+  const log = new TestLog()
+  const actors = new RandomActors(log, 42)
+  for (let i = 0; i < 1_000; i++) actors.step()
+  const batched = new Ledger(log.subjects)
+  const next = random(7)
+  let changes = 0
+  for (let at = 0; at < log.messages.length; ) {
+    const end = at + 1 + Math.floor(next() * 50)
+    for (const message of log.messages.slice(at, end)) batched.fold(message)
+    changes += batched.takeChanges().length
+    at = end
+  }
+  expect(describeState(batched.state)).toEqual(describeState(log.state))
+  expect(changes).toBe(log.changes.length)
+})

@@ -1,0 +1,116 @@
+/** A ledger's state as plain data, equal for equal ledgers however they came about; and what must hold of each. */
+import type { LedgerState } from '../../../src/actors/ledger/state.ts'
+import type { TaskRecord } from '../../../src/actors/ledger/task-record.ts'
+
+function sorted(items: Iterable<string>): string[] {
+  return [...items].sort()
+}
+
+function describeTask(task: TaskRecord): object {
+  const { owner, rare, savedIn: _, atHand: __, ...fields } = task
+  const { after, children, awaited, ...rest } = rare ?? {}
+  const sets = {
+    ...(after && { after: sorted(after) }),
+    ...(children && { children: [...children] }),
+    ...(awaited && { awaited: sorted(awaited) }),
+    ...(rest.signalIds && { signalIds: [...rest.signalIds] }),
+  }
+  const more = rare === undefined ? {} : { ...rest, ...sets }
+  const known = Object.entries(more).filter(([, value]) => value !== undefined)
+  return {
+    ...fields,
+    profile: fields.profile ?? null,
+    owner: owner?.incarnation ?? null,
+    rare: Object.fromEntries(known),
+  }
+}
+
+function index(map: ReadonlyMap<string, ReadonlySet<TaskRecord>>): Record<string, string[]> {
+  const ids = sorted(map.keys())
+  return Object.fromEntries(ids.map((id) => [id, sorted([...(map.get(id) ?? [])].map((task) => task.id))]))
+}
+
+export function describeState(state: LedgerState): object {
+  return structuredClone({
+    position: state.position,
+    timeMs: state.timeMs,
+    epoch: state.epoch,
+    leader: state.leader,
+    rules: state.rules,
+    counts: state.counts,
+    totals: state.totals,
+    retained: state.retained,
+    tasks: Object.fromEntries(sorted(state.tasks.keys()).map((id) => [id, describeTask(state.tasks.get(id)!)])),
+    members: sorted(state.members.keys()).map((incarnation) => {
+      const { running, types, ...member } = state.members.get(incarnation)!
+      return { ...member, types: [...types.keys()], running: sorted([...running].map((task) => task.id)) }
+    }),
+    subjects: sorted(state.membersBySubject.keys()),
+    dead: [...state.deadIncarnations],
+    dependents: index(state.dependents),
+    awaiters: index(state.awaiters),
+    results: [...state.results].map((task) => task.id),
+    deadLetters: [...state.dead].map((task) => task.id),
+    setAsides: [...state.setAsides],
+  })
+}
+
+function demand(condition: boolean, what: string): void {
+  if (!condition) throw new Error(what)
+}
+
+/** Throws when a ledger contradicts itself. */
+export function checkState(state: LedgerState): void {
+  const counts: Record<string, number> = {}
+  let running = 0
+  for (const [id, task] of state.tasks) {
+    counts[task.status] = (counts[task.status] ?? 0) + 1
+    demand(task.id === id, `${id} is listed under another id`)
+    demand((task.owner !== undefined) === (task.status === 'running'), `${id}: owner ⇔ running`)
+    if (task.owner !== undefined) {
+      running++
+      demand(task.owner.live, `${id} is owned by the dead`)
+      demand(task.owner.running.has(task), `${id} is not listed by its owner`)
+    }
+    demand((task.outcome !== undefined) === task.ended, `${id}: outcome ⇔ ended`)
+    demand((task.status === 'parked') === isWaiting(task), `${id}: parked ⇔ waits for something`)
+    if (task.status === 'blocked') demand((task.rare?.after?.size ?? 0) > 0, `${id} is blocked by nothing`)
+    if (!task.ended) demand(task.retained === 0, `${id} lives and is to be forgotten`)
+    if (task.rare?.parent !== undefined && !task.rare.detached) {
+      const parent = state.tasks.get(task.rare.parent)
+      demand(parent?.rare?.children?.has(id) === true, `${id} is unknown to its parent`)
+    }
+  }
+  for (const [status, count] of Object.entries(state.counts))
+    demand(count === (counts[status] ?? 0), `count of ${status}`)
+  let held = 0
+  for (const member of state.members.values()) held += member.running.size
+  demand(held === running, 'running tasks and what members hold')
+  demand(state.members.size === state.membersBySubject.size, 'members by incarnation and by subject')
+  checkIndex(state.dependents, (task) => (task.status === 'blocked' ? task.rare?.after : undefined), state)
+  checkIndex(state.awaiters, (task) => task.rare?.awaited, state)
+  const queued = [...state.results, ...state.dead]
+  demand(new Set(queued).size === queued.length, 'queued twice for forgetting')
+  for (const task of queued)
+    demand(task.ended && state.tasks.get(task.id) === task, `${task.id} is queued for forgetting`)
+}
+
+function isWaiting({ rare }: TaskRecord): boolean {
+  return rare?.awaited !== undefined || rare?.wakeAtMs !== undefined || rare?.onSignal === true
+}
+
+function checkIndex(
+  index: ReadonlyMap<string, ReadonlySet<TaskRecord>>,
+  idsOf: (task: TaskRecord) => ReadonlySet<string> | undefined,
+  state: LedgerState,
+): void {
+  let listed = 0
+  for (const [id, tasks] of index) {
+    demand(tasks.size > 0, `an empty set for ${id}`)
+    for (const task of tasks) demand(idsOf(task)?.has(id) === true, `${task.id} does not wait for ${id}`)
+    listed += tasks.size
+  }
+  let expected = 0
+  for (const task of state.tasks.values()) expected += idsOf(task)?.size ?? 0
+  demand(listed === expected, `an index lists ${listed} of ${expected}`)
+}

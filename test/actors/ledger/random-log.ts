@@ -1,0 +1,174 @@
+/**
+ * Random actors that write a log, from a seed: nodes that accept, run, pause, die, are fenced, come back as zombies and send
+ * blocks again; schedulers that lead, and stale ones that still decide; clients that submit twice. They see the ledger, a
+ * stale one at times, and are wrong often.
+ */
+import type { TaskRecord } from '../../../src/actors/ledger/task-record.ts'
+import { type JournalEntry, kind } from '../../../src/protocol/entries.ts'
+import { boom, noJitter, type TestLog, TestNode, taskProfile } from './test-log.ts'
+
+/** Mulberry32: small, and the same everywhere. */
+export function random(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let hash = Math.imul(state ^ (state >>> 15), 1 | state)
+    hash = (hash + Math.imul(hash ^ (hash >>> 7), 61 | hash)) ^ hash
+    return ((hash ^ (hash >>> 14)) >>> 0) / 4_294_967_296
+  }
+}
+
+const types = ['work', 'play', 'rest'].map((type) =>
+  taskProfile(type, {
+    retry: { ...noJitter, jitterPercent: 30 },
+    restart: { intensity: 3, periodMs: 20_000 },
+    timeoutMs: type === 'rest' ? 2_000 : 0,
+  }),
+)
+
+export class RandomActors {
+  readonly log: TestLog
+  readonly #random: () => number
+  readonly #nodes: TestNode[] = []
+  readonly #leaders: { name: string; epoch: number }[] = []
+  #lives = 0
+  #ids = 0
+  #turns: [string, number][] = []
+
+  constructor(log: TestLog, seed: number) {
+    this.log = log
+    this.#random = random(seed)
+    log.lead('s0', { resultsKeepCount: 40, resultsKeepMs: 60_000, deadKeepCount: 15, deadKeepMs: 90_000 })
+    this.#leaders.push({ name: 's0', epoch: log.epoch })
+  }
+
+  /** Writes one message. */
+  step(): void {
+    const { log } = this
+    log.advance(this.#chance(0.05) ? this.#below(3_000) : this.#below(60))
+    if (this.#chance(0.01)) log.advance(-this.#below(500))
+    const dice = this.#random()
+    if (this.#nodes.length < 3 || dice < 0.015) this.#join()
+    else if (dice < 0.03) log.fence(this.#one(this.#nodes))
+    else if (dice < 0.04) this.#lead()
+    else if (dice < 0.16) this.#submit()
+    else if (dice < 0.22) log.signal(this.#id(), this.#chance(0.7) ? `s${this.#below(20)}` : undefined)
+    else if (dice < 0.34) this.#decide()
+    else if (dice < 0.35) log.append(this.#one(this.#nodes).subject, new Uint8Array([0xc1]))
+    else this.#run()
+  }
+
+  #below(limit: number): number {
+    return Math.floor(this.#random() * limit)
+  }
+
+  #chance(odds: number): boolean {
+    return this.#random() < odds
+  }
+
+  #one<T>(items: readonly T[]): T {
+    return items[this.#below(items.length)]!
+  }
+
+  #join(): void {
+    const node = `n${this.#below(5)}`
+    this.#nodes.push(this.log.join(node, `i${this.#lives++}`, this.#chance(0.8) ? types : types.slice(0, 1)))
+    // The dead are kept a while: they are the zombies.
+    if (this.#nodes.length > 12) this.#nodes.shift()
+    if (this.#chance(0.1)) this.#nodes.push(new TestNode(this.log, node, `never${this.#lives++}`))
+  }
+
+  #lead(): void {
+    const name = `s${this.#below(3)}`
+    this.log.lead(name, { ...this.log.state.rules })
+    this.#leaders.push({ name, epoch: this.log.epoch })
+  }
+
+  /** An id that somebody chose, now and then one that nobody has. */
+  #id(): string {
+    const known = [...this.log.state.tasks.keys()]
+    if (known.length === 0 || this.#chance(0.05)) return `t${this.#below(this.#ids + 5)}`
+    return known[known.length - 1 - Math.min(this.#below(60), this.#below(known.length))]!
+  }
+
+  #submit(): void {
+    const headers: Record<string, string> = {}
+    if (this.#chance(0.6)) headers['troupe-id'] = `t${this.#chance(0.8) ? this.#ids++ : this.#below(this.#ids + 1)}`
+    if (this.#chance(0.2)) headers['troupe-delay'] = `${this.#below(2_000)}ms`
+    if (this.#chance(0.2)) headers['troupe-deadline'] = `${this.#below(9_000)}ms`
+    if (this.#chance(0.25)) headers['troupe-after'] = [this.#id(), this.#id()].join(',')
+    if (this.#chance(0.03)) headers['troupe-priority'] = 'x'
+    const type = this.#one(['work', 'work', 'play', 'rest'])
+    if (this.#chance(0.7)) this.log.submit(headers, type, String(this.#below(2)))
+    else this.log.submitBlock('c', [[type, null], [type, 'x', { after: [this.#id()] }], 3 as never])
+  }
+
+  #decide(): void {
+    const stale = this.#chance(0.15)
+    const { name, epoch } = stale ? this.#one(this.#leaders) : this.#leaders.at(-1)!
+    const id = this.#id()
+    const task = this.log.state.tasks.get(id)
+    const turn = task === undefined ? 1 : task.turn
+    const input = task?.input.sequence ?? 0
+    const dice = this.#random()
+    if (dice < 0.15) this.log.decideAs(name, epoch, [kind.revoked, id, turn, ''])
+    else if (dice < 0.25) this.log.decideAs(name, epoch, [kind.cancelled, id, ''])
+    else if (dice < 0.5) this.log.decideAs(name, epoch, [kind.expired, id], [kind.timedOut, id, turn])
+    else if (dice < 0.6) this.log.decideAs(name, epoch, [kind.retried, id])
+    else if (dice < 0.65) this.log.decideAs(name, epoch, [kind.removed, id])
+    else this.log.decideAs(name, epoch, [kind.kept, id, input, 'null', task?.snapshot?.sequence ?? 0, null])
+  }
+
+  /** A node writes what came of a few turns, of its own or of others. */
+  #run(): void {
+    const node = this.#one(this.#nodes)
+    const entries: JournalEntry[] = []
+    for (let count = 1 + this.#below(3); count > 0; count--) entries.push(...this.#turn(node))
+    node.write(...entries)
+    if (this.#chance(0.05)) node.write(...entries)
+  }
+
+  #turn(node: TestNode): JournalEntry[] {
+    const running = [...(node.member?.running ?? [])]
+    const owned = running.length > 0 && this.#chance(0.8) ? this.#one(running) : undefined
+    if (owned === undefined) {
+      const task = this.#ready()
+      if (task !== undefined && this.#chance(0.9)) {
+        this.#turns.push([task.id, task.turn + 1])
+        if (this.#turns.length > 30) this.#turns.shift()
+        return [[kind.accepted, task.id, task.turn + 1]]
+      }
+    }
+    const [id, turn] = owned ? ([owned.id, owned.turn] as const) : this.#stale()
+    return this.#entries(id, turn, owned)
+  }
+
+  #ready(): TaskRecord | undefined {
+    const ready = [...this.log.state.tasks.values()].filter(({ status }) => status === 'waiting' || status === 'parked')
+    return ready.length === 0 ? undefined : this.#one(ready)
+  }
+
+  #stale(): readonly [string, number] {
+    return this.#turns.length > 0 ? this.#one(this.#turns) : [this.#id(), this.#below(4)]
+  }
+
+  #entries(id: string, turn: number, owned: TaskRecord | undefined): JournalEntry[] {
+    const snapshot = this.#chance(0.7) ? new Uint8Array([1]) : null
+    const signals = owned?.rare?.signals ?? []
+    const consumed = signals.length > 0 && this.#chance(0.7) ? this.#one(signals).sequence : this.#below(50)
+    const child = `${id.slice(0, 40)}:${this.#below(4)}`
+    const dice = this.#random()
+    if (dice < 0.3) return [[kind.completed, id, turn, null]]
+    if (dice < 0.42) return [[kind.failed, id, turn, boom, this.#chance(0.8)]]
+    if (dice < 0.55) return [[kind.checkpointed, id, turn, snapshot, consumed]]
+    if (dice < 0.6) return [[kind.progressed, id, turn, 0.5, 'half']]
+    if (dice < 0.65) return [[kind.yielded, id, turn, snapshot, consumed]]
+    if (dice < 0.7) return [[kind.signalled, id, turn, this.#id(), `s${this.#below(9)}`, null]]
+    if (dice < 0.72) return [[kind.left]]
+    const submitted = [kind.submitted, id, turn, 'work', null, { id: child }] as const
+    if (dice < 0.82) return [submitted]
+    const wakeAtMs = this.#chance(0.5) ? this.log.nowMs + this.#below(2_000) : 0
+    const children = this.#chance(0.6) ? [child, ...(this.#chance(0.3) ? [this.#id()] : [])] : []
+    return [submitted, [kind.parked, id, turn, snapshot, consumed, wakeAtMs, this.#chance(0.4), children]]
+  }
+}
