@@ -53,12 +53,13 @@ export class Slots<Turn> {
     return false
   }
 
-  /** Empties what is held. */
-  takeHeld(): AwardedTask[] {
-    const held = this.held.slice(this.head).map(({ awarded }) => awarded)
-    this.held = []
+  /** Takes back what is held beyond the first `keep`. */
+  takeHeld(keep = 0): AwardedTask[] {
+    const kept = this.held.slice(this.head, this.head + keep)
+    const taken = this.held.slice(this.head + keep).map(({ awarded }) => awarded)
+    this.held = kept
     this.head = 0
-    return held
+    return taken
   }
 
   private compact(): void {

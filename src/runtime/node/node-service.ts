@@ -7,6 +7,7 @@ import type { Logger } from 'pino'
 import { createActor } from 'xstate'
 import { type NodeEffect, nodeMachine } from '../../actors/node/node.ts'
 import { Slots } from '../../actors/node/slots.ts'
+import { StartPace } from '../../actors/node/start-pace.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
 import type { Bus, Log, ObjectStore, Subscription } from '../../nats/bus.ts'
 import { packBlock, unpackNodeMessage } from '../../protocol/blocks.ts'
@@ -71,6 +72,7 @@ export class NodeService implements TurnHost {
   private timers: NodeJS.Timeout[] = []
   private wait: NodeJS.Timeout | undefined
   private drainDeadline: NodeJS.Timeout | undefined
+  private readonly pace = new StartPace()
   private readonly ready = Promise.withResolvers<void>()
   private readonly gone = Promise.withResolvers<void>()
 
@@ -267,9 +269,19 @@ export class NodeService implements TurnHost {
     this.sliceEnd = performance.now() + sliceMs
     setImmediate(() => {
       this.sliceEnd = undefined
+      this.handBackExcess()
       this.pump()
     })
     return this.sliceEnd
+  }
+
+  /** What cannot start here soon is for others; the bid comes first, so that it does not come back. */
+  private handBackExcess(): void {
+    const { room } = this.pace
+    if (this.slots.heldCount <= 2 * room || this.status !== 'ready') return
+    this.bid()
+    const excess = this.slots.takeHeld(room)
+    this.report(['declined', excess.map((task) => [task[0], task[2], 'the main loop is busy with others'] as const)])
   }
 
   private startTurn(awarded: AwardedTask): void {
@@ -285,6 +297,7 @@ export class NodeService implements TurnHost {
     this.slots.running.set(id, run)
     // The turn may end before it is returned; `ended` has removed the run then.
     run.turn = startTurn(definition, awarded, this)
+    this.pace.started(performance.now() - run.startedAtMs)
   }
 
   private turnOf(id: string, number: number): Turn | undefined {
@@ -352,7 +365,9 @@ export class NodeService implements TurnHost {
       held: this.slots.heldCount,
       draining: status === 'draining',
     })
-    this.report(['bid', bid, load, running.size, this.slots.heldCount, status, this.options.profile.resources])
+    const credits = Math.min(bid.credits, running.size + this.pace.room)
+    const { heldCount } = this.slots
+    this.report(['bid', { ...bid, credits }, load, running.size, heldCount, status, this.options.profile.resources])
   }
 
   /** All turns whose accept is stored, so that a ledger folded past the last block must know each of them. */
