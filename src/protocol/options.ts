@@ -17,6 +17,8 @@ export interface SubmissionOptions {
   readonly after?: readonly string[]
   /** A subject that gets the outcome as JSON. */
   readonly replyTo?: string
+  /** How long it is expected to take, ms; a hint for orders by duration. Default: as learned for its type. */
+  readonly expectedMs?: number
 }
 
 export const defaultPriority = 4
@@ -51,10 +53,22 @@ export interface TaskProfile {
   readonly timeoutMs: number
   /** Named quantities that one running task takes. */
   readonly resources: Readonly<Record<string, number>>
+  /** What it wishes of the labels of its node. */
+  readonly labels?: LabelWishes
   /** True when inputs are checked against a schema. */
   readonly schema: boolean
   /** The user's version of this definition, if any. */
   readonly version?: string
+}
+
+/**
+ * Labels by name and value: a node without a required one never gets the task; among those that could, nodes with more
+ * preferred and fewer avoided ones come first.
+ */
+export interface LabelWishes {
+  readonly required?: Readonly<Record<string, string>>
+  readonly preferred?: Readonly<Record<string, string>>
+  readonly avoided?: Readonly<Record<string, string>>
 }
 
 /** What a node says of itself when it joins. */

@@ -99,10 +99,20 @@ function taskProfileComplaint(value: unknown): string | undefined {
     return `the restart policy of ${value.type} is out of range`
   if (!isCount(value.timeoutMs)) return `the timeout of ${value.type} is not a count`
   if (!isRecordOf(value.resources, isAmount)) return `the resources of ${value.type} are not amounts by name`
+  if (value.labels !== undefined && !isLabelWishes(value.labels))
+    return `the labels that ${value.type} wishes are not texts by name`
   if (typeof value.schema !== 'boolean') return `whether ${value.type} has a schema is not a boolean`
   if (value.version !== undefined && !isText(value.version, textCharsMax))
     return `the version of ${value.type} is not a text`
   return undefined
+}
+
+function isLabelWishes(value: unknown): boolean {
+  if (!isRecord(value)) return false
+  const isLabel = (label: unknown) => isText(label, textCharsMax)
+  return [value.required, value.preferred, value.avoided].every(
+    (part) => part === undefined || isRecordOf(part, isLabel),
+  )
 }
 
 function isRetry(value: unknown): boolean {

@@ -51,6 +51,10 @@ export interface Rare {
   restarts?: number[]
   progress?: { fraction: number; note: string }
   lastError?: ErrorRecord
+  /** How long its submitter expects it to take, ms; a hint for the order. */
+  expectedMs?: number
+  /** How long earlier turns, which ended without an outcome, have run; log time, ms. */
+  attainedMs?: number
   /** Where the input stands since it was copied forward. */
   inputPlace?: Place
   /** For a child: its parent has ended, and nobody needs it but those who read. */

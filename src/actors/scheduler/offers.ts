@@ -17,6 +17,8 @@ export interface Offer {
   expiresAtMs: number
   /** Tasks awarded to this node and not accepted yet. */
   awarded: number
+  /** Of these and accepted ones: how many since the bid was heard, so that its price does not count them. */
+  awardedSinceBid: number
 }
 
 interface Award {
@@ -49,7 +51,7 @@ export class Offers {
 
   hear(member: Member, report: Extract<NodeReport, readonly ['bid', ...unknown[]]>, nowMs: number): Offer {
     const [, bid, load, , , status, free] = report
-    const heard = { bid, load, status, free, heardAtMs: nowMs, expiresAtMs: nowMs + bid.ttlMs }
+    const heard = { bid, load, status, free, heardAtMs: nowMs, expiresAtMs: nowMs + bid.ttlMs, awardedSinceBid: 0 }
     const known = this.byIncarnation.get(member.incarnation)
     if (known !== undefined) return Object.assign(known, heard)
     const offer: Offer = { member, awarded: 0, ...heard }
@@ -67,6 +69,7 @@ export class Offers {
     this.settle(task)
     this.awards.set(task, { offer, turn: task.turn + 1, atMs: nowMs })
     offer.awarded++
+    offer.awardedSinceBid++
   }
 
   awardOf(task: TaskRecord): Offer | undefined {

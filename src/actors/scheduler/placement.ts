@@ -7,6 +7,8 @@ export interface Candidate {
   readonly offer: Offer
   /** Credits left, at least 1; counted down as awards are made. */
   free: number
+  /** Named quantities left, of those that its node declared; only when tasks there ask for some. */
+  readonly room?: Readonly<Record<string, number>>
 }
 
 export interface PlacementPolicy {
@@ -16,12 +18,15 @@ export interface PlacementPolicy {
 }
 
 /**
- * The delay, in milliseconds, that this task is expected to suffer there: the bid's price, plus by how much slower than
- * idle the node runs it, plus one millisecond times the share of its credits in use, which spreads work over equal nodes.
+ * The delay, in milliseconds, that this task is expected to suffer there: the bid's price; plus by how much slower than
+ * idle the node runs it; plus what was awarded since the bid, which its price cannot know, shared by its slots, so that a
+ * burst of long tasks between two bids does not all go to one node; plus one millisecond times the share of its credits in
+ * use, which spreads work over equal nodes.
  */
 export function costMs(candidate: Candidate, expectedMs: number): number {
-  const { bid } = candidate.offer
-  return bid.priceMs + (bid.slowdown - 1) * expectedMs + (1 - candidate.free / Math.max(1, bid.credits))
+  const { bid, member, awardedSinceBid } = candidate.offer
+  const awardedMs = awardedSinceBid === 0 ? 0 : (awardedSinceBid * expectedMs) / Math.max(1, member.profile.slots)
+  return bid.priceMs + (bid.slowdown - 1) * expectedMs + awardedMs + (1 - candidate.free / Math.max(1, bid.credits))
 }
 
 /** Least expected delay; ties go to the node id, so that every leader chooses alike. The default. */
