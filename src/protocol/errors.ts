@@ -27,7 +27,6 @@ const table = {
   TROUPE_TASK_FINISHED: { retryable: false, next: 'The task has ended; submit a new one, or retry it if it failed.' },
   TROUPE_NOT_FAILED: { retryable: false, next: 'Only a failed, cancelled or expired task can be retried or removed.' },
   TROUPE_UNKNOWN_NODE: { retryable: false, next: '`troupe nodes` lists the nodes.' },
-  TROUPE_UNKNOWN_TYPE: { retryable: false, next: 'Start a node with a file that exports a task of this type.' },
   TROUPE_USAGE: { retryable: false, next: '`troupe --help` lists the commands.' },
   // what became of a task
   TROUPE_TASK_FAILED: {

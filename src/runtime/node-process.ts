@@ -6,6 +6,7 @@ import type { ErrorCode } from '../protocol/errors.ts'
 import { TroupeError } from '../protocol/errors.ts'
 import { createLogger, type LogLevel } from './logger.ts'
 import { TroupeProcess } from './process.ts'
+import { outliveStrayErrors } from './stray-errors.ts'
 import { loadTasks } from './tasks/load.ts'
 
 export interface NodeProcessStart {
@@ -34,12 +35,14 @@ process.on('message', (message: NodeProcessStart | { what: 'stop' }) => {
 
 async function start({ files, ...options }: NodeProcessStart): Promise<void> {
   try {
+    const logger = createLogger(options.logLevel, process.stderr.isTTY)
+    outliveStrayErrors(logger)
     const loaded = files.length === 0 ? [] : await loadTasks(files)
     troupe = await TroupeProcess.start({
       ...options,
       roles: ['node'],
       definitions: loaded.map(({ definition }) => definition),
-      logger: createLogger(options.logLevel, process.stderr.isTTY),
+      logger,
     })
     say({ what: 'ready' })
   } catch (error) {

@@ -22,6 +22,7 @@ import { NodeService } from './node/node-service.ts'
 import type { NodeStatusSource } from './scheduler/answers.ts'
 import { SchedulerService } from './scheduler/scheduler-service.ts'
 import { Supervisor } from './supervisor.ts'
+import { lanes } from './tasks/lanes.ts'
 
 export type Role = 'node' | 'scheduler' | 'supervisor'
 
@@ -115,6 +116,7 @@ export class TroupeProcess {
   async stop(): Promise<void> {
     await this.node?.drain()
     await this.heartbeat?.stop()
+    if (this.node !== undefined) await lanes.close()
     this.watch?.stop()
     await this.supervisor?.stop()
     await this.housekeeping?.stop()

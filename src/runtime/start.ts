@@ -7,6 +7,7 @@ import type { BusOptions } from '../nats/connect.ts'
 import { type HealthServer, serveHealth } from './health.ts'
 import { createLogger, type LogLevel } from './logger.ts'
 import { type ProcessOptions, type Role, TroupeProcess } from './process.ts'
+import { outliveStrayErrors } from './stray-errors.ts'
 import { loadTasks } from './tasks/load.ts'
 
 export interface StartOptions extends Omit<BusOptions, 'name'> {
@@ -29,6 +30,7 @@ export interface StartOptions extends Omit<BusOptions, 'name'> {
 /** Runs until a signal ends it; resolves with the exit code. Throws what `TroupeProcess.start` throws. */
 export async function runStart(options: StartOptions): Promise<number> {
   const logger = createLogger(options.logLevel ?? 'info', process.stderr.isTTY)
+  outliveStrayErrors(logger)
   const stopping = stopSignal()
   const loaded = options.files.length === 0 ? [] : await loadTasks(options.files)
   const { files: _files, healthPort, readyFile, logLevel: _level, ...rest } = options

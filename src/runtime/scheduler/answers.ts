@@ -3,6 +3,7 @@
  * changes become control entries first and are answered once they are folded. No request can stop the process.
  */
 
+import type { Submitter } from '../../actors/ledger/change.ts'
 import type { TaskRecord } from '../../actors/ledger/task-record.ts'
 import { resultAt, unpackMessage } from '../../actors/ledger/values.ts'
 import type { Bus, BusMessage, Log, Subscription } from '../../nats/bus.ts'
@@ -141,10 +142,25 @@ export class Answers {
     return value === undefined ? row : { ...row, result: value }
   }
 
+  /** A submission of an id whose task has ended is told what that came to. */
+  async tellAgain(task: TaskRecord, submitter: Submitter): Promise<void> {
+    if (submitter.client === undefined && submitter.replyTo === undefined) return
+    const { outcome, status } = task
+    if (status === 'failed' || status === 'cancelled' || status === 'expired') {
+      const error = task.rare?.lastError ?? { code: 'TROUPE_TASK_FAILED', message: `it was ${status}` }
+      this.service.teller.tellOne(submitter, task.id, status, error)
+      return
+    }
+    const message = outcome === undefined ? undefined : await this.options.log.get(outcome.sequence)
+    if (message === undefined || outcome === undefined || status !== 'completed') return
+    const result = resultAt(unpackMessage(this.options.subjects, message), outcome.index)
+    if (result !== undefined) this.service.teller.tellOne(submitter, task.id, status, result)
+  }
+
   private async cancel(id: string, message: BusMessage): Promise<TaskAnswer> {
     const task = this.known(id)
     if (!task.ended) {
-      const reason = message.data.length === 0 ? '' : new TextDecoder().decode(message.data.subarray(0, 200))
+      const reason = cancelReason(message)
       const { owner, turn } = task
       await this.service.decide([kind.cancelled, task.id, reason])
       if (owner !== undefined && task.status === 'cancelled') {
@@ -243,5 +259,18 @@ export class Answers {
     }
     const { limit = 100, ...rest } = request as TasksRequest
     return { ...rest, limit: integerBetween('limit', limit, 1, limits.rowsMax) }
+  }
+}
+
+/** The reason in a cancel request: the body's `reason`, or the body itself when it is plain text. */
+function cancelReason(message: BusMessage): string {
+  if (message.data.length === 0) return ''
+  const text = new TextDecoder().decode(message.data.subarray(0, limits.errorMessageCharsMax))
+  try {
+    const body = parseJson(text)
+    const reason = typeof body === 'object' && body !== null ? (body as { reason?: unknown }).reason : body
+    return typeof reason === 'string' ? reason.slice(0, 200) : ''
+  } catch {
+    return text.slice(0, 200)
   }
 }

@@ -132,14 +132,39 @@ export class SchedulerService implements FoldListener {
   // --- FoldListener -------------------------------------------------------------------------------------------------
 
   folded(changes: readonly Change[]): void {
-    if (this.ledger.outdated) this.actor.send({ type: 'OUTDATED' })
+    if (this.ledger.outdated) this.retireOutdated()
     if (!this.leaseHeld) return
-    if (this.leading) {
+    const { leading } = this
+    if (leading) {
       this.holdInputs(changes)
       this.teller.tell(changes)
-      this.events.publish(changes, this.ledger.state.timeMs)
+      this.tellAgain(changes)
     }
     this.actor.send({ type: 'FOLDED', changes, nowMs: this.nowMs() })
+    // Last, for whoever watches can wait; outcomes and awards cannot.
+    if (leading) this.events.publish(changes, this.ledger.state.timeMs)
+  }
+
+  private retireOutdated(): void {
+    if (this.actor.getSnapshot().matches('retired')) return
+    const message = `the log uses rules newer than version ${foldVersion}, which this process knows`
+    this.options.logger.error(
+      { err: new TroupeError('TROUPE_FOLD_VERSION', message) },
+      'this scheduler will not lead any more',
+    )
+    this.actor.send({ type: 'OUTDATED' })
+  }
+
+  private tellAgain(changes: readonly Change[]): void {
+    for (const change of changes) {
+      if (change.what !== 'duplicate' || !change.task.ended) continue
+      this.answers.tellAgain(change.task, change.submitter).catch((error: unknown) => {
+        this.options.logger.warn(
+          { err: error, task: change.task.id },
+          'an outcome could not be read; the submitter will ask',
+        )
+      })
+    }
   }
 
   replaced(): void {
@@ -217,7 +242,7 @@ export class SchedulerService implements FoldListener {
   }
 
   private endLeading(reason: string): void {
-    this.options.logger.warn({ reason }, 'this scheduler no longer leads')
+    this.options.logger.info({ reason }, 'this scheduler no longer leads')
     for (const subscription of this.subscriptions) subscription.unsubscribe()
     this.subscriptions = []
     this.teller.clear()

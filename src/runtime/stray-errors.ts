@@ -1,0 +1,14 @@
+/**
+ * Errors that reach nobody: a promise that user code forgot, a listener of its that throws. They are logged and the
+ * process goes on, for ending it would take every other task of the node down with the one that is at fault.
+ */
+import type { Logger } from 'pino'
+
+export function outliveStrayErrors(logger: Logger): void {
+  process.on('unhandledRejection', (error) => {
+    logger.error({ err: error }, 'a rejected promise was handled by nobody; await it in the task that made it')
+  })
+  process.on('uncaughtException', (error) => {
+    logger.error({ err: error }, 'an error was thrown outside of any task; catch it where it is thrown')
+  })
+}
