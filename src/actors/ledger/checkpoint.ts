@@ -24,6 +24,8 @@ export interface Manifest {
   readonly totals: Totals
   readonly retained: number
   readonly tasks: number
+  /** Rows in all parts, by which a part that is missing is noticed. */
+  readonly rows: number
   /** Oldest sequence that a live task or a dead letter needs, and that anything kept needs. */
   readonly neededFrom: number
   readonly readableFrom: number
@@ -61,7 +63,7 @@ export class LedgerSaving implements Saving {
   readonly number: number
   private readonly state: LedgerState
   private readonly iterator: Iterator<TaskRecord>
-  private readonly begun: Omit<Manifest, 'tasks' | 'neededFrom' | 'readableFrom' | 'createdAtMs' | 'hash'>
+  private readonly begun: Omit<Manifest, 'tasks' | 'rows' | 'neededFrom' | 'readableFrom' | 'createdAtMs' | 'hash'>
   private readonly members: readonly MemberRow[]
   private readonly dead: readonly string[]
   private readonly setAsides: readonly SetAside[]
@@ -136,6 +138,7 @@ export class LedgerSaving implements Saving {
     return {
       ...this.begun,
       tasks: this.tasks,
+      rows: this.others().reduce((rows, part) => rows + part[1].length, this.tasks),
       neededFrom: this.neededFrom,
       readableFrom: Math.min(this.neededFrom, this.readableFrom),
       createdAtMs,

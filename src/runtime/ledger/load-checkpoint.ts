@@ -60,8 +60,8 @@ export async function readState(manifest: Manifest, stored: StoredCheckpoint): P
   try {
     const parts: CheckpointPart[] = []
     for await (const part of stored.parts()) parts.push(unpackValue(part) as CheckpointPart)
-    const state = restoreState(manifest, parts)
-    return state.tasks.size === manifest.tasks ? state : 'it is incomplete'
+    const rows = parts.reduce((count, [, more]) => count + more.length, 0)
+    return rows === manifest.rows ? restoreState(manifest, parts) : 'it is incomplete'
   } catch (error) {
     if (hasCode(error, 'TROUPE_NO_ANSWER') || hasCode(error, 'TROUPE_CLOSED')) throw error
     return `it cannot be read: ${error instanceof Error ? error.message : String(error)}`
