@@ -13,7 +13,7 @@ const openCluster = useClusters()
 const files = [fileURLToPath(new URL('./tasks.ts', import.meta.url))]
 const testMs = 90_000
 
-const counted = { steps: 25, everyMs: 200 }
+const counted = { steps: 15, everyMs: 200 }
 
 async function threeNodes(): Promise<Cluster> {
   const cluster = await openCluster(server.url, freshNamespace())

@@ -102,7 +102,10 @@ test(
     await progress(cluster, 50)
     const ids = await stop()
     await expectEachOnce(cluster, ids)
-    const ends = [...audit(await cluster.client.log()).ends.values()]
+    const ends = await until(async () => {
+      const ended = [...audit(await cluster.client.log()).ends.values()]
+      return ended.length > 0 ? ended : undefined
+    }, 'the dead node is fenced')
     expect(ends).toMatchObject([{ how: 'fenced', storedAfter: 0 }])
     console.log(`kill -9 of a node right after its supervisor: fenced after ${ends[0]!.atMs - nodeKilledAtMs} ms`)
   },

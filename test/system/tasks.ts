@@ -1,5 +1,6 @@
 /** Tasks that the system tests run. Loaded by every node process of a test. */
 import { setTimeout as delay } from 'node:timers/promises'
+import { assign, setup } from 'xstate'
 import { task } from '../../src/client/index.ts'
 
 export const double = task('double', async (input: { n: number }) => ({ doubled: input.n * 2 }))
@@ -46,11 +47,10 @@ export const patient = task('patient', async (_: unknown, ctx) => {
   return { told: event.with }
 })
 
-/** Burns a processor for so long. */
-export const burning = task('burning', async ({ ms }: { ms: number }) => {
-  const endMs = performance.now() + ms
+/** Computes: a round takes about a hundredth of a millisecond of a processor, whoever else uses it. */
+export const burning = task('burning', async ({ rounds }: { rounds: number }) => {
   let sum = 0
-  while (performance.now() < endMs) for (let i = 0; i < 10_000; i++) sum += Math.sqrt(i)
+  for (let i = 0; i < rounds * 10_000; i++) sum += Math.sqrt(i)
   return sum > 0
 })
 
@@ -68,4 +68,38 @@ export const verbose = task(
     throw new Error('so many words '.repeat(1_000))
   },
   { retry: { attempts: 1 } },
+)
+
+/** Steps, a sleep that parks, children, a signal: whatever a turn can do, one after the other. */
+export const journey = task('journey', async ({ n }: { n: number }, ctx) => {
+  const first = await ctx.step('first', async () => n + 1)
+  await ctx.sleep('1200ms')
+  const doubled = await ctx.map(double, [{ n: first }, { n: first + 1 }])
+  await ctx.progress(0.5, 'children are done')
+  const event = await ctx.waitFor('GO')
+  const last = await ctx.step('last', async () => {
+    await delay(50)
+    return doubled.reduce((sum, one) => sum + one.doubled, 0)
+  })
+  return { sum: last, told: event.with }
+})
+
+/** A machine with durable delays that needs an event, whenever that comes. */
+export const trafficLight = task(
+  'traffic-light',
+  setup({
+    types: { context: {} as { seen: number }, events: {} as { type: 'GO' }, output: {} as { seen: number } },
+    actions: { see: assign({ seen: ({ context }) => context.seen + 1 }) },
+  }).createMachine({
+    id: 'light',
+    initial: 'red',
+    context: { seen: 0 },
+    output: ({ context }) => ({ seen: context.seen }),
+    states: {
+      red: { after: { 300: 'amber' }, on: { GO: { target: 'green', actions: 'see' } } },
+      amber: { on: { GO: { target: 'green', actions: 'see' } } },
+      green: { after: { 1500: 'done' } },
+      done: { type: 'final' },
+    },
+  }),
 )
