@@ -205,6 +205,30 @@ test(
 )
 
 test(
+  'whoever says to lead without the lease does not keep the cluster from being led',
+  async () => {
+    const cluster = await open()
+    const { client } = cluster
+    const rules = {
+      foldVersion: 1,
+      resultsKeepMs: 3_600_000,
+      resultsKeepCount: 1_000,
+      deadKeepMs: 3_600_000,
+      deadKeepCount: 1_000,
+    }
+    const { leader } = await client.stats()
+    for (let round = 0; round < 3; round++) {
+      await client.request('control.0.stranger', pack([1, 0, [[40, rules]]]))
+      const sequence = await client.submit('double', { n: round })
+      expect(await client.ended(`0-${sequence}`)).toMatchObject({ result: { doubled: 2 * round } })
+      expect((await client.stats()).leader).toBe(leader)
+    }
+    await expectUnharmed(cluster)
+  },
+  testMs,
+)
+
+test(
   'requests of any kind are answered, with an error where they make no sense',
   async () => {
     const cluster = await open()

@@ -41,6 +41,9 @@ export interface SchedulerServiceOptions {
   readonly nodes?: NodeStatusSource
 }
 
+/** Time for the lease to show who should lead. */
+const reclaimMs = 500
+
 export class SchedulerService implements FoldListener {
   readonly teller: Teller
   readonly values: LogValues
@@ -55,6 +58,7 @@ export class SchedulerService implements FoldListener {
   private subscriptions: Subscription[] = []
   private alarm: NodeJS.Timeout | undefined
   private alarmAtMs = Number.POSITIVE_INFINITY
+  private reclaim: NodeJS.Timeout | undefined
   private leaseHeld = false
 
   constructor(options: SchedulerServiceOptions) {
@@ -99,6 +103,7 @@ export class SchedulerService implements FoldListener {
     this.actor.stop()
     this.stopListening?.()
     clearTimeout(this.alarm)
+    clearTimeout(this.reclaim)
   }
 
   get ledger(): Ledger {
@@ -249,6 +254,19 @@ export class SchedulerService implements FoldListener {
     this.values.clear(this.ledger.state.tasks.values())
     clearTimeout(this.alarm)
     this.alarmAtMs = Number.POSITIVE_INFINITY
+    if (this.leaseHeld) this.reclaimSoon()
+  }
+
+  /**
+   * Another's `led` came although the lease is held here: from a predecessor whose write was late, or from a stranger. It
+   * need not be there to lead, so whoever holds the lease leads again. A while later: if the lease is lost as well, that is
+   * known by then.
+   */
+  private reclaimSoon(): void {
+    clearTimeout(this.reclaim)
+    this.reclaim = setTimeout(() => {
+      if (this.leaseHeld) this.actor.send({ type: 'LEASE_WON' })
+    }, reclaimMs)
   }
 
   private hear(subject: string, data: Uint8Array): void {
