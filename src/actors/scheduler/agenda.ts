@@ -66,7 +66,8 @@ export class Agenda {
     for (const task of this.state.tasks.values()) {
       if (task.ended) continue
       this.watchDeadline(task)
-      this.enter(task, nowMs)
+      if (task.status === 'running') this.noteRunning(task)
+      else this.enter(task, nowMs)
     }
   }
 
@@ -310,12 +311,8 @@ export class Agenda {
     for (const task of this.offers.remove(member.incarnation)) this.enter(task, nowMs)
   }
 
-  /** Queues a task that may run, or sets a timer for when it may. */
+  /** Queues a task that may run, or sets a timer for when it may. What runs already has been, or will be, noted as such. */
   private enter(task: TaskRecord, nowMs: number): void {
-    if (task.status === 'running') {
-      this.noteRunning(task)
-      return
-    }
     const due = dueAtMs(task)
     if (due === undefined) return
     if (due > nowMs) {

@@ -4,36 +4,31 @@ import { checkState, describeState } from './describe.ts'
 import { RandomActors } from './random-log.ts'
 import { TestLog } from './test-log.ts'
 
-test.each([11, 12])(
-  '50,000 entries of nodes that die, zombies and stale leaders break nothing (seed %i)',
-  (seed) => {
-    const log = new TestLog()
-    const actors = new RandomActors(log, 11)
-    const seen = new Map<string, { order: number; turn: number; ended: string | undefined }>()
-    let committed = 0
-    while (log.messages.length < 30_000) {
-      actors.step()
-      checkState(log.state)
-      for (const change of log.takeChanges()) {
-        if (!('task' in change) || change.what === 'duplicate') continue
-        const { task } = change
-        const before = seen.get(task.id)
-        if (change.what === 'removed') continue
-        const known = before?.order === task.order ? before : { order: task.order, turn: 0, ended: undefined }
-        if (task.turn < known.turn) throw new Error(`turn of ${task.id} went from ${known.turn} to ${task.turn}`)
-        const ending = ['completed', 'failed', 'cancelled', 'expired'].find((status) => status === change.what)
-        if (change.what === 'retried' || (change.what === 'blocked' && known.ended === 'failed'))
-          known.ended = undefined
-        else if (known.ended !== undefined) throw new Error(`${task.id} was ${known.ended}, and then ${change.what}`)
-        if (ending !== undefined) committed++
-        seen.set(task.id, { order: task.order, turn: task.turn, ended: ending })
-      }
+test('50,000 entries of nodes that die, zombies and stale leaders break nothing', () => {
+  const log = new TestLog()
+  const actors = new RandomActors(log, 11)
+  const seen = new Map<string, { order: number; turn: number; ended: string | undefined }>()
+  let committed = 0
+  while (log.messages.length < 30_000) {
+    actors.step()
+    checkState(log.state)
+    for (const change of log.takeChanges()) {
+      if (!('task' in change) || change.what === 'duplicate') continue
+      const { task } = change
+      const before = seen.get(task.id)
+      if (change.what === 'removed') continue
+      const known = before?.order === task.order ? before : { order: task.order, turn: 0, ended: undefined }
+      if (task.turn < known.turn) throw new Error(`turn of ${task.id} went from ${known.turn} to ${task.turn}`)
+      const ending = ['completed', 'failed', 'cancelled', 'expired'].find((status) => status === change.what)
+      if (change.what === 'retried' || (change.what === 'blocked' && known.ended === 'failed')) known.ended = undefined
+      else if (known.ended !== undefined) throw new Error(`${task.id} was ${known.ended}, and then ${change.what}`)
+      if (ending !== undefined) committed++
+      seen.set(task.id, { order: task.order, turn: task.turn, ended: ending })
     }
-    const { totals } = log.state
-    expect(committed).toBe(totals.completed + totals.failed + totals.cancelled + totals.expired)
-    // The history has everything in it.
-    for (const [what, count] of Object.entries(totals)) expect(count, what).toBeGreaterThan(20)
-    expect(describeState(log.refold().state)).toEqual(describeState(log.state))
-  },
-  120_000,
-)
+  }
+  const { totals } = log.state
+  expect(committed).toBe(totals.completed + totals.failed + totals.cancelled + totals.expired)
+  // The history has everything in it.
+  for (const [what, count] of Object.entries(totals)) expect(count, what).toBeGreaterThan(20)
+  expect(describeState(log.refold().state)).toEqual(describeState(log.state))
+}, 120_000)
