@@ -21,7 +21,10 @@ function pointToDist() {
     throw new Error('package.json.original is left from a pack that was cut off: put it back first')
   const text = readFileSync(manifest, 'utf8')
   const { scripts: _scripts, devDependencies: _development, ...published } = JSON.parse(text)
-  published.exports['.'] = { types: './dist/client/index.d.ts', default: './dist/client/index.js' }
+  for (const [door, file] of Object.entries(published.exports)) {
+    const built = file.replace(/^\.\/src\/(.*)\.ts$/, './dist/$1')
+    if (built !== file) published.exports[door] = { types: `${built}.d.ts`, default: `${built}.js` }
+  }
   writeFileSync(original, text)
   writeFileSync(manifest, `${JSON.stringify(published, null, 2)}\n`)
 }

@@ -67,6 +67,7 @@ describe('imports', () => {
     'src/actors': ['src/protocol'],
     'src/client': ['src/protocol', 'src/nats'],
     'src/runtime': ['src/protocol', 'src/nats', 'src/actors', 'src/client'],
+    'src/testing': ['src/protocol', 'src/actors', 'src/client', 'src/runtime'],
   }
 
   test('run one way between the folders', () => {

@@ -74,6 +74,10 @@ const table = {
   },
   TROUPE_FOLD_VERSION: { retryable: false, next: 'Upgrade this process: the log uses newer rules.' },
   TROUPE_CLOSED: { retryable: false, next: 'Connect again.' },
+  TROUPE_NOT_DURABLE: {
+    retryable: false,
+    next: 'Keep side effects in steps or invoked actors, and everything that matters in results or context.',
+  },
   TROUPE_INTERNAL: { retryable: false, next: 'This is a defect of Troupe; please report it with the message.' },
 } as const
 
