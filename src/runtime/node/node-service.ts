@@ -270,7 +270,8 @@ export class NodeService implements TurnHost {
     setImmediate(() => {
       this.sliceEnd = undefined
       this.handBackExcess()
-      this.pump()
+      // Without a free slot it would come back here at once, for as long as its turns last; a turn that ends pumps.
+      if (this.slots.free > 0) this.pump()
     })
     return this.sliceEnd
   }
