@@ -17,7 +17,7 @@ const entry = fileURLToPath(new URL('./troupe-process.ts', import.meta.url))
 /** A process compiles what it runs; on a machine with two busy processors that takes its time. */
 const readyMsMax = 30_000
 
-export interface ProcessStart extends Omit<Partial<StartOptions>, 'servers' | 'namespace' | 'readyFile' | 'name'> {
+export interface ProcessStart extends Omit<Partial<StartOptions>, 'namespace' | 'readyFile' | 'name'> {
   readonly roles: readonly Role[]
   /** Runs on this processor alone. */
   readonly processor?: number
@@ -104,8 +104,8 @@ export class Cluster {
     const options: StartOptions = {
       files: [],
       replicas: 1,
-      ...start,
       servers: this.servers,
+      ...start,
       namespace: this.namespace,
       name,
       logLevel: 'info',

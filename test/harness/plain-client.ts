@@ -33,8 +33,10 @@ export class PlainClient {
   readonly connection: NatsConnection
   readonly root: string
   private readonly namespace: string
+  private logStream: string
 
   constructor(connection: NatsConnection, namespace: string) {
+    this.logStream = `TROUPE_${namespace}_LOG_0`
     this.connection = connection
     this.namespace = namespace
     this.root = `troupe.${namespace}`
@@ -132,15 +134,23 @@ export class PlainClient {
     )
   }
 
+  /** Keeps a copy of the log from here on, which nobody trims; `log` reads it then. */
+  async mirrorLog(): Promise<void> {
+    const name = `MIRROR_${this.namespace}`
+    const mirror = { name: this.logStream }
+    await this.api(`STREAM.CREATE.${name}`, JSON.stringify({ name, mirror, allow_direct: true }))
+    this.logStream = name
+  }
+
   /** The whole log, message by message, straight from the stream. */
   async log(): Promise<StoredMessage[]> {
-    const stream = `TROUPE_${this.namespace}_LOG_0`
-    const { state } = (await this.api(`STREAM.INFO.${stream}`, '')) as {
-      state: { first_seq: number; last_seq: number }
-    }
+    const { state } = await this.streamInfo(`TROUPE_${this.namespace}_LOG_0`)
+    const copied = async () => (await this.streamInfo(this.logStream)).state.last_seq >= state.last_seq
+    await until(copied, 'the copy of the log is complete')
     const messages: StoredMessage[] = []
-    for (let from = Math.max(1, state.first_seq); from <= state.last_seq; ) {
-      const page = await this.batch(stream, from, Math.min(1_000, state.last_seq - from + 1))
+    const { first_seq: first } = (await this.streamInfo(this.logStream)).state
+    for (let from = Math.max(1, first); from <= state.last_seq; ) {
+      const page = await this.batch(this.logStream, from, Math.min(1_000, state.last_seq - from + 1))
       const last = page.at(-1)
       if (last === undefined) break
       messages.push(...page)
@@ -164,6 +174,10 @@ export class PlainClient {
 
   async close(): Promise<void> {
     await this.connection.close()
+  }
+
+  private async streamInfo(stream: string): Promise<{ state: { first_seq: number; last_seq: number } }> {
+    return (await this.api(`STREAM.INFO.${stream}`, '')) as never
   }
 
   /** A batched direct get; ends with a message without a subject header. */

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { type Audit, audit, percentile } from '../harness/audit.ts'
 import { type Cluster, type ClusterProcess, useClusters } from '../harness/cluster.ts'
+import { openProxy } from '../harness/proxy.ts'
 import { freshNamespace, until, useServer } from '../harness/server.ts'
 
 const server = useServer()
@@ -125,6 +126,49 @@ test(
     const found = await expectExact(cluster, ids)
     expect(found.ends.get(incarnation)).toMatchObject({ how: 'fenced', storedAfter: 0 })
     show('SIGSTOP of a node to running elsewhere', gaps(found, zombie.name, faultAtMs))
+  },
+  testMs,
+)
+
+test(
+  'a node that is cut off goes on running what is no longer its own, and nothing of that counts',
+  async () => {
+    const cluster = await openCluster(server.url, freshNamespace())
+    const { client } = cluster
+    await using proxy = await openProxy(server.url)
+    const [, cut] = await cluster.start(
+      { roles: ['scheduler', 'supervisor'] },
+      { roles: ['node'], files, servers: proxy.url },
+      { roles: ['node'], files },
+    )
+    await until(async () => (await client.nodes()).length === 2, 'both nodes are listed')
+    const ids = await runCounting(cluster, 60)
+    const { incarnation } = (await client.nodes()).find(({ id }) => id === cut!.name)!
+    const faultAtMs = Date.now()
+    proxy.freeze()
+    await until(async () => audit(await client.log()).ends.has(incarnation), 'it is fenced')
+    proxy.heal()
+    await client.allEnded(60)
+    await until(async () => (await client.nodes()).length === 2, 'it is a member again')
+    const found = await expectExact(cluster, ids)
+    expect(found.ends.get(incarnation)).toMatchObject({ how: 'fenced', storedAfter: 0 })
+    show('cut of a node from the network to running elsewhere', gaps(found, cut!.name, faultAtMs))
+  },
+  testMs,
+)
+
+test(
+  'a server that stands still for a while costs no node its membership',
+  async () => {
+    const cluster = await threeNodes()
+    const ids = await runCounting(cluster, 60, { steps: 30, everyMs: 150 })
+    process.kill(server.process.pid, 'SIGSTOP')
+    // Longer than it takes to find a single silent node dead, and shorter than connections are kept.
+    await new Promise((done) => setTimeout(done, 2_500))
+    process.kill(server.process.pid, 'SIGCONT')
+    await cluster.client.allEnded(60)
+    const found = await expectExact(cluster, ids, 30)
+    expect(found.ends.size).toBe(0)
   },
   testMs,
 )
