@@ -63,8 +63,9 @@ export function shortestRemaining({
     offset: (type) => estimates.typicalMs(type) ?? 0,
     isOffset: isLearned,
     turnEnded: (task, lastedMs) => learn(estimates, task, lastedMs),
+    // A turn that has only just begun is let be, or two estimates that drift could exchange places without end.
     outranks: (waiting, running, nowMs) =>
-      rankNow(waiting, 0) + marginMs < rankNow(running, Math.max(0, nowMs - running.turnAtMs)),
+      nowMs > running.turnAtMs && rankNow(waiting, 0) + marginMs < rankNow(running, nowMs - running.turnAtMs),
   }
 }
 

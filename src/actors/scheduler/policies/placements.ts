@@ -131,7 +131,7 @@ export function affinity({ bound = 1.25 }: { readonly bound?: number } = {}): Pl
           candidate,
         }
       })
-      return preferredPlace(task.key ?? task.id, places, bound)!.candidate
+      return preferredPlace(task.key ?? task.id, places, { bound })!.candidate
     },
   }
 }

@@ -22,14 +22,21 @@ export function rendezvousScore(key: string, { id, weight }: { readonly id: stri
   return -weight / Math.log(share)
 }
 
+export interface BoundedLoad {
+  /** c: how many times its fair share a place takes at most, 1 or more; Infinity: plain rendezvous. Default 1.25. */
+  readonly bound?: number
+  /** All keys that there will be, if known. Default: those there are, and this one. */
+  readonly total?: number
+}
+
 /**
- * Returns the best place for the key that is below its bound, ⌈c × (load of all + 1) × its share of the weights⌉; the best
- * of all if none is. Undefined for no places. `bound` Infinity: plain rendezvous.
+ * Returns the best place for the key that is below its bound, ⌈c × all keys × its share of the weights⌉; the best of all if
+ * none is. Undefined for no places.
  */
 export function preferredPlace<P extends WeightedPlace>(
   key: string,
   places: readonly P[],
-  bound = 1.25,
+  { bound = 1.25, total }: BoundedLoad = {},
 ): P | undefined {
   let weights = 0
   let load = 1
@@ -37,6 +44,7 @@ export function preferredPlace<P extends WeightedPlace>(
     weights += place.weight
     load += place.load
   }
+  load = total ?? load
   let best: P | undefined
   let bestScore = Number.NEGATIVE_INFINITY
   let fallback: P | undefined
