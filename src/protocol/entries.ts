@@ -6,7 +6,7 @@
  * A place in the log is (sequence of the message, index within its block); payloads stay there, the ledger keeps places.
  */
 import type { ErrorRecord } from './errors.ts'
-import type { NodeProfile, SubmissionOptions } from './options.ts'
+import type { NodeProfile, SubmissionOptions, TypeLimits } from './options.ts'
 
 /** Version of everything in this file; the first item of every block. */
 export const formatVersion = 1
@@ -46,6 +46,7 @@ export const kind = {
   retried: 45,
   removed: 46,
   kept: 47,
+  limited: 48,
 } as const
 
 // --- journal ----------------------------------------------------------------------------------------------------
@@ -145,7 +146,10 @@ export type Kept = readonly [
   snapshot: Payload,
 ]
 
-export type ControlEntry = Led | Revoked | Cancelled | Expired | TimedOut | Retried | Removed | Kept
+/** The limits of a task type from here on, instead of those before; null: none. */
+export type Limited = readonly [kind: 48, type: string, limits: TypeLimits | null]
+
+export type ControlEntry = Led | Revoked | Cancelled | Expired | TimedOut | Retried | Removed | Kept | Limited
 
 /** `epoch` is the sequence of the writer's `led` entry; 0 in the block that carries `led` itself. */
 export type ControlBlock = readonly [version: number, epoch: number, entries: readonly ControlEntry[]]

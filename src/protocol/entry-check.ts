@@ -69,6 +69,8 @@ export function checkControlEntry(entry: unknown): string | undefined {
       return taskComplaint(entry)
     case kind.kept:
       return taskComplaint(entry) ?? keptComplaint(entry)
+    case kind.limited:
+      return isName(entry[1]) ? limitsComplaint(entry[2]) : 'the task type is not a name'
     default:
       return unknownKind(entry[0])
   }
@@ -140,6 +142,17 @@ function signalledComplaint(entry: readonly unknown[]): string | undefined {
 function keptComplaint(entry: readonly unknown[]): string | undefined {
   if (!isCount(entry[2]) || !isCount(entry[4])) return 'a sequence is not a count'
   return isPayload(entry[3]) && isPayload(entry[5]) ? undefined : 'the input or the snapshot is not a payload'
+}
+
+const countedLimits = ['runningMax', 'runningPerKeyMax', 'startsMax', 'startsPerKeyMax', 'startsPeriodMs']
+
+/** The complaint about the limits of a task type. */
+export function limitsComplaint(given: unknown): string | undefined {
+  if (given === null) return undefined
+  if (!isRecord(given)) return 'the limits are not an object'
+  if (given.paused !== undefined && typeof given.paused !== 'boolean') return 'paused is not a boolean'
+  const bad = countedLimits.find((name) => given[name] !== undefined && (!isCount(given[name]) || given[name] === 0))
+  return bad === undefined ? undefined : `the limit ${bad} is not a whole number from 1 on`
 }
 
 const ruleNames = ['foldVersion', 'resultsKeepMs', 'resultsKeepCount', 'deadKeepMs', 'deadKeepCount']

@@ -71,6 +71,19 @@ export interface LabelWishes {
   readonly avoided?: Readonly<Record<string, string>>
 }
 
+/** Limits of one task type, in force for every scheduler because they stand in the log. What is left out is not limited. */
+export interface TypeLimits {
+  /** Nothing of the type starts; what runs goes on. */
+  readonly paused?: boolean
+  /** Running at once, in all and for each key. */
+  readonly runningMax?: number
+  readonly runningPerKeyMax?: number
+  /** Starts in `startsPeriodMs` (default 1,000 ms), in all and for each key; also the greatest burst. */
+  readonly startsMax?: number
+  readonly startsPerKeyMax?: number
+  readonly startsPeriodMs?: number
+}
+
 /** What a node says of itself when it joins. */
 export interface NodeProfile {
   readonly node: string

@@ -59,6 +59,8 @@ function readHeaders(headers: ReadonlyMap<string, string>, nowMs: number, option
   if (deadline !== undefined) options.deadlineAtMs = readDeadline(deadline, nowMs)
   const key = given('troupe-key')
   if (key !== undefined) options.key = checkKey('Troupe-Key', key)
+  const expected = given('troupe-expected')
+  if (expected !== undefined) options.expectedMs = durationMs('Troupe-Expected', expected)
   const after = given('troupe-after')
   if (after !== undefined)
     options.after = checkAfter(
@@ -191,6 +193,8 @@ function checkedOptions(given: object): SubmissionOptions {
   }
   const replyTo = own('replyTo')
   if (replyTo !== undefined) options.replyTo = checkReplyTo('replyTo', replyTo)
+  const expectedMs = own('expectedMs')
+  if (expectedMs !== undefined) options.expectedMs = checkWhole('expectedMs', expectedMs, 0, limits.delayMsMax)
   return options
 }
 
@@ -209,6 +213,7 @@ export function submissionHeaders(options: SubmissionOptions): Record<string, st
   if (options.key !== undefined) headers['Troupe-Key'] = options.key
   if (options.after !== undefined && options.after.length > 0) headers['Troupe-After'] = options.after.join(',')
   if (options.replyTo !== undefined) headers['Troupe-Reply-To'] = options.replyTo
+  if (options.expectedMs !== undefined) headers['Troupe-Expected'] = String(options.expectedMs)
   return headers
 }
 

@@ -4,7 +4,7 @@
  * the position where saving began, and no fold ever waits for more than one slice.
  */
 import type { FoldRules } from '../../protocol/entries.ts'
-import type { NodeProfile, TaskProfile } from '../../protocol/options.ts'
+import type { NodeProfile, TaskProfile, TypeLimits } from '../../protocol/options.ts'
 import type { SetAside } from './change.ts'
 import { Member } from './member.ts'
 import { LedgerState, type Saving, type Totals } from './state.ts'
@@ -57,6 +57,7 @@ export type CheckpointPart =
   | readonly [of: 'members', rows: readonly MemberRow[]]
   | readonly [of: 'dead', rows: readonly string[]]
   | readonly [of: 'set-asides', rows: readonly SetAside[]]
+  | readonly [of: 'limits', rows: readonly (readonly [type: string, limits: TypeLimits])[]]
 
 /** Saves one ledger as it is now. Begin by constructing it; take `rows` until done; then `others` and `manifest`. */
 export class LedgerSaving implements Saving {
@@ -67,6 +68,7 @@ export class LedgerSaving implements Saving {
   private readonly members: readonly MemberRow[]
   private readonly dead: readonly string[]
   private readonly setAsides: readonly SetAside[]
+  private readonly limits: readonly (readonly [type: string, limits: TypeLimits])[]
   private readonly profiles = new Map<TaskProfile, ProfileNumber>()
   private pending: TaskRow[] = []
   private tasks = 0
@@ -90,6 +92,7 @@ export class LedgerSaving implements Saving {
     this.members = [...state.members.values()].map((member) => this.memberRow(member))
     this.dead = [...state.deadIncarnations]
     this.setAsides = [...state.setAsides]
+    this.limits = [...state.limits]
     this.neededFrom = state.position
     this.readableFrom = state.position
     for (const { lastSequence } of this.members) this.neededFrom = Math.min(this.neededFrom, lastSequence)
@@ -131,6 +134,7 @@ export class LedgerSaving implements Saving {
       ['members', this.members],
       ['dead', this.dead],
       ['set-asides', this.setAsides],
+      ['limits', this.limits],
     ]
   }
 
@@ -263,6 +267,7 @@ export function restoreState(manifest: Manifest, parts: readonly CheckpointPart[
   }
   for (const incarnation of rowsOf(parts, 'dead')) state.deadIncarnations.add(incarnation)
   for (const item of rowsOf(parts, 'set-asides')) state.setAsides.push(item)
+  for (const [type, limits] of rowsOf(parts, 'limits')) state.limits.set(type, limits)
   const tasks = rowsOf(parts, 'tasks').map((row) => restoreTask(state, profiles, row))
   restoreFamilies(state, tasks)
   restoreRetention(state, tasks)

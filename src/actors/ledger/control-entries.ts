@@ -3,7 +3,8 @@
  * block of the present epoch, written by the present leader. Even then the fold checks what can be checked: time alone ends
  * nothing, but nothing ends before its time either (rule 7).
  */
-import { type ControlEntry, type Kept, kind, type Led } from '../../protocol/entries.ts'
+import { type ControlEntry, type Kept, kind, type Led, type Limited } from '../../protocol/entries.ts'
+import { limits } from '../../protocol/limits.ts'
 import type { LedgerState } from './state.ts'
 import type { Place, TaskRecord } from './task-record.ts'
 import { failAttempt } from './turn-entries.ts'
@@ -17,6 +18,7 @@ export function foldLed(state: LedgerState, scheduler: string, entry: Led): void
 
 /** Folds one entry of the present leader. Returns whether it counted. */
 export function foldControlEntry(state: LedgerState, entry: Exclude<ControlEntry, Led>, index: number): boolean {
+  if (entry[0] === kind.limited) return limited(state, entry)
   const task = state.tasks.get(entry[1])
   if (task === undefined) return false
   const place: Place = { sequence: state.position, index }
@@ -43,6 +45,16 @@ export function foldControlEntry(state: LedgerState, entry: Exclude<ControlEntry
     case kind.kept:
       return kept(state, task, entry, place)
   }
+}
+
+/** Limits say when a leader awards, never what counts: a turn that was accepted counts whatever they are. */
+function limited(state: LedgerState, [, type, given]: Limited): boolean {
+  if (given === null) {
+    if (!state.limits.delete(type)) return false
+  } else if (state.limits.size < limits.typesPerNodeMax || state.limits.has(type)) state.limits.set(type, given)
+  else return false
+  state.changes.push({ what: 'limited', type })
+  return true
 }
 
 /** Rule 6: the owner does not know of this turn, so it goes to another. */

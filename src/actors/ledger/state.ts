@@ -6,7 +6,7 @@
 import type { FoldRules, Payload } from '../../protocol/entries.ts'
 import type { ErrorRecord } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/limits.ts'
-import { defaultRestart } from '../../protocol/options.ts'
+import { defaultRestart, type TypeLimits } from '../../protocol/options.ts'
 import type { Change, SetAside, TaskChange } from './change.ts'
 import { restartAfter } from './delays.ts'
 import { Fifo } from './fifo.ts'
@@ -80,6 +80,8 @@ export class LedgerState {
   }
   readonly totals: Totals = { submitted: 0, completed: 0, failed: 0, cancelled: 0, expired: 0, setAside: 0, void: 0 }
   rules: FoldRules = defaultRules
+  /** By task type. */
+  readonly limits = new Map<string, TypeLimits>()
   leader = ''
   epoch = 0
   /** Sequence of the message folded last. */

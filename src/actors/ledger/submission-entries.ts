@@ -125,6 +125,7 @@ function create(state: LedgerState, { id, type, options, index, client, hash, pa
   if (options.delayMs !== undefined && options.delayMs > 0) task.dueAtMs = state.timeMs + options.delayMs
   if (options.deadlineAtMs !== undefined) task.more.deadlineAtMs = options.deadlineAtMs
   if (options.replyTo !== undefined) task.more.replyTo = options.replyTo
+  if (options.expectedMs !== undefined) task.more.expectedMs = options.expectedMs
   if (parent !== undefined) task.more.parent = parent
   state.totals.submitted++
   const after = options.after === undefined ? undefined : unmet(state, options.after)

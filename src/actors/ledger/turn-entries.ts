@@ -90,6 +90,7 @@ function progressed(state: LedgerState, task: TaskRecord, entry: Progressed): vo
 
 function parked(state: LedgerState, task: TaskRecord, entry: Parked, place: Place): void {
   const [, , , snapshot, consumed, wakeAtMs, onSignal, children] = entry
+  attain(state, task)
   if (snapshot !== null) task.snapshot = place
   consume(task, consumed)
   const rare = task.more
@@ -111,6 +112,7 @@ function parked(state: LedgerState, task: TaskRecord, entry: Parked, place: Plac
 }
 
 function yielded(state: LedgerState, task: TaskRecord, entry: Yielded, place: Place): void {
+  attain(state, task)
   if (entry[3] !== null) {
     task.snapshot = place
     consume(task, entry[4])
@@ -143,6 +145,12 @@ export function failAttempt(
   task.attempt++
   task.more.lastError = error
   state.makeReady(task, 'retrying', state.timeMs + delayMs)
+}
+
+/** The turn ends without an outcome; how long it ran is for the order of what is to run next. */
+function attain(state: LedgerState, task: TaskRecord): void {
+  const ranMs = state.timeMs - task.turnAtMs
+  if (ranMs > 0) task.more.attainedMs = (task.rare?.attainedMs ?? 0) + ranMs
 }
 
 /** Signals up to `consumed` are part of the snapshot now. */

@@ -1,0 +1,117 @@
+/**
+ * Whether a task may start by the limits of its type, which stand in the log: paused, so many at once, so many in a time,
+ * and both for each key. Says for how much it is blocked (the type or the key) and until when, if time alone opens it.
+ */
+import type { TypeLimits } from '../../../protocol/options.ts'
+import type { TaskRecord } from '../../ledger/task-record.ts'
+import type { Claims } from './claims.ts'
+import { TokenBucket } from './token-bucket.ts'
+
+export interface Block {
+  readonly scope: 'type' | 'key'
+  /** Infinity: not before something ends or the limits change. */
+  readonly untilMs: number
+  readonly reason: string
+}
+
+/** Buckets of keys; full ones are forgotten, for they say nothing. */
+const bucketsMax = 100_000
+
+export class Limiter {
+  private readonly limits: ReadonlyMap<string, TypeLimits>
+  private readonly claims: Claims
+  private readonly buckets = new Map<string, TokenBucket>()
+
+  constructor(limits: ReadonlyMap<string, TypeLimits>, claims: Claims) {
+    this.limits = limits
+    this.claims = claims
+  }
+
+  /** What keeps the task from starting, or undefined. */
+  blocks(task: TaskRecord, nowMs: number): Block | undefined {
+    const limits = this.limits.get(task.type)
+    if (limits === undefined) return undefined
+    const { paused, runningMax, startsMax } = limits
+    if (paused) return { scope: 'type', untilMs: Number.POSITIVE_INFINITY, reason: `the type "${task.type}" is paused` }
+    if (runningMax !== undefined && this.claims.ofType(task.type) >= runningMax) {
+      return full('type', `${runningMax} of the type "${task.type}" run, which is its limit`)
+    }
+    if (startsMax !== undefined) {
+      const block = this.rateBlock('type', task.type, limits.startsPeriodMs, startsMax, nowMs)
+      if (block !== undefined) return block
+    }
+    return task.key === undefined ? undefined : this.keyBlock(task, limits, nowMs)
+  }
+
+  /** A start of the task is on its way. */
+  spend(task: TaskRecord, nowMs: number): void {
+    const limits = this.limits.get(task.type)
+    if (limits === undefined) return
+    const { startsMax, startsPerKeyMax } = limits
+    if (startsMax !== undefined) this.bucket(task.type, limits.startsPeriodMs, startsMax, nowMs).spend(nowMs)
+    if (startsPerKeyMax !== undefined && task.key !== undefined) {
+      this.bucket(`${task.type} ${task.key}`, limits.startsPeriodMs, startsPerKeyMax, nowMs).spend(nowMs)
+    }
+  }
+
+  private keyBlock(task: TaskRecord, limits: TypeLimits, nowMs: number): Block | undefined {
+    const { runningPerKeyMax, startsPerKeyMax } = limits
+    if (runningPerKeyMax !== undefined && this.claims.ofKey(task) >= runningPerKeyMax) {
+      return full(
+        'key',
+        `${runningPerKeyMax} with the key "${task.key}" run, which is the limit of the type "${task.type}"`,
+      )
+    }
+    if (startsPerKeyMax === undefined) return undefined
+    return this.rateBlock('key', `${task.type} ${task.key}`, limits.startsPeriodMs, startsPerKeyMax, nowMs)
+  }
+
+  private rateBlock(
+    scope: Block['scope'],
+    name: string,
+    periodMs: number | undefined,
+    starts: number,
+    nowMs: number,
+  ): Block | undefined {
+    const untilMs = this.bucket(name, periodMs, starts, nowMs).openAtMs(nowMs)
+    if (untilMs <= nowMs) return undefined
+    return { scope, untilMs, reason: `its ${scope} starts at most ${starts} in ${periodMs ?? secondMs} ms` }
+  }
+
+  private bucket(name: string, periodMs: number = secondMs, starts: number, nowMs: number): TokenBucket {
+    let bucket = this.buckets.get(name)
+    if (bucket === undefined) {
+      if (this.buckets.size >= bucketsMax) this.forgetFull(nowMs)
+      this.buckets.set(name, (bucket = new TokenBucket(starts, periodMs, nowMs)))
+    }
+    return bucket
+  }
+
+  private forgetFull(nowMs: number): void {
+    for (const [name, bucket] of this.buckets) if (bucket.isFull(nowMs)) this.buckets.delete(name)
+  }
+
+  /** The limits of the type have changed: its rates begin anew, as their past leaves them. */
+  changed(type: string, nowMs: number, tasks: Iterable<TaskRecord>): void {
+    for (const name of this.buckets.keys()) if (name === type || name.startsWith(`${type} `)) this.buckets.delete(name)
+    const limits = this.limits.get(type)
+    if (limits?.startsMax === undefined && limits?.startsPerKeyMax === undefined) return
+    const { startsMax, startsPerKeyMax, startsPeriodMs = secondMs } = limits
+    const spent = new Map<string, number>()
+    for (const task of tasks) {
+      if (task.type !== type || task.turnAtMs <= nowMs - startsPeriodMs) continue
+      spent.set(type, (spent.get(type) ?? 0) + 1)
+      if (task.key !== undefined) spent.set(`${type} ${task.key}`, (spent.get(`${type} ${task.key}`) ?? 0) + 1)
+    }
+    for (const [name, starts] of spent) {
+      const most = name === type ? startsMax : startsPerKeyMax
+      if (most !== undefined) this.buckets.set(name, new TokenBucket(most, startsPeriodMs, nowMs, starts))
+    }
+  }
+}
+
+const secondMs = 1_000
+
+function full(scope: Block['scope'], reason: string): Block {
+  return { scope, untilMs: Number.POSITIVE_INFINITY, reason }
+}
