@@ -41,7 +41,8 @@ async function startCluster(): Promise<{ cluster: ChildProcess; ready: Ready }> 
   const cluster = spawn(
     process.execPath,
     [join(root, 'bin/troupe.mjs'), '--log-level', 'error', 'dev', join(root, 'examples/picture/tasks.ts'), ...options],
-    { stdio: ['ignore', 'inherit', 'inherit'] },
+    // With the channel, the cluster ends when this program does, however it does.
+    { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] },
   )
   const deadline = performance.now() + readyMsMax
   for (;;) {
@@ -123,6 +124,7 @@ console.log(
   'Troupe: three nodes, a scheduler, a supervisor and a NATS server on this machine, and one node dies on the way.\n',
 )
 const { cluster, ready } = await startCluster()
+process.once('SIGTERM', () => process.exit(143))
 try {
   say(`ready: ${ready.nodes.map(({ id, pid }) => `${id} (pid ${pid})`).join(', ')}`)
   const { picture, stories, killed } = await renderOnCluster(ready)
