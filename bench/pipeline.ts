@@ -1,7 +1,7 @@
 /**
  * The whole path, one process each: nats-server, scheduler with supervisor, node, client. Prints tasks/s and CPU per task
  * of each process, for bulk, single and one-at-a-time submission.
- *   node bench/pipeline.ts [--tasks 60000] [--rounds 3] [--sync] [--profile DIR]
+ *   node bench/pipeline.ts [--tasks 60000] [--rounds 3] [--sync] [--only bulk|single|one] [--profile DIR]
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -40,6 +40,7 @@ async function measure(): Promise<void> {
       tasks: { type: 'string', default: '60000' },
       rounds: { type: 'string', default: '3' },
       sync: { type: 'boolean', default: false },
+      only: { type: 'string' },
       profile: { type: 'string' },
     },
   })
@@ -75,9 +76,10 @@ async function measure(): Promise<void> {
     console.log(`  one at a time: p50 ${times[1_000]?.toFixed(2)} ms, p99 ${times[1_980]?.toFixed(2)} ms`)
   }
   for (let round = 1; round <= Number(values.rounds); round++) {
-    await timed(`bulk ${count}`, count, pids, bulk)
-    await timed(`single, 200 in flight, ${Math.round(count / 3)}`, count / 3, pids, single)
-    await timed('one at a time, 2,000', 2_000, pids, oneByOne)
+    const { only = '' } = values
+    if ('bulk'.startsWith(only)) await timed(`bulk ${count}`, count, pids, bulk)
+    if ('single'.startsWith(only)) await timed(`single, 200 in flight, ${Math.round(count / 3)}`, count / 3, pids, single)
+    if ('one'.startsWith(only)) await timed('one at a time, 2,000', 2_000, pids, oneByOne)
   }
   await troupe.close()
   await Promise.all([end(node), end(scheduler)])
