@@ -134,7 +134,10 @@ export class PlainClient {
     )
   }
 
-  /** Keeps a copy of the log from here on, which nobody trims; `log` reads it then. */
+  /**
+   * Keeps a copy of the log from here on, which nobody trims; `log` reads it then. Like a replica that lags, it also answers
+   * direct gets on the log.
+   */
   async mirrorLog(): Promise<void> {
     const name = `MIRROR_${this.namespace}`
     const mirror = { name: this.logStream }

@@ -45,10 +45,10 @@ export class AwardSender {
     try {
       let bytes = 0
       for (const place of places) {
-        const [event = null] = await this.values.signals([place])
-        bytes += payloadBytes(event)
-        // The node asks for the rest.
-        if (bytes > signalBytesMax) return
+        const [event] = await this.values.signals([place])
+        bytes += event === undefined ? 0 : payloadBytes(event)
+        // The node asks for the rest; one that is not found must not arrive as another.
+        if (event === undefined || bytes > signalBytesMax) return
         const item: SignalItem = [place.sequence, place.previous, event]
         this.bus.publish(this.inbox(member), packBlock(['signal', task.id, turn, item]))
       }
@@ -63,11 +63,14 @@ export class AwardSender {
       const loaded = await this.values.load(tasks)
       const awarded: AwardedTask[] = []
       for (const [i, task] of tasks.entries()) {
-        const values = loaded.get(task)
-        if (values === undefined)
-          this.logger.error({ task: task.id, input: task.input }, 'the values of a task are not in the log')
         // The task may have gone on while the log was read.
-        else if (!task.ended && task.turn === turns[i]) awarded.push(awardedTask(task, values))
+        if (task.ended || task.turn !== turns[i]) continue
+        const values = loaded.get(task)
+        if (values !== undefined) awarded.push(awardedTask(task, values))
+        else {
+          const { sequence } = task.input
+          this.logger.error({ task: task.id, sequence, snapshot: task.snapshot }, 'values of a task are not in the log')
+        }
       }
       this.publish(epoch, member, awarded)
     } catch (error) {

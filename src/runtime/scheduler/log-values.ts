@@ -2,7 +2,7 @@
  * Values of tasks for a leading scheduler: inputs of new tasks are held, within a bound, until the tasks have started;
  * everything else is read back from the log, near neighbours together and each message once.
  */
-import type { SignalPlace, TaskRecord } from '../../actors/ledger/task-record.ts'
+import type { Place, SignalPlace, TaskRecord } from '../../actors/ledger/task-record.ts'
 import { inputAt, signalAt, snapshotAt, type Unpacked, unpackMessage } from '../../actors/ledger/values.ts'
 import type { Log } from '../../nats/bus.ts'
 import { payloadBytes } from '../../protocol/blocks.ts'
@@ -69,8 +69,9 @@ export class LogValues {
   /** All values of the tasks; undefined for a task whose values are not in the log. One call at a time reads. */
   load(tasks: readonly TaskRecord[]): Promise<Map<TaskRecord, TaskValues | undefined>> {
     return this.inTurn(async () => {
-      const messages = await this.messagesAt(tasks.flatMap(sequencesOf))
-      return new Map(tasks.map((task) => [task, valuesOf(task, messages)]))
+      const places = tasks.map(placesOf)
+      const messages = await this.messagesAt(places.flatMap(sequencesOf))
+      return new Map(tasks.map((task, i) => [task, valuesOf(places[i]!, messages)]))
     })
   }
 
@@ -101,6 +102,11 @@ export class LogValues {
       let last = first
       while (sorted[0] !== undefined && sorted[0] - first < runMessagesMax) last = sorted.shift()!
       await this.readRun(first, last, missing, messages)
+    }
+    for (const sequence of missing) {
+      // A replica that lags does not have the newest yet; the stream's leader is asked then.
+      const message = messages.has(sequence) ? undefined : await this.log.get(sequence)
+      if (message !== undefined) messages.set(sequence, unpackMessage(this.subjects, message))
     }
     return messages
   }
@@ -136,25 +142,39 @@ export class LogValues {
 
 const nothing: Unpacked = { of: 'nothing' }
 
-function sequencesOf(task: TaskRecord): number[] {
-  const sequences = [task.input.sequence]
-  if (task.snapshot !== undefined) sequences.push(task.snapshot.sequence)
-  for (const signal of task.rare?.signals?.slice(0, awardSignalsMax) ?? []) sequences.push(signal.sequence)
-  return sequences
+/** Where the values of a task stand at one moment; it may go on while they are read. */
+interface Places {
+  readonly input: Place
+  readonly snapshot: Place | undefined
+  readonly signals: readonly Place[]
 }
 
-function valuesOf(task: TaskRecord, messages: ReadonlyMap<number, Unpacked>): TaskValues | undefined {
-  const input = inputAt(messages.get(task.input.sequence) ?? nothing, task.input.index)
-  if (input === undefined) return undefined
-  const { snapshot: place } = task
-  const snapshot = place === undefined ? null : snapshotAt(messages.get(place.sequence) ?? nothing, place.index)
-  if (snapshot === undefined) return undefined
+function placesOf(task: TaskRecord): Places {
+  const { sequence, index } = task.input
+  return {
+    input: { sequence, index },
+    snapshot: task.snapshot,
+    signals: task.rare?.signals?.slice(0, awardSignalsMax) ?? [],
+  }
+}
+
+function sequencesOf({ input, snapshot, signals }: Places): number[] {
+  const places = snapshot === undefined ? [input, ...signals] : [input, snapshot, ...signals]
+  return places.map(({ sequence }) => sequence)
+}
+
+function valuesOf(places: Places, messages: ReadonlyMap<number, Unpacked>): TaskValues | undefined {
+  const at = ({ sequence }: Place) => messages.get(sequence) ?? nothing
+  const input = inputAt(at(places.input), places.input.index)
+  const snapshot = places.snapshot === undefined ? null : snapshotAt(at(places.snapshot), places.snapshot.index)
+  if (input === undefined || snapshot === undefined) return undefined
   const signals: Payload[] = []
   let bytes = 0
-  for (const { sequence, index } of task.rare?.signals?.slice(0, awardSignalsMax) ?? []) {
-    const event = signalAt(messages.get(sequence) ?? nothing, index) ?? null
-    bytes += payloadBytes(event)
-    if (bytes > awardSignalBytesMax) break
+  for (const place of places.signals) {
+    const event = signalAt(at(place), place.index)
+    bytes += event === undefined ? 0 : payloadBytes(event)
+    // The node asks for the rest; one that was not found must not arrive as another.
+    if (event === undefined || bytes > awardSignalBytesMax) break
     signals.push(event)
   }
   return { input, snapshot, signals }
