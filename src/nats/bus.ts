@@ -73,6 +73,8 @@ export interface LogInfo {
   /** −1: unlimited. */
   readonly bytesMax: number
   readonly createdAtMs: number
+  /** The clock by which the stream stamps its messages, when it answered: ms since 1970. */
+  readonly serverTimeMs: number
   readonly replicas: number
   /** Whether submissions and signals are being captured (rule 10). */
   readonly doorOpen: boolean

@@ -8,6 +8,7 @@ import type { LogMessage } from '../protocol/entries.ts'
 import type { LogReading, LogReadOptions } from './bus.ts'
 import type { NatsBus } from './connection.ts'
 import type { Delivery } from './delivery.ts'
+import { getFromLeader } from './get.ts'
 import { readHeaders } from './headers.ts'
 import { api, apiCode, apiCodeOf } from './jetstream-api.ts'
 import { PushConsumer } from './push-consumer.ts'
@@ -26,6 +27,8 @@ class LogReader implements LogReading {
   readonly #options: LogReadOptions
   #consumer: PushConsumer | undefined
   #next: number
+  /** The message before `#next`, by which a stream that lost its end is known even after it has grown again. */
+  #latest: LogMessage | undefined
   #batch: LogMessage[] = []
   #batchDue = false
   /** Where the stream ended when reading began; undefined once that was told. */
@@ -78,13 +81,27 @@ class LogReader implements LogReading {
     const { first_seq: first, last_seq: last } = info.state
     const created = String(info.created)
     const isAnother = this.#created !== undefined && this.#created !== created
-    if (isAnother || first > this.#next || last + 1 < this.#next) {
+    const isShorter = last + 1 < this.#next || !(await this.#isAsRead(first))
+    if (this.#stopped) return undefined
+    if (isAnother || first > this.#next || isShorter) {
       this.#endWithGap(first)
       return undefined
     }
     if (this.#created === undefined) this.#target = last
     this.#created = created
     return { deliver_policy: 'by_start_sequence', opt_start_seq: this.#next }
+  }
+
+  /**
+   * A server that lost its newest messages with its power gives their sequences again. Whoever went on reading behind
+   * them would have read what nobody else has.
+   */
+  async #isAsRead(first: number): Promise<boolean> {
+    const latest = this.#latest
+    if (latest === undefined || latest.sequence < first) return true
+    const there = await getFromLeader(this.#bus, this.#stream, { seq: latest.sequence })
+    if (there === undefined) return true
+    return there.subject === latest.subject && Buffer.compare(there.data, latest.data) === 0
   }
 
   #take(message: Msg, delivery: Readonly<Delivery>): void {
@@ -96,7 +113,9 @@ class LogReader implements LogReading {
       return
     }
     this.#next = sequence + 1
-    this.#batch.push(new StreamMessage(message, sequence, delivery.timestampMs))
+    const taken = new StreamMessage(message, sequence, delivery.timestampMs)
+    this.#latest = taken
+    this.#batch.push(taken)
     if (this.#batch.length >= batchMax) this.#deliver()
     else if (!this.#batchDue) {
       this.#batchDue = true

@@ -50,7 +50,7 @@ export class JetStreamLog implements Log {
   }
 
   async info(): Promise<LogInfo> {
-    const { state, config, created } = await this.#streamInfo()
+    const { state, config, created, ts } = await this.#streamInfo()
     return {
       firstSequence: state.first_seq,
       lastSequence: state.last_seq,
@@ -58,6 +58,7 @@ export class JetStreamLog implements Log {
       bytes: state.bytes,
       bytesMax: config.max_bytes,
       createdAtMs: Date.parse(String(created)),
+      serverTimeMs: Date.parse(ts),
       replicas: config.num_replicas,
       doorOpen: this.#isOpen(config.subjects),
     }
@@ -79,8 +80,8 @@ export class JetStreamLog implements Log {
     await api(this.#bus, `STREAM.UPDATE.${this.stream}`, changed)
   }
 
-  #streamInfo(): Promise<StreamInfo> {
-    return api<StreamInfo>(this.#bus, `STREAM.INFO.${this.stream}`)
+  #streamInfo(): Promise<StreamInfo & { readonly ts: string }> {
+    return api<StreamInfo & { readonly ts: string }>(this.#bus, `STREAM.INFO.${this.stream}`)
   }
 
   #isOpen(subjects: readonly string[]): boolean {

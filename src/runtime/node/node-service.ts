@@ -17,7 +17,7 @@ import { limits } from '../../protocol/limits.ts'
 import type { AwardedTask, NodeMessage, TaskAnswer } from '../../protocol/messages.ts'
 import type { NodeProfile } from '../../protocol/options.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
-import { LogClock } from '../ledger/log-clock.ts'
+import { LogTime } from '../ledger/log-time.ts'
 import { startTurn, type Turn, type TurnHost } from '../tasks/turn.ts'
 import type { Balance } from './balance.ts'
 import { Journal } from './journal.ts'
@@ -60,7 +60,7 @@ export class NodeService implements TurnHost {
   readonly slots: Slots<Run>
   incarnation = ''
   private readonly options: NodeServiceOptions
-  private readonly clock = new LogClock()
+  private readonly time: LogTime
   private readonly definitions: ReadonlyMap<string, AnyTaskDefinition>
   private readonly actor
   private journal: Journal | undefined
@@ -80,6 +80,7 @@ export class NodeService implements TurnHost {
     this.options = options
     this.namespace = options.subjects.namespace
     this.log = options.logger
+    this.time = new LogTime(options.log)
     this.slots = new Slots(options.profile.slots)
     this.definitions = new Map(options.definitions.map((definition) => [definition.type, definition]))
     const ask = (effect: NodeEffect) => this.carryOut(effect)
@@ -96,6 +97,7 @@ export class NodeService implements TurnHost {
     this.timers.push(setInterval(() => this.bid(), bidEveryMs))
     this.timers.push(setInterval(() => this.reportRunning(), runningEveryMs))
     this.timers.push(setInterval(() => this.journal?.write([[kind.alive]]), aliveEveryMs))
+    this.time.start()
     this.actor.start()
     await this.ready.promise
   }
@@ -113,7 +115,7 @@ export class NodeService implements TurnHost {
   // --- what a turn asks of its node (TurnHost) ---------------------------------------------------------------------
 
   nowMs(): number {
-    return this.clock.nowMs()
+    return this.time.nowMs()
   }
 
   commit(entries: readonly JournalEntry[], onStored?: () => void): void {
@@ -193,9 +195,12 @@ export class NodeService implements TurnHost {
       if (unpacked.ok) this.receive(unpacked.message, onFenced)
       else logger.warn({ reason: unpacked.reason }, 'a message to this node cannot be read')
     })
-    this.write([[kind.joined, profile]], () => {
-      logger.info({ incarnation, types: profile.types.length, slots: profile.slots }, 'joined')
+    this.write([[kind.joined, profile]], async () => {
       this.options.onIncarnation?.(incarnation)
+      // Timers of tasks are due in log time; without it a clock that is wrong here would fire them early or late.
+      await this.time.known
+      if (incarnation !== this.incarnation) return
+      logger.info({ incarnation, types: profile.types.length, slots: profile.slots }, 'joined')
       this.actor.send({ type: 'JOINED' })
     })
   }
@@ -340,6 +345,7 @@ export class NodeService implements TurnHost {
   }
 
   private close(): void {
+    this.time.stop()
     for (const timer of this.timers) clearInterval(timer)
     clearTimeout(this.wait)
     clearTimeout(this.drainDeadline)

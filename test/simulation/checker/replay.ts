@@ -1,0 +1,395 @@
+/**
+ * A second reading of a log, written apart from the product's fold so that it can judge it: who owned which turn, what
+ * counted, how each task ended. Slow and plain. Shares with the product only the two delay formulas and the numbers of
+ * the kinds of entries. It does not know flows (`after`), retention, copies forward and removal.
+ */
+import { unpack } from 'msgpackr'
+import { restartAfter, retryDelayMs } from '../../../src/actors/ledger/delays.ts'
+import { kind, type LogMessage } from '../../../src/protocol/entries.ts'
+import { defaultRestart, defaultRetry, type NodeProfile, type TaskProfile } from '../../../src/protocol/options.ts'
+
+export type ReplayStatus = 'waiting' | 'running' | 'parked' | 'completed' | 'failed' | 'cancelled' | 'expired'
+
+export interface ReplayTurn {
+  readonly turn: number
+  readonly incarnation: string
+  /** Log time and position of the accept. */
+  readonly atMs: number
+  readonly sequence: number
+  readonly attempt: number
+}
+
+export interface ReplaySignal {
+  readonly sequence: number
+  readonly id: string
+  readonly value: unknown
+}
+
+export class ReplayTask {
+  readonly id: string
+  readonly type: string
+  readonly input: Uint8Array | string | null
+  readonly sequence: number
+  readonly submittedAtMs: number
+  readonly parent: string | undefined
+  status: ReplayStatus = 'waiting'
+  turn = 0
+  attempt = 1
+  owner: ReplayMember | undefined
+  profile: TaskProfile | undefined
+  dueAtMs = 0
+  delayMs = 0
+  turnAtMs = 0
+  deadlineAtMs: number | undefined
+  wakeAtMs = 0
+  onSignal = false
+  awaited = new Set<string>()
+  children = new Set<string>()
+  consumed = 0
+  pending: ReplaySignal[] = []
+  restarts: number[] = []
+  /** Sequence and index of the entry that ended it. */
+  outcome: string | undefined
+  endedAtMs = 0
+  result: unknown
+  error: string | undefined
+  readonly turns: ReplayTurn[] = []
+  /** Values of counted checkpoints of an async function, with the turn that made them. */
+  readonly checkpoints: { readonly value: unknown; readonly turn: number }[] = []
+  readonly signals: ReplaySignal[] = []
+
+  constructor(born: Pick<ReplayTask, 'id' | 'type' | 'input' | 'sequence' | 'submittedAtMs' | 'parent'>) {
+    this.id = born.id
+    this.type = born.type
+    this.input = born.input
+    this.sequence = born.sequence
+    this.submittedAtMs = born.submittedAtMs
+    this.parent = born.parent
+  }
+
+  get ended(): boolean {
+    return this.status !== 'waiting' && this.status !== 'running' && this.status !== 'parked'
+  }
+
+  /** The number by which a submission is known; undefined for inputs of another form. */
+  get mark(): number | undefined {
+    const input = decoded(this.input) as { mark?: unknown } | null | undefined
+    return typeof input?.mark === 'number' ? input.mark : undefined
+  }
+}
+
+interface ReplayMember {
+  readonly incarnation: string
+  readonly node: string
+  readonly subject: string
+  readonly types: ReadonlyMap<string, TaskProfile>
+}
+
+type Entry = readonly [kind: number, ...rest: unknown[]]
+
+export function decoded(payload: unknown): unknown {
+  if (payload === null || payload === undefined) return undefined
+  if (typeof payload === 'string') return JSON.parse(payload)
+  return payload instanceof Uint8Array ? (unpack(payload) as unknown) : payload
+}
+
+export class Replay {
+  readonly tasks = new Map<string, ReplayTask>()
+  /** Submissions that named the id of another. */
+  readonly conflicts: { readonly id: string; readonly sequence: number }[] = []
+  /** Blocks that the broker stored on a journal behind its fence. */
+  readonly storedAfterFence: { readonly subject: string; readonly sequence: number }[] = []
+  timeMs = 0
+  position = 0
+  private readonly live = new Map<string, ReplayMember>()
+  private readonly dead = new Set<string>()
+  private readonly fenced = new Set<string>()
+  private epoch = 0
+  private leader = ''
+
+  /** Folds messages up to `position`. */
+  static of(log: readonly LogMessage[], position = Number.POSITIVE_INFINITY): Replay {
+    const replay = new Replay()
+    for (const message of log) if (message.sequence <= position) replay.fold(message)
+    return replay
+  }
+
+  fold(message: LogMessage): void {
+    this.position = message.sequence
+    this.timeMs = Math.max(this.timeMs, message.timestampMs)
+    const tokens = message.subject.split('.').slice(2)
+    if (tokens[0] === 'submit') {
+      const { headers, data } = message
+      const id = headers?.get('troupe-id')
+      this.submit(tokens[1] ?? '', Buffer.from(data).toString(), id === undefined ? {} : { id }, -1)
+    } else if (tokens[0] === 'block') {
+      const [, submissions] = unpack(message.data) as [number, [string, Uint8Array | null, Options?][]]
+      for (const [index, [type, input, options]] of submissions.entries())
+        this.submit(type, input, options ?? {}, index)
+    } else if (tokens[0] === 'signal') {
+      const value = headersSayPacked(message) ? decoded(message.data) : JSON.parse(Buffer.from(message.data).toString())
+      this.signal(tokens[1] ?? '', message.headers?.get('troupe-id') ?? '', value)
+    } else if (tokens[0] === 'journal') this.journal(message, tokens[2] ?? '', tokens[3] ?? '')
+    else if (tokens[0] === 'control') this.control(message, tokens[2] ?? '')
+  }
+
+  private submit(
+    type: string,
+    input: Uint8Array | string | null,
+    options: Options,
+    index: number,
+    parent?: string,
+  ): void {
+    const reference = index < 0 ? `0-${this.position}` : `0-${this.position}-${index}`
+    const id = options.id ?? reference
+    const known = this.tasks.get(id)
+    if (known !== undefined) {
+      if (known.type !== type || !sameBytes(known.input, input)) this.conflicts.push({ id, sequence: this.position })
+      return
+    }
+    const born = { id, type, input, sequence: this.position, submittedAtMs: this.timeMs, parent }
+    const task = new ReplayTask(born)
+    task.delayMs = options.delayMs ?? 0
+    if (task.delayMs > 0) task.dueAtMs = this.timeMs + task.delayMs
+    task.deadlineAtMs = options.deadlineAtMs
+    this.tasks.set(id, task)
+    if (parent !== undefined) this.tasks.get(parent)?.children.add(id)
+  }
+
+  private signal(to: string, signalId: string, value: unknown): void {
+    const task = this.tasks.get(to)
+    if (task === undefined || task.ended) return
+    if (signalId !== '' && task.signals.some(({ id }) => id === signalId)) return
+    const signal = { sequence: this.position, id: signalId, value }
+    task.signals.push(signal)
+    task.pending.push(signal)
+    if (task.status === 'parked' && task.onSignal) this.ready(task, 0)
+  }
+
+  // --- nodes ------------------------------------------------------------------------------------------------------
+
+  private journal(message: LogMessage, node: string, incarnation: string): void {
+    const [, , entries] = unpack(message.data) as [number, number, Entry[]]
+    const isFence = entries.length === 1 && entries[0]?.[0] === kind.fenced
+    if (!isFence && this.fenced.has(message.subject)) {
+      this.storedAfterFence.push({ subject: message.subject, sequence: message.sequence })
+    }
+    for (const [index, entry] of entries.entries()) {
+      const member = this.live.get(incarnation)
+      if (entry[0] === kind.joined) this.join(message.subject, node, incarnation, entry[1] as NodeProfile)
+      else if (entry[0] === kind.fenced) {
+        this.fenced.add(message.subject)
+        this.end(incarnation, 'fenced')
+        this.dead.add(incarnation)
+      } else if (member === undefined) continue
+      else if (entry[0] === kind.left) this.end(incarnation, 'left')
+      else if (entry[0] === kind.submitted) this.child(member, entry, index)
+      else if (entry[0] >= kind.accepted && entry[0] <= kind.failed) this.turn(member, entry, index)
+    }
+  }
+
+  private join(subject: string, node: string, incarnation: string, profile: NodeProfile): void {
+    if (this.live.has(incarnation) || this.dead.has(incarnation)) return
+    for (const other of [...this.live.values()]) if (other.node === node) this.end(other.incarnation, 'fenced')
+    const types = new Map(profile.types.map((type) => [type.type, type]))
+    this.live.set(incarnation, { incarnation, node, subject, types })
+  }
+
+  private end(incarnation: string, how: 'left' | 'fenced'): void {
+    const member = this.live.get(incarnation)
+    if (member === undefined) return
+    this.live.delete(incarnation)
+    this.dead.add(incarnation)
+    for (const task of this.tasks.values()) {
+      if (task.owner !== member) continue
+      if (how === 'left') this.ready(task, 0)
+      else this.restart(task)
+    }
+  }
+
+  private restart(task: ReplayTask): void {
+    const { times, delayMs } = restartAfter(task.profile?.restart ?? defaultRestart, task.restarts, this.timeMs)
+    task.restarts = times
+    if (delayMs === undefined) this.terminate(task, 'failed', 0, undefined, 'TROUPE_RESTART_INTENSITY')
+    else this.ready(task, delayMs === 0 ? 0 : this.timeMs + delayMs)
+  }
+
+  private owns(member: ReplayMember, id: unknown, turn: unknown): ReplayTask | undefined {
+    const task = this.tasks.get(String(id))
+    return task?.status === 'running' && task.owner === member && task.turn === turn ? task : undefined
+  }
+
+  private child(member: ReplayMember, entry: Entry, index: number): void {
+    const [, parent, turn, type, input, options] = entry as [number, string, number, string, Uint8Array | null, Options]
+    if (this.owns(member, parent, turn) !== undefined) this.submit(type, input, options, index, parent)
+  }
+
+  // --- turns ------------------------------------------------------------------------------------------------------
+
+  private turn(member: ReplayMember, entry: Entry, index: number): void {
+    if (entry[0] === kind.accepted) return this.accept(member, entry)
+    const task = this.owns(member, entry[1], entry[2])
+    if (task === undefined) return
+    switch (entry[0]) {
+      case kind.checkpointed:
+        this.noteSnapshot(task, entry[3])
+        this.consume(task, Number(entry[4]))
+        break
+      case kind.parked:
+        this.park(task, entry)
+        break
+      case kind.yielded:
+        if (entry[3] !== null) this.consume(task, Number(entry[4]))
+        this.ready(task, 0)
+        break
+      case kind.completed:
+        this.terminate(task, 'completed', index, decoded(entry[3]), undefined)
+        break
+      case kind.failed:
+        this.fail(task, index, (entry[3] as { code: string }).code, entry[4] === true)
+        break
+      default:
+    }
+  }
+
+  private accept(member: ReplayMember, entry: Entry): void {
+    const task = this.tasks.get(String(entry[1]))
+    if (task === undefined || entry[2] !== task.turn + 1) return
+    const isDue =
+      (task.status === 'waiting' && task.dueAtMs <= this.timeMs) ||
+      (task.status === 'parked' && task.wakeAtMs > 0 && task.wakeAtMs <= this.timeMs)
+    const profile = member.types.get(task.type)
+    if (!isDue || profile === undefined) return
+    this.unpark(task)
+    task.turn = Number(entry[2])
+    task.owner = member
+    task.profile = profile
+    task.turnAtMs = this.timeMs
+    task.status = 'running'
+    const { incarnation } = member
+    task.turns.push({ turn: task.turn, incarnation, atMs: this.timeMs, sequence: this.position, attempt: task.attempt })
+  }
+
+  private noteSnapshot(task: ReplayTask, snapshot: unknown): void {
+    const state = decoded(snapshot) as { kind?: string; checkpoint?: Uint8Array | null; era?: number } | undefined
+    if (state?.kind !== 'function' || !state.era) return
+    const value = decoded(state.checkpoint)
+    if (task.checkpoints.at(-1)?.value !== value) task.checkpoints.push({ value, turn: task.turn })
+  }
+
+  private park(task: ReplayTask, entry: Entry): void {
+    const [, , , snapshot, consumed, wakeAtMs, onSignal, children] = entry as [
+      number,
+      string,
+      number,
+      unknown,
+      number,
+      number,
+      boolean,
+      string[],
+    ]
+    this.noteSnapshot(task, snapshot)
+    this.consume(task, consumed)
+    const awaited = children.filter((id) => this.tasks.get(id)?.ended === false)
+    const isThere = (onSignal && task.pending.length > 0) || (children.length > 0 && awaited.length === 0)
+    if (isThere || (wakeAtMs === 0 && !onSignal && awaited.length === 0)) return this.ready(task, 0)
+    task.owner = undefined
+    task.status = 'parked'
+    task.wakeAtMs = wakeAtMs
+    task.onSignal = onSignal
+    task.awaited = new Set(awaited)
+  }
+
+  private consume(task: ReplayTask, consumed: number): void {
+    task.pending = task.pending.filter(({ sequence }) => sequence > consumed)
+  }
+
+  private unpark(task: ReplayTask): void {
+    task.wakeAtMs = 0
+    task.onSignal = false
+    task.awaited.clear()
+  }
+
+  private ready(task: ReplayTask, dueAtMs: number): void {
+    this.unpark(task)
+    task.owner = undefined
+    task.status = 'waiting'
+    task.dueAtMs = dueAtMs
+  }
+
+  private fail(task: ReplayTask, index: number, code: string, retryable: boolean): void {
+    const policy = task.profile?.retry ?? defaultRetry
+    if (!retryable || task.attempt >= policy.attempts) return this.terminate(task, 'failed', index, undefined, code)
+    const delayMs = retryDelayMs(policy, task.attempt, task.id, task.turn)
+    task.attempt++
+    this.ready(task, this.timeMs + delayMs)
+  }
+
+  private terminate(
+    task: ReplayTask,
+    status: ReplayStatus,
+    index: number,
+    result: unknown,
+    error: string | undefined,
+  ): void {
+    this.unpark(task)
+    task.owner = undefined
+    task.status = status
+    task.outcome = `${this.position}/${index}`
+    task.endedAtMs = this.timeMs
+    task.result = result
+    task.error = error
+    if (status !== 'completed') {
+      for (const id of task.children) {
+        const child = this.tasks.get(id)
+        if (child?.ended === false) this.terminate(child, 'cancelled', index, undefined, 'TROUPE_TASK_CANCELLED')
+      }
+    }
+    for (const other of this.tasks.values()) {
+      if (!other.awaited.delete(task.id) || other.awaited.size > 0 || other.status !== 'parked') continue
+      this.ready(other, 0)
+    }
+  }
+
+  // --- leaders ----------------------------------------------------------------------------------------------------
+
+  private control(message: LogMessage, scheduler: string): void {
+    const [, epoch, entries] = unpack(message.data) as [number, number, Entry[]]
+    for (const [index, entry] of entries.entries()) {
+      if (entry[0] === kind.led) {
+        this.epoch = this.position
+        this.leader = scheduler
+      } else if (epoch === this.epoch && scheduler === this.leader) this.decide(entry, index)
+    }
+  }
+
+  private decide(entry: Entry, index: number): void {
+    const task = this.tasks.get(String(entry[1]))
+    if (task === undefined) return
+    const isTurn = task.status === 'running' && task.turn === entry[2]
+    const timeoutMs = task.profile?.timeoutMs ?? 0
+    if (entry[0] === kind.revoked && isTurn) this.ready(task, 0)
+    else if (entry[0] === kind.cancelled && !task.ended) {
+      this.terminate(task, 'cancelled', index, undefined, 'TROUPE_TASK_CANCELLED')
+    } else if (entry[0] === kind.expired && !task.ended && (task.deadlineAtMs ?? Infinity) <= this.timeMs) {
+      this.terminate(task, 'expired', index, undefined, 'TROUPE_TASK_EXPIRED')
+    } else if (entry[0] === kind.timedOut && isTurn && timeoutMs > 0 && task.turnAtMs + timeoutMs <= this.timeMs) {
+      this.fail(task, index, 'TROUPE_TIMEOUT', true)
+    }
+  }
+}
+
+interface Options {
+  readonly id?: string
+  readonly delayMs?: number
+  readonly deadlineAtMs?: number
+}
+
+function headersSayPacked({ headers }: LogMessage): boolean {
+  return headers?.get('content-type') === 'application/msgpack'
+}
+
+function sameBytes(a: Uint8Array | string | null, b: Uint8Array | string | null): boolean {
+  if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b) === 0
+  return a === b
+}

@@ -1,0 +1,175 @@
+/** A user's program in the simulation: submits, signals, cancels, waits, and writes down what it was told. */
+
+import type { TaskHandle } from '../../src/client/handle.ts'
+import { Troupe } from '../../src/client/troupe.ts'
+import { TroupeError } from '../../src/protocol/errors.ts'
+import { type Server, SimMachine } from './cluster.ts'
+import type { Recorder, TerminalStatus } from './history.ts'
+import { Random } from './random.ts'
+import { SimObjectStore } from './sim-stores.ts'
+import type { TaskInput } from './tasks.ts'
+import type { World } from './world.ts'
+
+export interface WorkPlan {
+  /** Submissions in all, by this client. */
+  readonly submissions: number
+  /** Mean time between two. */
+  readonly everyMs: number
+  readonly types: readonly string[]
+}
+
+const endings: Readonly<Record<string, TerminalStatus>> = {
+  TROUPE_TASK_FAILED: 'failed',
+  TROUPE_TASK_CANCELLED: 'cancelled',
+  TROUPE_TASK_EXPIRED: 'expired',
+}
+
+export class ClientMachine extends SimMachine {
+  submitted = 0
+  /** Waits for outcomes under way in this life. */
+  waiting = new Map<string, string>()
+  private readonly plan: WorkPlan
+  private readonly recorder: Recorder
+  private readonly random: Random
+  private readonly marks: () => number
+  private troupe: Troupe | undefined
+
+  constructor(world: World, server: Server, name: string, plan: WorkPlan, recorder: Recorder, marks: () => number) {
+    super(world, server, name, 'client')
+    this.plan = plan
+    this.recorder = recorder
+    this.random = new Random(world.seed, `work ${name}`)
+    this.marks = marks
+  }
+
+  get done(): boolean {
+    return this.submitted >= this.plan.submissions
+  }
+
+  protected async start(): Promise<void> {
+    const { bus, log, process } = this
+    const { subjects, shelf, log: host } = this.server
+    this.waiting = new Map()
+    this.troupe = new Troupe({
+      bus,
+      log,
+      objects: new SimObjectStore(shelf, host, bus),
+      subjects,
+      client: `${process.name}-${process.life}`,
+      submitDeadlineMs: 30_000,
+      askEveryMs: 3_000,
+      keepCount: 1_000,
+      keepBytes: 1_000_000,
+    })
+    this.next()
+  }
+
+  private next(): void {
+    if (this.done) return
+    setTimeout(
+      () => {
+        this.submitted++
+        void this.submitOne()
+        this.next()
+      },
+      this.random.integer(1, this.plan.everyMs * 2),
+    )
+  }
+
+  private async submitOne(): Promise<void> {
+    const { random } = this
+    const mark = this.marks()
+    const type = random.pick(this.plan.types)
+    const input: TaskInput = { mark, count: random.integer(1, 4), ms: random.integer(0, 3) * random.integer(1, 600) }
+    const id = random.chance(0.4) ? `t${mark}` : undefined
+    const options = {
+      ...(id !== undefined && { id }),
+      ...(random.chance(0.15) && { delay: random.integer(1, 4_000) }),
+      ...(random.chance(0.05) && { deadline: this.world.epochMs + this.world.nowMs + random.integer(500, 20_000) }),
+      ...(random.chance(0.2) && { priority: random.integer(0, 9) }),
+    }
+    const handle = await this.submit(mark, type, input, options)
+    if (handle === undefined) return
+    void this.follow(handle)
+    if (type === 'listener') void this.signal(handle, input.count)
+    if (random.chance(0.05))
+      setTimeout(() => void handle.cancel('no longer wanted').catch(noop), random.integer(1, 3_000))
+    // The same again is the same task; with another input it is a conflict.
+    if (id !== undefined && random.chance(0.2))
+      void this.submit(mark, type, input, options).then((h) => h && this.follow(h))
+    if (id !== undefined && random.chance(0.05)) void this.conflict(id, type, input)
+  }
+
+  /** Undefined when it was not accepted for certain; one that may be is tried again if that is safe. */
+  private async submit(
+    mark: number,
+    type: string,
+    input: TaskInput,
+    options: { readonly id?: string },
+  ): Promise<TaskHandle | undefined> {
+    const { recorder, world } = this
+    for (let attempt = 0; attempt < 3; attempt++) {
+      recorder.add({ what: 'submit', atMs: world.nowMs, mark, type, id: options.id })
+      try {
+        const handle = await this.troupe!.submit(type, input, options)
+        recorder.add({ what: 'accepted', atMs: world.nowMs, mark, id: handle.id })
+        return handle as TaskHandle
+      } catch (error) {
+        const code = error instanceof TroupeError ? error.code : 'none'
+        const certain = code === 'TROUPE_REFUSED' || code === 'TROUPE_TOO_LARGE' || code === 'TROUPE_INVALID_OPTION'
+        recorder.add({ what: certain ? 'refused' : 'unknown', atMs: world.nowMs, mark, code })
+        if (options.id === undefined && !certain) return undefined
+      }
+    }
+    return undefined
+  }
+
+  private async conflict(id: string, type: string, input: TaskInput): Promise<void> {
+    const mark = this.marks()
+    const handle = await this.submit(mark, type, { ...input, mark }, { id })
+    const error = await handle?.result().then(noop, (thrown: unknown) => thrown)
+    if (error instanceof TroupeError && error.code === 'TROUPE_ID_CONFLICT') {
+      this.recorder.add({ what: 'conflict', atMs: this.world.nowMs, mark, id })
+    }
+  }
+
+  /** Waits for the outcome and writes down what was told. */
+  private async follow(handle: TaskHandle): Promise<void> {
+    const { recorder, world, waiting } = this
+    const { id } = handle
+    const wait = `${id}/${waiting.size}/${world.steps}`
+    waiting.set(wait, id)
+    try {
+      const result = await handle.result()
+      recorder.add({ what: 'told', atMs: world.nowMs, id, status: 'completed', detail: JSON.stringify(result) ?? '' })
+    } catch (error) {
+      const code = error instanceof TroupeError ? error.code : 'none'
+      const status = endings[code]
+      const cause = (error as { cause?: { code?: string } }).cause?.code ?? ''
+      if (status !== undefined) recorder.add({ what: 'told', atMs: world.nowMs, id, status, detail: cause })
+      else if (code === 'TROUPE_UNKNOWN_TASK') recorder.add({ what: 'forgotten', atMs: world.nowMs, id })
+    }
+    waiting.delete(wait)
+  }
+
+  /** Sends as many signals as the task waits for, and goes on until they are stored. */
+  private async signal(handle: TaskHandle, count: number): Promise<void> {
+    const { random, recorder, world } = this
+    for (let value = 1; value <= count; ) {
+      await new Promise((resolve) => setTimeout(resolve, random.integer(1, 800)))
+      try {
+        await handle.signal({ type: 'go', value } as never, { id: `s${value}` })
+        recorder.add({ what: 'signalled', atMs: world.nowMs, id: handle.id, value })
+        if (random.chance(0.2)) await handle.signal({ type: 'go', value } as never, { id: `s${value}` })
+        value++
+      } catch (error) {
+        const code = error instanceof TroupeError ? error.code : 'none'
+        if (code === 'TROUPE_TASK_FINISHED' || code === 'TROUPE_UNKNOWN_TASK' || code === 'TROUPE_CLOSED') return
+      }
+    }
+  }
+}
+
+function noop(): undefined {
+  return undefined
+}

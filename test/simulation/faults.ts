@@ -1,0 +1,289 @@
+/**
+ * The faults of one seed: a random subset of all kinds (swarm), each with its own rate, brought about at random times.
+ * What a kind means is here; what the network and the stream do to single messages is set once and ends with `calm`.
+ */
+import type { ControlMachine, NodeMachine, Server, SimMachine } from './cluster.ts'
+import type { Link, Network } from './network.ts'
+import type { Random } from './random.ts'
+import type { StreamHost } from './sim-log.ts'
+import type { World } from './world.ts'
+
+export interface Machines {
+  readonly controls: readonly ControlMachine[]
+  readonly nodes: readonly NodeMachine[]
+  readonly clients: readonly SimMachine[]
+}
+
+/** Kinds that happen at moments, with the mean time between two of them, ms. */
+const moments = {
+  'crash node': 6_000,
+  'crash control': 9_000,
+  'crash client': 15_000,
+  'crash at output': 6_000,
+  'pause short': 4_000,
+  'pause long': 12_000,
+  stall: 10_000,
+  partition: 8_000,
+  'one-way partition': 8_000,
+  disconnect: 6_000,
+  'log leader gap': 30_000,
+  'lease outage': 15_000,
+  'clock jump': 5_000,
+  drain: 12_000,
+  'power loss': 20_000,
+  'door closes': 20_000,
+} as const
+
+/** Kinds that are about single messages, with what they set. */
+const shares: Readonly<Record<string, (server: Server, random: Random) => void>> = {
+  delay: ({ network }, random) => Object.assign(network.faults, { delayMaxMs: random.integer(20, 400) }),
+  loss: ({ network }, random) => Object.assign(network.faults, { loss: random.next() * 0.2 }),
+  duplication: ({ network }, random) => Object.assign(network.faults, { duplication: random.next() * 0.2 }),
+  reordering: ({ network }, random) => Object.assign(network.faults, { reordering: random.next() * 0.2 }),
+  'lost write': ({ log }, random) => Object.assign(log.faults, { lossOfWrites: random.next() * 0.1 }),
+  'lost ack': ({ log, leases }, random) => {
+    log.faults.lossOfAcks = random.next() * 0.1
+    leases.faults.lossOfAcks = random.next() * 0.05
+  },
+  'vague answer': ({ log }, random) => Object.assign(log.faults, { vagueAnswers: random.next() * 0.1 }),
+  'slow write': ({ log }, random) =>
+    Object.assign(log.faults, { slowWrites: random.next() * 0.2, slowMsMax: random.integer(50, 4_000) }),
+  'stale read': ({ log }, random) => Object.assign(log.faults, { staleReads: random.next() * 0.2 }),
+  'two writers': ({ log }, random) => Object.assign(log.faults, { twoWriters: random.next() * 0.5 }),
+  'stream clock step': ({ log }, random) => Object.assign(log.faults, { clockStepsBackMs: random.integer(10, 3_000) }),
+  'lost checkpoint request': ({ shelf }, random) => Object.assign(shelf, { loss: random.next() * 0.2 }),
+}
+
+/** Kinds that break promises which hold only with replicas and synced writes; drawn seldom, judged by fewer predicates. */
+const rare = new Set(['power loss', 'two writers'])
+/** What a plan cannot promise to come about in a short run. */
+const uncertain = new Set([
+  'reordering',
+  'duplication',
+  'delay',
+  'clock skew',
+  'two writers',
+  'lost checkpoint request',
+  'crash at output',
+  'stale read',
+  'stall',
+])
+
+export function drawKinds(random: Random): string[] {
+  const kinds = [...Object.keys(moments), ...Object.keys(shares), 'clock skew']
+  const share = random.pick([0, 0.15, 0.3, 0.5])
+  return kinds.filter((kind) => random.chance(rare.has(kind) ? share / 6 : share))
+}
+
+export class FaultDriver {
+  readonly kinds: readonly string[]
+  readonly fired: (kind: string, detail: string) => void
+  private readonly world: World
+  private readonly random: Random
+  private readonly server: Server
+  private readonly machines: Machines
+  private isOver = false
+
+  constructor(
+    parts: { world: World; random: Random; server: Server; machines: Machines },
+    kinds: readonly string[],
+    fired: (kind: string, detail: string) => void,
+  ) {
+    this.world = parts.world
+    this.random = parts.random
+    this.server = parts.server
+    this.machines = parts.machines
+    this.kinds = kinds
+    this.fired = fired
+  }
+
+  /** Kinds that must have come about, or the run shows nothing about them. */
+  get certain(): readonly string[] {
+    return this.kinds.filter((kind) => !uncertain.has(kind) && !(kind in moments))
+  }
+
+  start(): void {
+    const { random, machines, kinds } = this
+    for (const kind of kinds) shares[kind]?.(this.server, random)
+    if (kinds.includes('clock skew')) {
+      for (const machine of this.all()) {
+        machine.process.skewMs = random.integer(-3_600_000, 3_600_000)
+        machine.process.drift = (random.next() - 0.5) * 0.0004
+      }
+    }
+    void machines
+    for (const kind of kinds) if (kind in moments) this.plan(kind as keyof typeof moments)
+  }
+
+  /** Everything is well from now on; what is down comes back, but for what is not part of the core. */
+  calm(core: ReadonlySet<SimMachine>): void {
+    this.isOver = true
+    const { network, log, leases, shelf } = this.server
+    Object.assign(network.faults, { delayMinMs: 0.2, delayMaxMs: 2, loss: 0, duplication: 0, reordering: 0 })
+    const none = { lossOfWrites: 0, lossOfAcks: 0, vagueAnswers: 0, slowWrites: 0, staleReads: 0, twoWriters: 0 }
+    Object.assign(log.faults, none, { clockStepsBackMs: 0 })
+    Object.assign(leases.faults, none)
+    shelf.loss = 0
+    this.endGap(log)
+    this.endGap(leases)
+    log.stream.doorOpen = true
+    for (const machine of this.all()) {
+      if (!core.has(machine)) {
+        machine.crash()
+        continue
+      }
+      machine.process.crashAfterOutputs = undefined
+      machine.process.resume()
+      if (!machine.process.alive) machine.boot()
+    }
+    for (const link of network.links) network.heal(link)
+  }
+
+  private all(): SimMachine[] {
+    const { controls, nodes, clients } = this.machines
+    return [...controls, ...nodes, ...clients]
+  }
+
+  private plan(kind: keyof typeof moments): void {
+    const waitMs = -Math.log(1 - this.random.next()) * moments[kind]
+    this.world.schedule(undefined, waitMs, `fault ${kind}`, () => {
+      if (this.isOver) return
+      const detail = this.bring(kind)
+      if (detail !== undefined) this.fired(kind, detail)
+      this.plan(kind)
+    })
+  }
+
+  /** Returns what it was done to; undefined if there was nothing. */
+  private bring(kind: keyof typeof moments): string | undefined {
+    const { random, machines, server } = this
+    switch (kind) {
+      case 'crash node':
+        return this.crash(random.pick(machines.nodes))
+      case 'crash control':
+        return this.crash(random.pick(machines.controls))
+      case 'crash client':
+        return this.crash(random.pick(machines.clients))
+      case 'crash at output': {
+        const machine = random.pick(this.all())
+        if (!machine.process.alive) return undefined
+        machine.process.crashAfterOutputs = random.integer(0, 8)
+        this.reviveLater(machine)
+        return machine.name
+      }
+      case 'pause short':
+        return this.pause(random.pick(this.all()), random.integer(50, 1_000), true)
+      case 'pause long':
+        return this.pause(random.pick(this.all()), random.integer(1_000, 20_000), true)
+      case 'stall':
+        return this.pause(random.pick(machines.nodes), random.integer(500, 40_000), false)
+      case 'partition':
+        return this.partition(['out', 'in'])
+      case 'one-way partition':
+        return this.partition([random.pick(['out', 'in'] as const)])
+      case 'disconnect': {
+        if (server.network.links.size === 0) return undefined
+        const link = random.pick([...server.network.links])
+        server.network.breakOff(link)
+        return link.process.name
+      }
+      case 'log leader gap':
+        return this.gap(server.log, random.chance(0.5) ? random.integer(500, 5_000) : random.integer(10_000, 30_000))
+      case 'lease outage':
+        return this.gap(server.leases, random.integer(500, 15_000))
+      case 'clock jump': {
+        const machine = random.pick(this.all())
+        machine.process.skewMs += random.integer(-1, 1) * random.integer(1, random.chance(0.3) ? 3_600_000 : 5_000)
+        return machine.name
+      }
+      case 'drain':
+        return this.drain(random.pick(machines.nodes))
+      case 'power loss':
+        return `${server.log.loseSuffix(random.integer(1, 8))} messages`
+      case 'door closes': {
+        server.log.stream.doorOpen = false
+        this.world.schedule(undefined, random.integer(200, 4_000), 'door opens', () => {
+          server.log.stream.doorOpen = true
+        })
+        return ''
+      }
+    }
+  }
+
+  private crash(machine: SimMachine): string | undefined {
+    if (!machine.process.alive) return undefined
+    machine.crash()
+    this.reviveLater(machine)
+    return machine.name
+  }
+
+  private reviveLater(machine: SimMachine): void {
+    this.world.schedule(undefined, this.random.integer(100, 8_000), `restart ${machine.name}`, () => {
+      if (!machine.process.alive && !this.isOver) machine.boot()
+    })
+  }
+
+  private pause(machine: SimMachine, forMs: number, withBeat: boolean): string | undefined {
+    const { process } = machine
+    if (!process.alive || process.paused) return undefined
+    const beat = withBeat ? (machine as NodeMachine).beat : undefined
+    process.pause()
+    if (beat?.alive) beat.pause()
+    this.world.schedule(undefined, forMs, `resume ${machine.name}`, () => {
+      process.resume()
+      beat?.resume()
+    })
+    return `${machine.name} ${forMs} ms`
+  }
+
+  private partition(ways: readonly ('out' | 'in')[]): string | undefined {
+    const { network } = this.server
+    const machine = this.random.pick(this.all())
+    if (!machine.process.alive) return undefined
+    const links = this.linksOf(machine, network)
+    const breaks = this.random.chance(0.6)
+    const lastsMs = this.random.integer(100, 12_000)
+    for (const link of links) network.block(link, ways)
+    if (breaks) {
+      this.world.schedule(undefined, this.random.integer(50, 4_000), 'broken off', () => {
+        for (const link of links) if (link.blocked.out || link.blocked.in) network.breakOff(link)
+      })
+    }
+    this.world.schedule(undefined, lastsMs, 'healed', () => {
+      for (const link of links) network.heal(link)
+    })
+    return `${machine.name} ${ways.join('+')} ${lastsMs} ms`
+  }
+
+  private linksOf(machine: SimMachine, network: Network): Link[] {
+    const beat = (machine as NodeMachine).beat
+    return [...network.links].filter(({ process }) => process === machine.process || process === beat)
+  }
+
+  private gap(host: StreamHost, forMs: number): string | undefined {
+    if (host.leaderless) return undefined
+    host.leaderless = true
+    this.world.schedule(undefined, forMs, 'leader elected', () => this.endGap(host))
+    return `${forMs} ms`
+  }
+
+  private endGap(host: StreamHost): void {
+    if (!host.leaderless) return
+    host.leaderless = false
+    for (const wake of host.readers) wake()
+  }
+
+  private drain(machine: NodeMachine): string | undefined {
+    const { node, process } = machine
+    if (!process.alive || process.paused || node === undefined || !machine.started) return undefined
+    const { life } = process
+    this.world.enter(process, () => {
+      void node.drain().then(() => {
+        if (process.life !== life) return
+        machine.crash()
+        machine.restartAfter(1_000)
+      })
+    })
+    return machine.name
+  }
+}

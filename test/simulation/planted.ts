@@ -1,0 +1,2 @@
+import type { Plant } from './plants.ts'
+export const plants: readonly Plant[] = []

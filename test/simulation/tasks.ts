@@ -1,0 +1,104 @@
+/**
+ * The tasks of a simulated cluster: each exercises one promise, and its log, its result or its effects show whether it was
+ * kept. The input's `mark` names the submission.
+ */
+import { setup } from 'xstate'
+import type { TaskContext } from '../../src/client/context.ts'
+import { type AnyTaskDefinition, task } from '../../src/client/task.ts'
+import type { Recorder } from './history.ts'
+import type { World } from './world.ts'
+
+export interface TaskInput {
+  readonly mark: number
+  /** How many steps, signals, children or failures. */
+  readonly count: number
+  readonly ms: number
+}
+
+/** How long a step works: a timer of the process that runs it. */
+function work(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+export function simulatedTasks(world: World, recorder: Recorder): readonly AnyTaskDefinition[] {
+  const process = () => world.current?.name ?? '?'
+  const began = (ctx: TaskContext, restored?: unknown) => {
+    const { id, attempt } = ctx
+    recorder.add({ what: 'run', atMs: world.nowMs, process: process(), id, attempt, restored })
+  }
+  const effect = (ctx: TaskContext, step: string, key: string) => {
+    const { id, attempt } = ctx
+    recorder.add({ what: 'effect', atMs: world.nowMs, process: process(), id, step, key, attempt })
+  }
+  const step = (ctx: TaskContext, name: string, ms: number) =>
+    ctx.step(name, async ({ idempotencyKey }) => {
+      if (ms > 0) await work(ms)
+      effect(ctx, name, idempotencyKey)
+    })
+
+  const quick = task('quick', ({ mark }: TaskInput, ctx) => {
+    began(ctx)
+    effect(ctx, '', ctx.idempotencyKey())
+    return mark * 2
+  })
+  const steps = task('steps', async ({ mark, count, ms }: TaskInput, ctx) => {
+    began(ctx)
+    for (let at = 0; at < count; at++) await step(ctx, `s${at}`, ms)
+    return mark * 2
+  })
+  const counter = task('counter', async ({ count, ms }: TaskInput, ctx) => {
+    let done = (ctx.restored as number | undefined) ?? 0
+    began(ctx, done)
+    while (done < count) {
+      await step(ctx, `c${done}`, ms)
+      done++
+      await ctx.checkpoint(done)
+    }
+    return done
+  })
+  const napper = task('napper', async ({ mark, ms }: TaskInput, ctx) => {
+    began(ctx)
+    await ctx.sleep(ms)
+    await step(ctx, 'woken', 0)
+    return mark * 2
+  })
+  const listener = task('listener', async ({ count }: TaskInput, ctx: TaskContext<{ type: 'go'; value: number }>) => {
+    began(ctx as unknown as TaskContext)
+    const heard: number[] = []
+    while (heard.length < count) heard.push((await ctx.waitFor('go')).value)
+    return heard
+  })
+  const flaky = task(
+    'flaky',
+    async ({ mark, count, ms }: TaskInput, ctx) => {
+      began(ctx)
+      await step(ctx, `try`, ms)
+      if (ctx.attempt <= count) throw new Error(`attempt ${ctx.attempt} fails`)
+      return mark * 2
+    },
+    { retry: { attempts: 3, backoff: 200, max: 1_000 } },
+  )
+  const late = task(
+    'late',
+    async ({ mark, ms }: TaskInput, ctx) => {
+      began(ctx)
+      if (ctx.attempt === 1) await step(ctx, 'long', ms + 10_000)
+      return mark * 2
+    },
+    { timeout: 1_000, retry: { attempts: 2, backoff: 100 } },
+  )
+  const parent = task('parent', async ({ mark, count }: TaskInput, ctx) => {
+    began(ctx)
+    const inputs = Array.from({ length: count }, (_, at) => ({ mark: mark * 1_000 + at, count: 0, ms: 0 }))
+    const doubled = await ctx.map('quick', inputs)
+    return (doubled as number[]).length
+  })
+  const lamp = task(
+    'lamp',
+    setup({ types: { input: {} as TaskInput } }).createMachine({
+      initial: 'red',
+      states: { red: { after: { 700: 'green' } }, green: { after: { 1500: 'off' } }, off: { type: 'final' } },
+    }),
+  )
+  return [quick, steps, counter, napper, listener, flaky, late, parent, lamp] as readonly AnyTaskDefinition[]
+}
