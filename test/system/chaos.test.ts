@@ -108,9 +108,15 @@ test(
 
     const children = (expected.size / 3) * 2
     await client.allEnded(expected.size + children, 40_000).catch(async (error: unknown) => {
-      const { tasks: left } = (await client.request('tasks', { limit: 1_000 })) as unknown as { tasks: PlainTask[] }
-      const late = left.filter(({ finishedAt }) => finishedAt === undefined)
-      throw new Error(`${late.length} tasks have not ended: ${JSON.stringify(late.slice(0, 10))}`, { cause: error })
+      const late: PlainTask[] = []
+      for (const status of ['delayed', 'blocked', 'ready', 'awarded', 'running', 'parked']) {
+        late.push(
+          ...((await client.request('tasks', { status, limit: 100 })) as unknown as { tasks: PlainTask[] }).tasks,
+        )
+      }
+      throw new Error(`these have not ended: ${JSON.stringify([await client.stats(), ...late.slice(0, 10)])}`, {
+        cause: error,
+      })
     })
     const { tasks } = audit(await client.log())
     const answers = await Promise.all([...expected.keys()].map((id) => client.task(id)))
