@@ -6,17 +6,24 @@
 import { type ControlEntry, kind } from '../../protocol/entries.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { NodeReport } from '../../protocol/messages.ts'
+import { Durations } from '../balancer/durations.ts'
 import type { Change } from '../ledger/change.ts'
 import type { Member } from '../ledger/member.ts'
 import type { LedgerState } from '../ledger/state.ts'
 import type { TaskRecord } from '../ledger/task-record.ts'
 import { dueAtMs } from '../ledger/turn-entries.ts'
-import type { Dropped, SchedulerEffect } from './effects.ts'
+import { compareTurns, type RunningReport } from './comparison.ts'
+import type { SchedulerEffect } from './effects.ts'
+import { Gate } from './gate.ts'
 import { Heap } from './heap.ts'
 import { Offers } from './offers.ts'
 import { type OrderingPolicy, priority } from './ordering.ts'
 import { type Candidate, leastDelay, type PlacementPolicy } from './placement.ts'
+import { type BidSeen, type Decision, Decisions } from './policies/decisions.ts'
+import { LaneQueue } from './policies/lane-queue.ts'
+import type { ReadyTasks } from './policies/ready-tasks.ts'
 import { ReadyQueue } from './ready-queue.ts'
+import { waitingReason } from './waiting.ts'
 
 interface Timer {
   readonly task: TaskRecord
@@ -34,35 +41,43 @@ const declinedPauseMs = 20
 const timersMin = 10_000
 /** How late an award that nobody accepted may be made anew. */
 const expiryCheckMs = 250
-/** Weight of the newest duration in the running mean of a type. */
-const durationWeight = 0.2
 
 export interface AgendaOptions {
+  /** Default: by priority. */
   readonly ordering?: OrderingPolicy
+  /** Default: least delay. */
   readonly placement?: PlacementPolicy
+  /** Instead of `placement`, by task type. */
+  readonly placements?: ReadonlyMap<string, PlacementPolicy>
 }
 
 export class Agenda {
   readonly offers = new Offers()
   epoch = 0
   private readonly state: LedgerState
+  private readonly gate: Gate
+  private readonly decisions = new Decisions()
+  private readonly ordering: OrderingPolicy
   private readonly placement: PlacementPolicy
-  private readonly ready: ReadyQueue
+  private readonly placements: ReadonlyMap<string, PlacementPolicy>
+  private ready: ReadyTasks
   private readonly timers = new Heap<Timer>()
-  private readonly durations = new Map<string, number>()
+  private readonly durations = new Durations()
   private timersMax = timersMin
   private delayed = 0
 
   constructor(state: LedgerState, options: AgendaOptions = {}) {
     this.state = state
     this.placement = options.placement ?? leastDelay
-    this.ready = new ReadyQueue(options.ordering ?? priority, (task) => {
-      return (task.status === 'waiting' || task.status === 'parked') && this.offers.awardOf(task) === undefined
-    })
+    this.ordering = options.ordering ?? priority
+    this.placements = options.placements ?? new Map()
+    this.gate = new Gate(state, this.offers)
+    this.ready = this.emptyQueue()
   }
 
   /** Everything from the ledger; done once, when leading begins. */
   build(nowMs: number): void {
+    for (const type of this.state.limits.keys()) this.gate.limited(type, nowMs, this.ready)
     for (const task of this.state.tasks.values()) {
       if (task.ended) continue
       this.watchDeadline(task)
@@ -89,17 +104,20 @@ export class Agenda {
         case 'restarted':
         case 'retried':
         case 'parked':
-          this.offers.settle(change.task)
+          this.over(change.task)
           this.enter(change.task, nowMs)
           break
         case 'completed':
-          this.noteDuration(change.task)
-          this.offers.settle(change.task)
+          this.durations.ended(change.task.type, change.task.finishedAtMs - change.task.turnAtMs)
+          this.over(change.task)
           break
         case 'failed':
         case 'cancelled':
         case 'expired':
-          this.noteEnded(change.task)
+          this.over(change.task)
+          break
+        case 'limited':
+          this.noteLimited(change.type, nowMs)
           break
         case 'signalled':
           this.noteSignal(change.task, effects)
@@ -126,20 +144,27 @@ export class Agenda {
     const awards = new Map<Member, TaskRecord[]>()
     const effects: SchedulerEffect[] = []
     const aside: string[] = []
+    const { gate } = this
+    let bids: BidSeen[] | undefined
+    if (gate.active) gate.open(nowMs, this.ready)
     let open = this.openOffers(nowMs)
     while (open.length > 0) {
       const task = this.ready.peek()
       if (task === undefined) break
-      const candidates = open.filter((candidate) => candidate.offer.member.types.has(task.type))
+      bids ??= this.decisions.look(open)
+      if (gate.active && gate.holdsBack(task, nowMs, this.ready, aside)) continue
+      const candidates = gate.active
+        ? gate.candidates(task, open)
+        : open.filter((candidate) => candidate.offer.member.types.has(task.type))
       if (candidates.length === 0) {
         this.ready.setUncovered(task.type)
         if (this.offers.has(task.type)) aside.push(task.type)
         continue
       }
       this.ready.take()
-      const chosen =
-        candidates.length === 1 ? candidates[0]! : this.placement.choose(task, candidates, this.expectedMs(task.type))
+      const chosen = candidates.length === 1 ? candidates[0]! : this.choose(task, candidates)
       this.offers.award(task, chosen.offer, nowMs)
+      if (gate.active) gate.awarded(task, chosen.offer, nowMs)
       const { member } = chosen.offer
       let tasks = awards.get(member)
       if (tasks === undefined) awards.set(member, (tasks = []))
@@ -152,6 +177,7 @@ export class Agenda {
       if (chosen.free === 0) open = open.filter((candidate) => candidate !== chosen)
     }
     for (const [member, tasks] of awards) effects.push({ do: 'award', epoch: this.epoch, member, tasks })
+    if (effects.length > 0) this.decisions.note(nowMs, bids ?? [], effects)
     // Nodes with these types have no credit left just now; types that no node bids for wait until one does.
     for (const type of aside) this.ready.setCovered(type)
     return effects
@@ -163,15 +189,13 @@ export class Agenda {
     if (member === undefined || !member.live) return []
     switch (report[0]) {
       case 'bid':
-        if (this.offers.of(incarnation) === undefined) {
-          for (const type of this.ready.uncoveredTypes()) if (member.types.has(type)) this.ready.setCovered(type)
-        }
-        this.offers.hear(member, report, nowMs)
+        this.noteBid(member, report, nowMs)
         return []
       case 'declined':
         for (const [id, turn] of report[1]) {
           const task = this.state.tasks.get(id)
           if (task !== undefined && this.offers.declined(task, turn, incarnation)) {
+            this.over(task, true)
             this.setTimer({ task, what: 'wake', turn: task.turn }, nowMs + declinedPauseMs)
           }
         }
@@ -194,36 +218,29 @@ export class Agenda {
       const timer = this.timers.pop()!
       this.fire(timer, nowMs, entries)
     }
-    for (const task of this.offers.expired(nowMs)) this.enter(task, nowMs)
+    for (const task of this.offers.expired(nowMs)) {
+      this.over(task, true)
+      this.enter(task, nowMs)
+    }
     return entries.length === 0 ? [] : [{ do: 'append', epoch: this.epoch, entries }]
   }
 
   /** When `alarm` has something to do next; awards that nobody accepted are looked at now and then. */
   nextAlarmMs(nowMs: number): number {
     const awards = this.offers.awardedCount > 0 ? nowMs + expiryCheckMs : Number.POSITIVE_INFINITY
-    return Math.min(this.timers.peekRank(), awards)
+    return Math.min(this.timers.peekRank(), awards, this.gate.opensAtMs)
   }
 
   /** Why a task is not running, in a sentence, for whoever asks. */
   waitingReason(task: TaskRecord, nowMs: number): string | undefined {
-    if (task.status === 'blocked') return `waits for ${[...(task.rare?.after ?? [])].slice(0, 5).join(', ')}`
-    if (task.status === 'parked') return this.parkedReason(task)
-    if (task.status !== 'waiting') return undefined
-    if (task.dueAtMs > nowMs) {
-      const why = task.turn > 0 ? 'backs off after a failure' : 'is delayed'
-      return `${why} until ${new Date(task.dueAtMs).toISOString()}`
-    }
-    const award = this.offers.awardOf(task)
-    if (award !== undefined) return `awarded to ${award.member.node}, not accepted yet`
-    let nodes = 0
-    let able = 0
-    for (const member of this.state.membersBySubject.values()) {
-      nodes++
-      if (member.types.has(task.type)) able++
-    }
-    if (nodes === 0) return 'no node has joined'
-    if (able === 0) return `none of ${nodes} nodes has the task type "${task.type}"`
-    return `all credits of the ${able} nodes with the type are in use`
+    const { offers, gate, state } = this
+    return waitingReason(task, { offers, gate, members: state.membersBySubject.values(), nowMs })
+  }
+
+  /** How the task was placed last, if that is not long ago. */
+  decisionOf(task: TaskRecord): (Decision & { readonly policy: string }) | undefined {
+    const decision = this.decisions.of(task)
+    return decision && { ...decision, policy: this.placementOf(task).name }
   }
 
   /** Tasks with a timer before which they cannot start; an upper bound, for people. */
@@ -235,13 +252,20 @@ export class Agenda {
     return this.offers.awardOf(task)?.member
   }
 
-  private parkedReason(task: TaskRecord): string {
-    const rare = task.rare
-    const reasons: string[] = []
-    if (rare?.onSignal) reasons.push('a signal')
-    if (rare?.wakeAtMs !== undefined) reasons.push(`a timer at ${new Date(rare.wakeAtMs).toISOString()}`)
-    if (rare?.awaited !== undefined) reasons.push(`${rare.awaited.size} children`)
-    return `waits for ${reasons.join(' or ')}`
+  private emptyQueue(): ReadyTasks {
+    const { ordering, gate } = this
+    const isReady = (task: TaskRecord) =>
+      (task.status === 'waiting' || task.status === 'parked') && this.offers.awardOf(task) === undefined
+    if (ordering.total && !gate.byKey) return new ReadyQueue(ordering, isReady)
+    return new LaneQueue(ordering, isReady, { byKey: gate.byKey })
+  }
+
+  private choose(task: TaskRecord, candidates: readonly Candidate[]): Candidate {
+    return this.placementOf(task).choose(task, candidates, this.durations.ofType(task.type) ?? 0)
+  }
+
+  private placementOf(task: TaskRecord): PlacementPolicy {
+    return (this.placements.size > 0 && this.placements.get(task.type)) || this.placement
   }
 
   private openOffers(nowMs: number): Candidate[] {
@@ -255,6 +279,7 @@ export class Agenda {
 
   private noteRunning(task: TaskRecord): void {
     this.offers.settle(task)
+    if (this.gate.active && task.owner !== undefined) this.gate.claims.take(task, task.owner)
     const timeoutMs = task.profile?.timeoutMs ?? 0
     if (timeoutMs > 0) {
       this.setTimer({ task, what: 'timeout', turn: task.turn }, task.turnAtMs + timeoutMs + timeoutGraceMs)
@@ -275,19 +300,31 @@ export class Agenda {
     this.timersMax = Math.max(timersMin, this.timers.length * 2)
   }
 
-  private noteDuration(task: TaskRecord): void {
-    const lastedMs = task.finishedAtMs - task.turnAtMs
-    const known = this.durations.get(task.type)
-    if (known !== undefined) this.durations.set(task.type, known + durationWeight * (lastedMs - known))
-    else if (this.durations.size < limits.typesPerNodeMax) this.durations.set(task.type, lastedMs)
+  /** The task's award or turn is over. */
+  private over(task: TaskRecord, unused = this.offers.settle(task)): void {
+    if (this.gate.active) this.gate.settled(task, this.ready)
+    if (this.ready.turnEnded === undefined) return
+    const endedAtMs = task.ended ? task.finishedAtMs : this.state.timeMs
+    this.ready.turnEnded(task, unused || task.turnAtMs === 0 ? 0 : Math.max(0, endedAtMs - task.turnAtMs))
   }
 
-  private expectedMs(type: string): number {
-    return this.durations.get(type) ?? 0
+  private noteBid(member: Member, report: Extract<NodeReport, readonly ['bid', ...unknown[]]>, nowMs: number): void {
+    const isNew = this.offers.of(member.incarnation) === undefined
+    const offer = this.offers.hear(member, report, nowMs)
+    if (!isNew) return
+    for (const type of this.ready.uncoveredTypes()) if (member.types.has(type)) this.ready.setCovered(type)
+    this.gate.joined(offer)
   }
 
-  private noteEnded(task: TaskRecord): void {
-    this.offers.settle(task)
+  private noteLimited(type: string, nowMs: number): void {
+    this.gate.limited(type, nowMs, this.ready)
+    if (!this.gate.byKey || this.ready.hold !== undefined) return
+    // From now on keys have to be told apart.
+    this.ready = this.emptyQueue()
+    for (const task of this.state.tasks.values()) {
+      const due = dueAtMs(task)
+      if (due !== undefined && due <= nowMs && this.offers.awardOf(task) === undefined) this.ready.add(task)
+    }
   }
 
   private noteSignal(task: TaskRecord, effects: SchedulerEffect[]): void {
@@ -307,8 +344,23 @@ export class Agenda {
     effects.push({ do: 'signal', member: task.owner, task, signals: [latest] })
   }
 
+  /** Rule 6: what a node says that it runs, against the ledger. */
+  private compare(member: Member, lastBlockSequence: number, turns: RunningReport[2]): SchedulerEffect[] {
+    const { dropped, revoked, owned } = compareTurns(this.state, member, lastBlockSequence, turns)
+    const effects: SchedulerEffect[] = []
+    for (const task of owned) this.handOver(task, effects)
+    if (dropped.length > 0) effects.push({ do: 'drop', member, turns: dropped })
+    if (revoked.length > 0) effects.push({ do: 'append', epoch: this.epoch, entries: revoked })
+    return effects
+  }
+
   private forgetNode(member: Member, nowMs: number): void {
-    for (const task of this.offers.remove(member.incarnation)) this.enter(task, nowMs)
+    const offer = this.offers.of(member.incarnation)
+    for (const task of this.offers.remove(member.incarnation)) {
+      this.over(task, true)
+      this.enter(task, nowMs)
+    }
+    if (offer !== undefined) this.gate.left(offer)
   }
 
   /** Queues a task that may run, or sets a timer for when it may. What runs already has been, or will be, noted as such. */
@@ -338,36 +390,6 @@ export class Agenda {
       const due = dueAtMs(task)
       if (due !== undefined && due <= nowMs) this.ready.add(task)
     }
-  }
-
-  /**
-   * Rule 6, against a ledger folded past the node's last block: what the node lists and does not own it is told to drop;
-   * what the ledger gives it and it does not list is revoked.
-   */
-  private compare(
-    member: Member,
-    lastBlockSequence: number,
-    turns: readonly (readonly [task: string, turn: number])[],
-  ): SchedulerEffect[] {
-    if (this.state.position < lastBlockSequence) return []
-    const effects: SchedulerEffect[] = []
-    const dropped: Dropped[] = []
-    const listed = new Set<string>()
-    for (const [id, turn] of turns) {
-      listed.add(id)
-      const task = this.state.tasks.get(id)
-      if (task?.owner !== member || task.turn !== turn) dropped.push([id, turn, 'the turn belongs to another'])
-      else this.handOver(task, effects)
-    }
-    if (dropped.length > 0) effects.push({ do: 'drop', member, turns: dropped })
-    const entries: ControlEntry[] = []
-    for (const task of member.running) {
-      if (task.turnSequence <= lastBlockSequence && !listed.has(task.id) && entries.length < limits.rowsMax) {
-        entries.push([kind.revoked, task.id, task.turn, 'its node does not know the turn'])
-      }
-    }
-    if (entries.length > 0) effects.push({ do: 'append', epoch: this.epoch, entries })
-    return effects
   }
 }
 

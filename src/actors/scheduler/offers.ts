@@ -112,6 +112,11 @@ export class Offers {
     return tasks
   }
 
+  /** Outstanding awards. */
+  *awarded(): Iterable<[TaskRecord, Offer]> {
+    for (const [task, { offer }] of this.awards) yield [task, offer]
+  }
+
   get awardedCount(): number {
     return this.awards.size
   }

@@ -8,7 +8,7 @@ export interface Candidate {
   /** Credits left, at least 1; counted down as awards are made. */
   free: number
   /** Named quantities left, of those that its node declared; only when tasks there ask for some. */
-  readonly room?: Readonly<Record<string, number>>
+  room?: Readonly<Record<string, number>>
 }
 
 export interface PlacementPolicy {

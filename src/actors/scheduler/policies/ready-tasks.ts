@@ -11,4 +11,9 @@ export interface ReadyTasks {
   setUncovered(type: string): void
   setCovered(type: string): void
   uncoveredTypes(): string[]
+  /** The tasks of this type and key wait aside, until released. A queue without it cannot tell keys apart. */
+  hold?(type: string, key: string): void
+  release?(type: string, key: string): void
+  /** A turn that was taken has ended, or never began (0 ms). */
+  turnEnded?(task: TaskRecord, lastedMs: number): void
 }
