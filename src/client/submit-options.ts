@@ -19,6 +19,8 @@ export interface SubmitOptions {
   readonly key?: string | undefined
   /** Tasks that must complete first: ids or handles. */
   readonly after?: readonly (string | { readonly id: string })[] | undefined
+  /** How long it is expected to take; a hint for orders by duration. Default: as learned for its type. */
+  readonly expected?: Duration | undefined
   /** A subject that gets the outcome as JSON. */
   readonly replyTo?: string | undefined
 }
@@ -35,7 +37,7 @@ export interface FlowTask extends SubmitOptions {
   readonly input?: unknown
 }
 
-const known = new Set(['id', 'priority', 'delay', 'deadline', 'key', 'after', 'replyTo'])
+const known = new Set(['id', 'priority', 'delay', 'deadline', 'key', 'after', 'replyTo', 'expected'])
 
 /**
  * Returns checked options, or undefined when nothing is said. Throws TROUPE_INVALID_OPTION, TROUPE_INVALID_NAME or
@@ -49,6 +51,7 @@ export function resolveOptions(options: SubmitOptions | undefined): SubmissionOp
     const value = options[name as keyof SubmitOptions]
     if (value === undefined) continue
     if (name === 'delay') resolved.delayMs = durationMs('delay', value)
+    else if (name === 'expected') resolved.expectedMs = durationMs('expected', value)
     else if (name === 'deadline') resolved.deadlineAtMs = instantMs(options.deadline!)
     else if (name === 'after')
       resolved.after = options.after!.map((task) => (typeof task === 'string' ? task : task.id))

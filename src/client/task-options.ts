@@ -12,6 +12,7 @@ import {
   defaultRetry,
   durationMs,
   integerBetween,
+  type LabelWishes,
   type RestartPolicy,
   type RetryPolicy,
   type TaskProfile,
@@ -34,6 +35,8 @@ export interface CommonTaskOptions {
   readonly restart?: { readonly intensity?: number; readonly period?: Duration }
   /** Named quantities that one running task takes from its node, such as { cpu: 1, gpu: 1 }. */
   readonly resources?: Readonly<Record<string, number>>
+  /** What it wishes of the labels of its node: must have, rather, rather not; like { required: { zone: 'a' } }. */
+  readonly labels?: LabelWishes
   /** A Standard Schema (zod, valibot, arktype, …) that inputs are checked against. */
   readonly input?: StandardSchemaV1
   /** Where the logic runs: on the node's main thread (default), or alone in a thread or process that can be stopped. */
@@ -84,9 +87,10 @@ export interface ResolvedTaskOptions {
 }
 
 const known = {
-  '': 'retry timeout restart resources input isolate memory version migrate parkAfter linger'.split(' '),
+  '': 'retry timeout restart resources labels input isolate memory version migrate parkAfter linger'.split(' '),
   'retry.': ['attempts', 'backoff', 'factor', 'max', 'jitter'],
   'restart.': ['intensity', 'period'],
+  'labels.': ['required', 'preferred', 'avoided'],
 } as const
 
 /** Returns the options with defaults, checked and frozen; throws TROUPE_INVALID_OPTION naming the path. */
@@ -118,6 +122,7 @@ export function resolveTaskOptions(
       restart: resolveRestart(where, options.restart ?? {}),
       timeoutMs: options.timeout === undefined ? 0 : durationMs(`${where}timeout`, options.timeout),
       resources: resolveResources(where, options.resources ?? {}),
+      ...(options.labels === undefined ? {} : { labels: resolveLabels(where, options.labels) }),
       schema: options.input !== undefined,
       ...(options.version === undefined ? {} : { version: String(options.version) }),
     }),
@@ -173,6 +178,17 @@ function resolveResources(
     numberBetween(where, `resources.${name}`, quantity, 0, 1_000_000_000)
   }
   return Object.freeze({ ...resources })
+}
+
+function resolveLabels(where: string, labels: LabelWishes): LabelWishes {
+  checkKeys(where, 'labels.', labels)
+  for (const [part, wishes] of Object.entries(labels)) {
+    if (typeof wishes !== 'object' || wishes === null) refuse(where, `labels.${part}`, wishes, 'must be an object')
+    for (const [name, value] of Object.entries(wishes)) {
+      if (typeof value !== 'string') refuse(where, `labels.${part}.${name}`, value, 'must be a text')
+    }
+  }
+  return Object.freeze({ ...labels })
 }
 
 function checkKeys(where: string, path: keyof typeof known, options: unknown): void {

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
 import { createActor } from 'xstate'
 import { type NodeEffect, nodeMachine } from '../../actors/node/node.ts'
+import { Quantities } from '../../actors/node/quantities.ts'
 import { Slots } from '../../actors/node/slots.ts'
 import { StartPace } from '../../actors/node/start-pace.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
@@ -58,6 +59,7 @@ export class NodeService implements TurnHost {
   readonly namespace: string
   readonly log: Logger
   readonly slots: Slots<Run>
+  private readonly quantities: Quantities
   incarnation = ''
   private readonly options: NodeServiceOptions
   private readonly time: LogTime
@@ -82,6 +84,7 @@ export class NodeService implements TurnHost {
     this.log = options.logger
     this.time = new LogTime(options.log)
     this.slots = new Slots(options.profile.slots)
+    this.quantities = new Quantities(options.profile.resources)
     this.definitions = new Map(options.definitions.map((definition) => [definition.type, definition]))
     const ask = (effect: NodeEffect) => this.carryOut(effect)
     this.actor = createActor(nodeMachine, { input: { node: options.profile.node, ask } })
@@ -126,6 +129,7 @@ export class NodeService implements TurnHost {
     const run = this.slots.running.get(turn.task)
     if (run === undefined || run.number !== turn.turn) return
     this.slots.running.delete(turn.task)
+    this.quantities.give(turn.task)
     this.options.balance.taskEnded(turn.type, performance.now() - run.startedAtMs)
     this.pump()
   }
@@ -293,9 +297,10 @@ export class NodeService implements TurnHost {
   private startTurn(awarded: AwardedTask): void {
     const [id, type, number] = awarded
     const definition = this.definitions.get(type)
-    if (definition === undefined || this.slots.running.has(id)) {
-      const reason = definition === undefined ? `no task type "${type}" here` : 'an earlier turn has not ended here yet'
-      this.report(['declined', [[id, number, reason]]])
+    const running = this.slots.running.has(id) ? 'an earlier turn has not ended here yet' : undefined
+    const reason = definition && (running ?? this.quantities.take(id, definition.profile.resources))
+    if (definition === undefined || reason !== undefined) {
+      this.report(['declined', [[id, number, reason ?? `no task type "${type}" here`]]])
       return
     }
     const ticket = this.write([[kind.accepted, id, number]])
@@ -321,6 +326,7 @@ export class NodeService implements TurnHost {
     const error = new TroupeError('TROUPE_FENCED', reason)
     for (const run of [...this.slots.running.values()]) run.turn?.abort(error)
     this.slots.running.clear()
+    this.quantities.clear()
   }
 
   private yieldAll(): void {
@@ -374,7 +380,7 @@ export class NodeService implements TurnHost {
     })
     const credits = Math.min(bid.credits, running.size + this.pace.room)
     const { heldCount } = this.slots
-    this.report(['bid', { ...bid, credits }, load, running.size, heldCount, status, this.options.profile.resources])
+    this.report(['bid', { ...bid, credits }, load, running.size, heldCount, status, this.quantities.free])
   }
 
   /** All turns whose accept is stored, so that a ledger folded past the last block must know each of them. */
