@@ -60,6 +60,19 @@ describe('a task that comes after others', () => {
     checkState(log.state)
   })
 
+  test('that fail together fails once', () => {
+    const log = new TestLog()
+    log.lead()
+    const a = log.submit()
+    const b = log.submit({ 'troupe-after': a })
+    const c = log.submit({ 'troupe-after': `${a},${b}` })
+    log.decide([kind.cancelled, a, ''])
+    expect(log.task(c).status).toBe('failed')
+    expect(log.state.totals.failed).toBe(2)
+    expect([...log.state.dead].map(({ id }) => id)).toEqual([b, c])
+    checkState(log.state)
+  })
+
   test('ends a chain of any length without a stack', () => {
     const log = new TestLog()
     log.lead()
@@ -129,6 +142,13 @@ describe('a parent', () => {
     const { log, a, parent } = family(['c1'])
     finish(log, 'c1')
     a.park('parent', 1, { children: ['c1'] })
+    expect(parent.status).toBe('waiting')
+  })
+
+  test('parked for its children or a timer goes on at once when the children have ended', () => {
+    const { log, a, parent } = family(['c1'])
+    finish(log, 'c1')
+    a.park('parent', 1, { children: ['c1'], wakeAtMs: log.nowMs + 1e6 })
     expect(parent.status).toBe('waiting')
   })
 

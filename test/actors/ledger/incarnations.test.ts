@@ -152,6 +152,15 @@ describe('a task whose node dies', () => {
     expect(log.task(id)).toMatchObject({ status: 'waiting', turn: 6 })
   })
 
+  test('dies before those that were submitted later, whatever was accepted first', () => {
+    const log = new TestLog()
+    const ids = [log.submit(), log.submit(), log.submit()]
+    const node = log.join('a', 'a1', [taskProfile('work', { restart: { intensity: 0, periodMs: 1 } })])
+    for (const id of [2, 0, 1]) node.accept(ids[id]!)
+    log.fence(node)
+    expect([...log.state.dead].map(({ id }) => id)).toEqual(ids)
+  })
+
   test('goes on from its last snapshot (P4)', () => {
     const log = new TestLog()
     const id = log.submit()

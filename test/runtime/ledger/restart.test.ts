@@ -157,8 +157,14 @@ test('a log that was made anew is a mismatch, not an empty ledger', async () => 
   await save(first)
   await first.stop()
   const { stream } = opened.log
+  const messages = await opened.log.getRange(1, 1_000, 1_000_000)
   await opened.bus.request(`$JS.API.STREAM.DELETE.${stream}`, new Uint8Array(0))
   await openNamespace(opened.bus, { namespace: opened.subjects.namespace, logBytesMax: 64 * 1024 * 1024 })
+  const empty = new LedgerProcess(opened)
+  await expect(empty.reader.start()).rejects.toMatchObject({ code: 'TROUPE_LOG_MISMATCH' })
+  await empty.stop()
+  // Nor is it the old log when it says the same.
+  for (const { subject, data } of messages) await opened.log.append(subject, data)
   const second = new LedgerProcess(opened)
   await expect(second.reader.start()).rejects.toMatchObject({ code: 'TROUPE_LOG_MISMATCH' })
   await second.stop()
