@@ -14,7 +14,7 @@ const openCluster = useClusters()
 const files = [fileURLToPath(new URL('./tasks.ts', import.meta.url))]
 const testMs = 120_000
 const seed = Number(process.env.TROUPE_CHAOS_SEED ?? Math.floor(Math.random() * 1e6))
-const faults = Number(process.env.TROUPE_CHAOS_FAULTS ?? 10)
+const faults = Number(process.env.TROUPE_CHAOS_FAULTS ?? 6)
 
 /** Mulberry32. */
 function dice(from: number): () => number {
@@ -107,7 +107,7 @@ test(
     console.log(`${expected.size} tasks; ${done.join(', ')}`)
 
     const children = (expected.size / 3) * 2
-    await client.allEnded(expected.size + children, 40_000).catch(async (error: unknown) => {
+    await client.allEnded(expected.size + children, 60_000).catch(async (error: unknown) => {
       const late: PlainTask[] = []
       for (const status of ['delayed', 'blocked', 'ready', 'awarded', 'running', 'parked']) {
         late.push(
