@@ -10,13 +10,14 @@ import { limits } from '../protocol/limits.ts'
 import type {
   DeadAnswer,
   DrainAnswer,
+  LimitsAnswer,
   NodeAnswer,
   StatsAnswer,
   TasksAnswer,
   TasksRequest,
 } from '../protocol/messages.ts'
 import { checkName } from '../protocol/names.ts'
-import type { SubmissionOptions } from '../protocol/options.ts'
+import type { SubmissionOptions, TypeLimits } from '../protocol/options.ts'
 import { packValue } from '../protocol/payload.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { ask, askAboutTask, askEnding, readAnswer } from './ask.ts'
@@ -260,6 +261,16 @@ export class Troupe {
   /** Resolves with a page of dead letters: failed tasks, and messages that were set aside. */
   dead(page: { readonly limit?: number; readonly after?: string } = {}): Promise<DeadAnswer> {
     return ask(this.#bus, this.#subjects.dead, page)
+  }
+
+  /** Resolves with the types that have limits. */
+  limits(): Promise<LimitsAnswer> {
+    return ask(this.#bus, this.#subjects.limits)
+  }
+
+  /** Gives a task type these limits instead of those that it had; null: none. They hold until they are set again. */
+  limit(type: string, limits: TypeLimits | null): Promise<LimitsAnswer> {
+    return ask(this.#bus, this.#subjects.limits, { type: checkName('task type', type), limits })
   }
 
   /** Forgets a dead letter. Rejects with TROUPE_NOT_FAILED or TROUPE_UNKNOWN_TASK. */

@@ -1,6 +1,7 @@
 /** What the actors say to each other and to clients over core NATS. Nothing here is truth: losing any of it is harmless. */
 import type { Payload } from './entries.ts'
 import type { ErrorRecord } from './errors.ts'
+import type { TypeLimits } from './options.ts'
 
 // --- scheduler or supervisor → node (msgpack) --------------------------------------------------------------------
 
@@ -130,8 +131,39 @@ export interface TaskAnswer {
   readonly progress?: { readonly fraction: number; readonly note?: string }
   /** Why the task is not running, in a sentence. */
   readonly waiting?: string
+  /** How it was placed last, if the leading scheduler still remembers. */
+  readonly placement?: PlacementAnswer
   readonly result?: unknown
   readonly error?: ErrorRecord
+}
+
+/** How a task came to its node. */
+export interface PlacementAnswer {
+  readonly node: string
+  readonly at: string
+  /** The placement policy of its type. */
+  readonly policy: string
+  /** The bids with free credits as they stood when tasks were placed, cheapest first. */
+  readonly bids: readonly {
+    readonly node: string
+    readonly priceMs: number
+    readonly slowdown: number
+    readonly credits: number
+    readonly free: number
+    /** Why this node could not have the task, if it could not. */
+    readonly unfit?: string
+  }[]
+}
+
+/** The body of `limits`: none to list; else the limits that this type has from now on, null for none. */
+export interface LimitsRequest {
+  readonly type: string
+  readonly limits: TypeLimits | null
+}
+
+/** The answer of `limits`: the types that have some. */
+export interface LimitsAnswer {
+  readonly types: readonly (TypeLimits & { readonly type: string })[]
 }
 
 /** The answer of `run.<type>`. */

@@ -108,6 +108,11 @@ export class Subjects {
     return `${this.root}.dead`
   }
 
+  /** `troupe.main.limits` — request; lists the limits of task types, or sets those of one. */
+  get limits(): string {
+    return `${this.root}.limits`
+  }
+
   /** `troupe.main.nodes` — request; the nodes with load, slots and bids. */
   get nodes(): string {
     return `${this.root}.nodes`

@@ -3,8 +3,11 @@
  * until `stop`. Scheduler and supervisor of one process share one ledger.
  */
 import { randomBytes } from 'node:crypto'
-import { availableParallelism, hostname } from 'node:os'
+import { hostname } from 'node:os'
 import type { Logger } from 'pino'
+import type { AgendaOptions } from '../actors/scheduler/agenda.ts'
+import { orderingNamed, placementsNamed } from '../actors/scheduler/policies/named.ts'
+import { ordered, type TaskView } from '../actors/scheduler/policies/orderings.ts'
 import type { AnyTaskDefinition } from '../client/task.ts'
 import type { Bus } from '../nats/bus.ts'
 import { type BusOptions, openBus } from '../nats/connect.ts'
@@ -17,6 +20,7 @@ import { type RunningHeartbeat, startHeartbeat } from './heartbeat/heartbeat.ts'
 import { Housekeeping } from './ledger/housekeeping.ts'
 import { LedgerMembers } from './ledger/ledger-members.ts'
 import { LedgerReader } from './ledger/ledger-reader.ts'
+import { detectedResources } from './node/detected-resources.ts'
 import { MeasuredBalance } from './node/measured-balance.ts'
 import { NodeService } from './node/node-service.ts'
 import type { NodeStatusSource } from './scheduler/answers.ts'
@@ -36,6 +40,10 @@ export interface ProcessOptions extends Omit<BusOptions, 'name'> {
   readonly slots?: number
   readonly resources?: Readonly<Record<string, number>>
   readonly labels?: Readonly<Record<string, string>>
+  /** Of a scheduler, while it leads: the order of tasks, as `shortest-first:aging=0.5`, or a rank for each. Default: priority. */
+  readonly ordering?: string | ((task: TaskView) => number)
+  /** Of a scheduler: which node gets a task, as `least-delay;resize=affinity`. Default: least-delay. */
+  readonly placement?: string
   readonly rules?: Partial<FoldRules>
   readonly replicas?: number
   readonly drainMs?: number
@@ -184,6 +192,15 @@ export class TroupeProcess {
     }
   }
 
+  /** Throws TROUPE_INVALID_OPTION. */
+  private policies(): AgendaOptions {
+    const { ordering = 'priority', placement = '' } = this.options
+    return {
+      ordering: typeof ordering === 'string' ? orderingNamed(ordering) : ordered('custom', ordering),
+      ...placementsNamed(placement),
+    }
+  }
+
   private startScheduler(): void {
     const { log, checkpoints, leases, subjects, partition } = this.namespace
     const { logger, rules } = this.options
@@ -198,6 +215,7 @@ export class TroupeProcess {
       logger: logger.child({ role: 'scheduler' }),
       name: `${this.name}-${randomBytes(3).toString('hex')}`,
       nodes: this.health(),
+      policies: this.policies(),
       ...(rules && { rules }),
     })
     this.scheduler.start()
@@ -212,7 +230,7 @@ export class TroupeProcess {
       pid: process.pid,
       version: '0.1.0',
       slots,
-      resources: resources ?? { cpu: availableParallelism() },
+      resources: { ...detectedResources(), ...resources },
       labels,
       types: definitions.map((definition) => definition.profile),
     }

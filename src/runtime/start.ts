@@ -19,6 +19,8 @@ export interface StartOptions extends Omit<BusOptions, 'name'> {
   readonly slots?: number
   readonly resources?: Readonly<Record<string, number>>
   readonly labels?: Readonly<Record<string, string>>
+  readonly ordering?: NonNullable<ProcessOptions['ordering']>
+  readonly placement?: string
   readonly replicas?: number
   readonly healthPort?: number
   /** Gets `{"nats","pid","nodes":[{"id","pid"}]}` once the roles have started. */

@@ -3,8 +3,20 @@
  * it runs, so that --help is quick.
  */
 import { Argument, Command, Option } from 'commander'
+import { orderingNamed, orderingNames, placementNames, placementsNamed } from '../../actors/scheduler/policies/named.ts'
 import type { Output } from './output.ts'
-import { amounts, applyConfiguration, labels, list, logLevels, milliseconds, setting, wholeNumber } from './settings.ts'
+import { addQueue } from './queue-program.ts'
+import {
+  amounts,
+  applyConfiguration,
+  labels,
+  list,
+  logLevels,
+  milliseconds,
+  policy,
+  setting,
+  wholeNumber,
+} from './settings.ts'
 
 /** Set by the command that ran. */
 export interface Outcome {
@@ -60,10 +72,10 @@ export function buildProgram(version: string, output: Output, outcome: Outcome):
   return program
 }
 
-type Act = (load: () => Promise<Handler>) => (...given: unknown[]) => Promise<void>
+export type Act = (load: () => Promise<Handler>) => (...given: unknown[]) => Promise<void>
 
 const files = () => new Argument('[files...]', 'modules whose exports include tasks (.ts needs no build)')
-const json = () => new Option('--json', 'print JSON on stdout, and nothing else')
+export const json = () => new Option('--json', 'print JSON on stdout, and nothing else')
 const slots = () =>
   setting('--slots <number>', 'tasks that one node runs at a time (default: 256)').argParser(
     wholeNumber('slots', 1, 100_000),
@@ -111,6 +123,18 @@ function addProcesses(program: Command, act: Act): void {
     )
     .addOption(
       setting('--labels <list>', 'what is true of this node, like zone=a,disk=ssd (default: none)').argParser(labels),
+    )
+    .addOption(
+      setting(
+        '--ordering <policy>',
+        `which task first, of a scheduler that leads: ${orderingNames.join(', ')}; parameters like shortest-first:aging=0.5 (default: priority)`,
+      ).argParser(policy(orderingNamed)),
+    )
+    .addOption(
+      setting(
+        '--placement <policy>',
+        `which node gets it: ${placementNames.join(', ')}; for one type: "least-delay;resize=affinity" (default: least-delay)`,
+      ).argParser(policy(placementsNamed)),
     )
     .addOption(
       setting('--replicas <number>', 'copies of each stream, 1 to 5; raises what is there (default: 1)').argParser(
@@ -192,7 +216,9 @@ function addTasks(program: Command, act: Act): void {
     .option('--after <id>', 'go on after this task (default: from the first)')
     .addOption(json())
     .action(act(async () => (await tasks()).ls))
-  aboutTask('show', 'show the state of a task').action(act(async () => (await tasks()).show))
+  aboutTask('show', 'show the state of a task')
+    .option('--why', 'say why it waits, and how it was placed')
+    .action(act(async () => (await tasks()).show))
   aboutTask('result', 'wait for the outcome of a task and print it')
     .addOption(
       new Option('--timeout <duration>', 'longest wait, like 30s; 0: answer at once (default: none)').argParser(
@@ -247,6 +273,7 @@ function addCluster(program: Command, act: Act): void {
     .argument('<node>', 'the id of the node')
     .addOption(json())
     .action(act(async () => (await import('./commands/cluster.ts')).drain))
+  addQueue(program, act)
   program
     .command('doctor')
     .description('check server, streams, permissions, clock and durability; say what to do')

@@ -31,6 +31,14 @@ export function wholeNumber(what: string, min: number, max: number): (text: stri
   return (text) => checked(() => integerBetween(what, text, min, max))
 }
 
+/** Keeps the text when it names a policy. */
+export function policy(named: (text: string) => unknown): (text: string) => string {
+  return (text) => {
+    checked(() => named(text))
+    return text
+  }
+}
+
 export function milliseconds(what: string): (text: string) => number {
   return (text) => checked(() => durationMs(what, text))
 }

@@ -4,7 +4,16 @@ import type { Member } from '../../actors/ledger/member.ts'
 import type { LedgerState } from '../../actors/ledger/state.ts'
 import type { TaskRecord } from '../../actors/ledger/task-record.ts'
 import type { Agenda } from '../../actors/scheduler/agenda.ts'
-import type { NodeAnswer, StatsAnswer, TaskAnswer, TaskStatus } from '../../protocol/messages.ts'
+import { unfit } from '../../actors/scheduler/policies/demands.ts'
+import { limits } from '../../protocol/limits.ts'
+import type {
+  LimitsAnswer,
+  NodeAnswer,
+  PlacementAnswer,
+  StatsAnswer,
+  TaskAnswer,
+  TaskStatus,
+} from '../../protocol/messages.ts'
 
 /** A record's status in the contract's words. */
 export function statusOf(task: TaskRecord, nowMs: number, agenda?: Agenda): TaskStatus {
@@ -38,6 +47,28 @@ export function taskRow(task: TaskRecord, nowMs: number, agenda?: Agenda): TaskA
     ...(rare?.lastError !== undefined && task.status !== 'completed' && { error: rare.lastError }),
   }
 }
+
+/** How the task was placed, for `task.<id>`; undefined when that is forgotten. */
+export function placementRow(task: TaskRecord, state: LedgerState, agenda?: Agenda): PlacementAnswer | undefined {
+  const decision = agenda?.decisionOf(task)
+  if (decision === undefined) return undefined
+  const profiles = new Map([...state.membersBySubject.values()].map((member) => [member.node, member]))
+  const bids = decision.bids.map((bid) => {
+    const member = profiles.get(bid.node)
+    const profile = member?.types.get(task.type)
+    const reason =
+      member === undefined ? undefined : profile === undefined ? 'lacks the type' : unfit(profile, member.profile)
+    return { ...bid, ...(reason !== undefined && { unfit: reason }) }
+  })
+  const { node, atMs, policy } = decision
+  return { node, at: iso(atMs), policy, bids: bids.sort((a, b) => a.priceMs - b.priceMs).slice(0, 20) }
+}
+
+export function limitsRow(state: LedgerState): LimitsAnswer {
+  return { types: [...state.limits].slice(0, rowsMax).map(([type, limits]) => ({ type, ...limits })) }
+}
+
+const { rowsMax } = limits
 
 /** What a supervisor knows of a node beyond the ledger. */
 export interface NodeHealth {

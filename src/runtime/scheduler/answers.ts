@@ -9,6 +9,7 @@ import { resultAt, unpackMessage } from '../../actors/ledger/values.ts'
 import type { Bus, BusMessage, Log, Subscription } from '../../nats/bus.ts'
 import { packBlock } from '../../protocol/blocks.ts'
 import { kind } from '../../protocol/entries.ts'
+import { limitsComplaint } from '../../protocol/entry-check.ts'
 import { errorRecord } from '../../protocol/error-record.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import { parseJson } from '../../protocol/json.ts'
@@ -16,6 +17,8 @@ import { limits } from '../../protocol/limits.ts'
 import type {
   DeadAnswer,
   DrainAnswer,
+  LimitsAnswer,
+  LimitsRequest,
   RunAnswer,
   SetAsideAnswer,
   TaskAnswer,
@@ -25,7 +28,7 @@ import type {
 import { checkName } from '../../protocol/names.ts'
 import { integerBetween } from '../../protocol/options.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
-import { type NodeHealth, nodeRow, statsRow, statusOf, taskRow } from './answer-rows.ts'
+import { limitsRow, type NodeHealth, nodeRow, placementRow, statsRow, statusOf, taskRow } from './answer-rows.ts'
 import { historyOf } from './history.ts'
 import { packedHeaders, packedOutcome, wantsPacked } from './packed-outcome.ts'
 import { Page } from './page.ts'
@@ -76,6 +79,7 @@ export class Answers {
       this.on(`${subjects.root}.run.>`, (type, message) => this.run(type, message)),
       this.on(subjects.tasks, (_, message) => this.tasks(message)),
       this.on(subjects.dead, (_, message) => this.dead(message)),
+      this.on(subjects.limits, (_, message) => this.limits(message)),
       this.on(subjects.nodes, () => this.nodes()),
       this.on(subjects.stats, () => statsRow(this.service.ledger.state, this.service.nowMs(), this.service.agenda)),
     ]
@@ -133,7 +137,9 @@ export class Answers {
   }
 
   private async shown(task: TaskRecord): Promise<TaskAnswer> {
-    const row = taskRow(task, this.service.nowMs(), this.service.agenda)
+    const { agenda, ledger } = this.service
+    const placement = placementRow(task, ledger.state, agenda)
+    const row = { ...taskRow(task, this.service.nowMs(), agenda), ...(placement && { placement }) }
     const { outcome } = task
     if (outcome === undefined || task.status !== 'completed') return row
     const message = await this.options.log.get(outcome.sequence)
@@ -241,6 +247,17 @@ export class Answers {
     return { dead: page.rows, setAside: setAside.rows.reverse(), more }
   }
 
+  /** Lists limits, after it has set those of one type if the body says so. */
+  private async limits(message: BusMessage): Promise<LimitsAnswer> {
+    if (message.data.length > 0) {
+      const { type, limits: given = null } = bodyOf<LimitsRequest>(message)
+      const complaint = limitsComplaint(given)
+      if (complaint !== undefined) throw new TroupeError('TROUPE_INVALID_OPTION', complaint)
+      await this.service.decide([kind.limited, checkName('task type', type), given])
+    }
+    return limitsRow(this.service.ledger.state)
+  }
+
   private nodes(): { nodes: unknown[] } {
     const { agenda, ledger } = this.service
     const members = [...ledger.state.membersBySubject.values()].slice(0, limits.rowsMax)
@@ -253,13 +270,16 @@ export class Answers {
   }
 
   private page(message: BusMessage): TasksRequest & { limit: number } {
-    const request = message.data.length === 0 ? {} : parseJson(message.data)
-    if (typeof request !== 'object' || request === null || Array.isArray(request)) {
-      throw new TroupeError('TROUPE_UNREADABLE', 'the body of this request must be a JSON object')
-    }
-    const { limit = 100, ...rest } = request as TasksRequest
+    const { limit = 100, ...rest } = bodyOf<TasksRequest>(message)
     return { ...rest, limit: integerBetween('limit', limit, 1, limits.rowsMax) }
   }
+}
+
+/** The body as an object, whose fields are still to be checked; an empty one without a body. */
+function bodyOf<Request>(message: BusMessage): Partial<Request> {
+  const request = message.data.length === 0 ? {} : parseJson(message.data)
+  if (typeof request === 'object' && request !== null && !Array.isArray(request)) return request as Partial<Request>
+  throw new TroupeError('TROUPE_UNREADABLE', 'the body of this request must be a JSON object')
 }
 
 /** The reason in a cancel request: the body's `reason`, or the body itself when it is plain text. */

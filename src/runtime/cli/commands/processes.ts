@@ -20,6 +20,7 @@ interface StartFlags extends Omit<StartOptions, 'files' | 'servers' | 'creds' | 
 export async function start({ files, options }: Invocation): Promise<number> {
   const flags = options as GlobalOptions & StartFlags
   const { nats, namespace, creds, logLevel, name, slots, resources, labels, replicas, healthPort, readyFile } = flags
+  const { ordering, placement } = flags
   checkRoles(flags.roles, files)
   const given = {
     creds,
@@ -28,6 +29,8 @@ export async function start({ files, options }: Invocation): Promise<number> {
     slots,
     resources,
     labels,
+    ordering,
+    placement,
     replicas,
     healthPort,
     readyFile,

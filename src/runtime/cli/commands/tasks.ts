@@ -48,8 +48,33 @@ function about(task: TaskAnswer): string {
 }
 
 export async function show(invocation: Invocation): Promise<number> {
-  printTask(await withTroupe(invocation, (troupe) => troupe.handle(idOf(invocation)).state()), invocation.output)
+  const task = await withTroupe(invocation, (troupe) => troupe.handle(idOf(invocation)).state())
+  printTask(task, invocation.output)
+  const { why } = invocation.options as { why?: boolean }
+  if (why && !invocation.output.json) printWhy(task, invocation.output)
   return 0
+}
+
+function printWhy({ waiting, placement, node, status }: TaskAnswer, output: Output): void {
+  output.line('')
+  if (waiting !== undefined) output.line(`It waits: ${waiting}.`)
+  if (placement === undefined) {
+    output.line(node === undefined ? 'It was not placed lately.' : `How it came to ${node} is no longer known.`)
+    return
+  }
+  const verb = status === 'running' || status === 'awarded' ? 'is' : 'was'
+  output.line(`It ${verb} placed on ${placement.node} by ${placement.policy}, at ${placement.at}. The bids then:`)
+  output.table(
+    ['NODE', 'PRICE', 'SLOWDOWN', 'FREE', 'CREDITS', 'NOTE'],
+    placement.bids.map((bid) => [
+      bid.node,
+      `${bid.priceMs.toFixed(1)} ms`,
+      bid.slowdown.toFixed(2),
+      String(bid.free),
+      String(bid.credits),
+      bid.unfit ?? (bid.node === placement.node ? 'got it' : ''),
+    ]),
+  )
 }
 
 function printTask(task: TaskAnswer, output: Output): void {

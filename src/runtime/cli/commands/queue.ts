@@ -1,0 +1,87 @@
+/** `queue`: pauses, resumes and limits task types. What is set stands in the log, so every scheduler keeps to it. */
+import type { Troupe } from '../../../client/troupe.ts'
+import type { LimitsAnswer } from '../../../protocol/messages.ts'
+import type { TypeLimits } from '../../../protocol/options.ts'
+import type { Output } from '../output.ts'
+import type { Invocation } from '../program.ts'
+import { required, withTroupe } from '../session.ts'
+
+type Row = LimitsAnswer['types'][number]
+
+export async function queueList(invocation: Invocation): Promise<number> {
+  const { types } = await withTroupe(invocation, (troupe) => troupe.limits())
+  const { output } = invocation
+  if (output.json) for (const row of types) output.value(row)
+  else
+    output.table(
+      ['TYPE', 'LIMITS'],
+      types.map((row) => [row.type, described(row)]),
+    )
+  return 0
+}
+
+export function queuePause(invocation: Invocation): Promise<number> {
+  return change(invocation, (before) => ({ ...before, paused: true }))
+}
+
+export function queueResume(invocation: Invocation): Promise<number> {
+  return change(invocation, ({ paused: _, ...others }) => (Object.keys(others).length === 0 ? null : others))
+}
+
+interface LimitFlags {
+  readonly running?: number
+  readonly runningPerKey?: number
+  readonly starts?: number
+  readonly startsPerKey?: number
+  readonly period?: number
+}
+
+/** A type that is paused stays so. */
+export function queueLimit(invocation: Invocation): Promise<number> {
+  const { running, runningPerKey, starts, startsPerKey, period } = invocation.options as LimitFlags
+  return change(invocation, ({ paused }) => {
+    const limits: TypeLimits = {
+      ...(paused && { paused }),
+      ...(running && { runningMax: running }),
+      ...(runningPerKey && { runningPerKeyMax: runningPerKey }),
+      ...(starts && { startsMax: starts }),
+      ...(startsPerKey && { startsPerKeyMax: startsPerKey }),
+      ...(period && { startsPeriodMs: period }),
+    }
+    return Object.keys(limits).length === 0 ? null : limits
+  })
+}
+
+async function change(invocation: Invocation, to: (before: TypeLimits) => TypeLimits | null): Promise<number> {
+  const type = required('the type of the tasks', invocation.args[0])
+  const { types } = await withTroupe(invocation, async (troupe: Troupe) => {
+    const before = (await troupe.limits()).types.find((row) => row.type === type)
+    const { type: _, ...limits } = before ?? { type }
+    return troupe.limit(type, to(limits))
+  })
+  print(types.find((row) => row.type === type) ?? { type }, invocation.output)
+  return 0
+}
+
+function print(row: Row, output: Output): void {
+  if (output.json) output.value(row)
+  else output.line(`${row.type}  ${described(row)}`)
+}
+
+function described({
+  paused,
+  runningMax,
+  runningPerKeyMax,
+  startsMax,
+  startsPerKeyMax,
+  startsPeriodMs = 1_000,
+}: Row): string {
+  const parts = [
+    paused && 'paused',
+    runningMax && `${runningMax} at once`,
+    runningPerKeyMax && `${runningPerKeyMax} of one key at once`,
+    startsMax && `${startsMax} starts in ${startsPeriodMs} ms`,
+    startsPerKeyMax && `${startsPerKeyMax} starts of one key in ${startsPeriodMs} ms`,
+  ].filter((part) => part)
+  return parts.length === 0 ? 'no limits' : parts.join(', ')
+}

@@ -1,0 +1,56 @@
+/** The commands of `queue`: names, arguments, options, help. */
+import type { Command } from 'commander'
+import { Option } from 'commander'
+import type { Act } from './program.ts'
+import { milliseconds, wholeNumber } from './settings.ts'
+
+const commands = () => import('./commands/queue.ts')
+
+export function addQueue(program: Command, act: Act): void {
+  const queue = program
+    .command('queue')
+    .description('limits of task types: pause and resume, so many at once, so many in a time')
+  const json = () => new Option('--json', 'print JSON on stdout, and nothing else')
+  const number = (flags: string, what: string, description: string) =>
+    new Option(flags, description).argParser(wholeNumber(what, 1, 1_000_000_000))
+  queue
+    .command('ls', { isDefault: true })
+    .description('list the types that have limits')
+    .addOption(json())
+    .action(act(async () => (await commands()).queueList))
+  queue
+    .command('pause')
+    .description('start no task of this type; what runs goes on')
+    .argument('<type>', 'the type of the tasks')
+    .addOption(json())
+    .action(act(async () => (await commands()).queuePause))
+  queue
+    .command('resume')
+    .description('start tasks of this type again')
+    .argument('<type>', 'the type of the tasks')
+    .addOption(json())
+    .action(act(async () => (await commands()).queueResume))
+  queue
+    .command('limit')
+    .description('set the limits of this type, instead of those that it had; without options: none')
+    .argument('<type>', 'the type of the tasks')
+    .addOption(number('--running <number>', 'running', 'most that run at once (default: no limit)'))
+    .addOption(
+      number('--running-per-key <number>', 'running-per-key', 'most of one key that run at once (default: no limit)'),
+    )
+    .addOption(number('--starts <number>', 'starts', 'most that start in --period (default: no limit)'))
+    .addOption(
+      number(
+        '--starts-per-key <number>',
+        'starts-per-key',
+        'most of one key that start in --period (default: no limit)',
+      ),
+    )
+    .addOption(
+      new Option('--period <duration>', 'the time for --starts, like 1s, 1m (default: 1s)').argParser(
+        milliseconds('period'),
+      ),
+    )
+    .addOption(json())
+    .action(act(async () => (await commands()).queueLimit))
+}
