@@ -81,6 +81,9 @@ class LogReader implements LogReading {
     const { first_seq: first, last_seq: last } = info.state
     const created = String(info.created)
     const isAnother = this.#created !== undefined && this.#created !== created
+    if (this.#created === undefined && this.#next > Math.max(1, first)) {
+      this.#latest = await getFromLeader(this.#bus, this.#stream, { seq: this.#next - 1 })
+    }
     const isShorter = last + 1 < this.#next || !(await this.#isAsRead(first))
     if (this.#stopped) return undefined
     if (isAnother || first > this.#next || isShorter) {

@@ -199,7 +199,8 @@ export class SimLog implements Log {
 
   async read(options: LogReadOptions): Promise<LogReading> {
     const info = await this.info()
-    const reader = new SimReader(this.host, this.bus, options, info)
+    const latest = options.from > info.firstSequence ? await this.get(options.from - 1) : undefined
+    const reader = new SimReader(this.host, this.bus, options, info, latest)
     reader.start()
     return reader
   }
@@ -224,12 +225,13 @@ class SimReader implements LogReading {
   private generation: number
   private readonly wake = () => this.soon()
 
-  constructor(host: StreamHost, bus: SimBus, options: LogReadOptions, info: LogInfo) {
+  constructor(host: StreamHost, bus: SimBus, options: LogReadOptions, info: LogInfo, latest: LogMessage | undefined) {
     this.host = host
     this.bus = bus
     this.options = options
     this.next = Math.max(1, options.from)
     this.target = info.lastSequence
+    this.latest = latest
     this.generation = host.generation
   }
 

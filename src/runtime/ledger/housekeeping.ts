@@ -115,7 +115,7 @@ export class Housekeeping {
       return
     }
     const startedAtMs = Date.now()
-    const manifest = await saveCheckpoint(reader.ledger, log, checkpoints)
+    const manifest = await saveCheckpoint(reader.ledger, log, checkpoints, reader.latest)
     this.savedPosition = manifest.position
     this.verifiedPosition = manifest.position
     this.savedAtMs = Date.now()

@@ -35,6 +35,8 @@ export class LedgerReader {
   live = false
   /** The position from which the present ledger was loaded. */
   loadedFrom = 0
+  /** The message that was folded last; undefined until one was folded on top of the checkpoint. */
+  latest: LogMessage | undefined
   private readonly options: LedgerReaderOptions
   private readonly listeners = new Set<FoldListener>()
   private reading: LogReading | undefined
@@ -89,6 +91,7 @@ export class LedgerReader {
     if (this.stopped) return
     this.ledger = ledger
     this.loadedFrom = ledger.state.position
+    this.latest = undefined
     if (again) this.tell((listener) => listener.replaced(ledger))
     // A reading that has ended with a gap may still speak; only the ledger's own counts.
     const isCurrent = () => this.ledger === ledger && !this.stopped
@@ -112,7 +115,10 @@ export class LedgerReader {
     const { ledger } = this
     for (const message of messages) ledger.fold(message)
     const last = messages.at(-1)
-    if (last !== undefined) this.clock.observe(last.timestampMs, this.live)
+    if (last !== undefined) {
+      this.latest = last
+      this.clock.observe(last.timestampMs, this.live)
+    }
     const changes = ledger.takeChanges()
     this.tell((listener) => listener.folded(changes, messages, this.live))
   }

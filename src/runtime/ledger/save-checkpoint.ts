@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type CheckpointPart, LedgerSaving, type Manifest } from '../../actors/ledger/checkpoint.ts'
 import type { Ledger } from '../../actors/ledger/ledger.ts'
 import type { CheckpointStore, Log } from '../../nats/bus.ts'
+import type { LogMessage } from '../../protocol/entries.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import { packValue } from '../../protocol/payload.ts'
 import { inputHash } from '../../protocol/submission.ts'
@@ -15,10 +16,17 @@ const keepCheckpoints = 3
 let saves = 0
 
 /**
- * Returns the manifest of what was saved. Throws TROUPE_LOG_MISMATCH when the message at the ledger's position is gone
- * already, TROUPE_NO_ANSWER when the store does not answer.
+ * Returns the manifest of what was saved. `folded` is the message at the ledger's position as it was read. Throws
+ * TROUPE_LOG_MISMATCH when that is gone already, or when another stands in its place since the server lost its newest
+ * messages (the checkpoint would say that it belongs to a log which it never saw); TROUPE_NO_ANSWER when the store does
+ * not answer.
  */
-export async function saveCheckpoint(ledger: Ledger, log: Log, checkpoints: CheckpointStore): Promise<Manifest> {
+export async function saveCheckpoint(
+  ledger: Ledger,
+  log: Log,
+  checkpoints: CheckpointStore,
+  folded?: LogMessage,
+): Promise<Manifest> {
   const { state } = ledger
   const { position } = state
   const saving = new LedgerSaving(state, ++saves)
@@ -26,6 +34,9 @@ export async function saveCheckpoint(ledger: Ledger, log: Log, checkpoints: Chec
     const [info, message] = await Promise.all([log.info(), log.get(position)])
     if (message === undefined) {
       throw new TroupeError('TROUPE_LOG_MISMATCH', `the message at the ledger's position ${position} is not in the log`)
+    }
+    if (folded !== undefined && (folded.sequence !== position || Buffer.compare(folded.data, message.data) !== 0)) {
+      throw new TroupeError('TROUPE_LOG_MISMATCH', `the message at ${position} is not the one that was folded`)
     }
     const parts: Uint8Array[] = []
     for (let rows = saving.rows(rowsPerPart); rows !== undefined; rows = saving.rows(rowsPerPart)) {
