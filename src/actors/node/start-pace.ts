@@ -6,12 +6,19 @@
 /** Turns that start within this time count as starting soon. */
 const soonMs = 200
 const weight = 0.2
+/**
+ * One start counts for at most so many times the mean, and a bit: a processor that was taken away for a moment is no task
+ * that computes. Starts that really take longer raise the mean by more than a half each.
+ */
+const outlierFactor = 4
+const outlierMs = 0.05
 
 export class StartPace {
   private meanMs: number | undefined
 
   started(tookMs: number): void {
-    this.meanMs = this.meanMs === undefined ? tookMs : this.meanMs + weight * (tookMs - this.meanMs)
+    if (this.meanMs === undefined) this.meanMs = tookMs
+    else this.meanMs += weight * (Math.min(tookMs, outlierFactor * this.meanMs + outlierMs) - this.meanMs)
   }
 
   /** Turns that can start soon, at least one; no bound before the first start. */

@@ -179,7 +179,7 @@ export class Answers {
 
   private async retry(id: string): Promise<TaskAnswer> {
     const task = this.known(id)
-    if (!task.ended || task.status === 'completed' || task.rare?.unreadable) {
+    if (task.status !== 'failed' || task.rare?.unreadable) {
       const why = task.rare?.unreadable ? 'could not be read, so it can never run' : `is ${task.status}`
       throw new TroupeError('TROUPE_NOT_FAILED', `task "${id}" ${why}`, { details: { id, status: task.status } })
     }
