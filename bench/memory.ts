@@ -32,7 +32,9 @@ for (let done = 0; done < Number(values.tasks); done += batch) {
   await handles.at(-1)?.result()
   const rss = Object.entries(pids).map(([name, pid]) => `${name} ${residentMiB(pid)}`)
   const rate = Math.round((batch / (performance.now() - start)) * 1_000)
-  console.log(`${(done + batch).toLocaleString('en')} tasks: RSS MiB ${rss.join(', ')}; ${rate.toLocaleString('en')} tasks/s`)
+  console.log(
+    `${(done + batch).toLocaleString('en')} tasks: RSS MiB ${rss.join(', ')}; ${rate.toLocaleString('en')} tasks/s`,
+  )
 }
 
 await troupe.close()

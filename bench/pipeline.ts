@@ -78,7 +78,8 @@ async function measure(): Promise<void> {
   for (let round = 1; round <= Number(values.rounds); round++) {
     const { only = '' } = values
     if ('bulk'.startsWith(only)) await timed(`bulk ${count}`, count, pids, bulk)
-    if ('single'.startsWith(only)) await timed(`single, 200 in flight, ${Math.round(count / 3)}`, count / 3, pids, single)
+    if ('single'.startsWith(only))
+      await timed(`single, 200 in flight, ${Math.round(count / 3)}`, count / 3, pids, single)
     if ('one'.startsWith(only)) await timed('one at a time, 2,000', 2_000, pids, oneByOne)
   }
   await troupe.close()
@@ -87,17 +88,28 @@ async function measure(): Promise<void> {
   rmSync(storeDir, { recursive: true, force: true })
 }
 
-async function timed(what: string, count: number, pids: Record<string, number>, run: () => Promise<void>): Promise<void> {
+async function timed(
+  what: string,
+  count: number,
+  pids: Record<string, number>,
+  run: () => Promise<void>,
+): Promise<void> {
   const before = Object.entries(pids).map(([name, pid]) => ({ name, pid, cpuMs: cpuMs(pid) }))
   const start = performance.now()
   await run()
   const ms = performance.now() - start
-  const perTask = before.map(({ name, pid, cpuMs: was }) => `${name} ${(((cpuMs(pid) - was) * 1_000) / count).toFixed(1)}`)
-  console.log(`${what}: ${Math.round((count / ms) * 1_000).toLocaleString('en')}/s; CPU µs per task: ${perTask.join(', ')}`)
+  const perTask = before.map(
+    ({ name, pid, cpuMs: was }) => `${name} ${(((cpuMs(pid) - was) * 1_000) / count).toFixed(1)}`,
+  )
+  console.log(
+    `${what}: ${Math.round((count / ms) * 1_000).toLocaleString('en')}/s; CPU µs per task: ${perTask.join(', ')}`,
+  )
 }
 
 function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ')
   return (Number(fields[11]) + Number(fields[12])) * 10
 }
 

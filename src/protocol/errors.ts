@@ -25,7 +25,10 @@ const table = {
   },
   TROUPE_UNKNOWN_TASK: { retryable: false, next: 'Check the id; results are kept for a limited time and number.' },
   TROUPE_TASK_FINISHED: { retryable: false, next: 'The task has ended; submit a new one, or retry it if it failed.' },
-  TROUPE_NOT_FAILED: { retryable: false, next: 'Only a failed task can be retried, and only one that has ended can be removed.' },
+  TROUPE_NOT_FAILED: {
+    retryable: false,
+    next: 'Only a failed task can be retried, and only one that has ended can be removed.',
+  },
   TROUPE_UNKNOWN_NODE: { retryable: false, next: '`troupe nodes` lists the nodes.' },
   TROUPE_USAGE: { retryable: false, next: '`troupe --help` lists the commands.' },
   // what became of a task
