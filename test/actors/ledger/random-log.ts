@@ -3,8 +3,10 @@
  * blocks again; schedulers that lead, and stale ones that still decide; clients that submit twice. They see the ledger, a
  * stale one at times, and are wrong often.
  */
+
 import type { TaskRecord } from '../../../src/actors/ledger/task-record.ts'
 import { type JournalEntry, kind } from '../../../src/protocol/entries.ts'
+import type { TypeLimits } from '../../../src/protocol/options.ts'
 import { boom, noJitter, type TestLog, TestNode, taskProfile } from './test-log.ts'
 
 /** Mulberry32: small, and the same everywhere. */
@@ -62,6 +64,10 @@ export class RandomActors {
     return Math.floor(this.#random() * limit)
   }
 
+  #limits(): TypeLimits | null {
+    return this.#chance(0.3) ? null : { paused: this.#chance(0.5), runningMax: 1 + this.#below(9) }
+  }
+
   #chance(odds: number): boolean {
     return this.#random() < odds
   }
@@ -116,6 +122,7 @@ export class RandomActors {
     else if (dice < 0.5) this.log.decideAs(name, epoch, [kind.expired, id], [kind.timedOut, id, turn])
     else if (dice < 0.6) this.log.decideAs(name, epoch, [kind.retried, id])
     else if (dice < 0.65) this.log.decideAs(name, epoch, [kind.removed, id])
+    else if (dice < 0.7) this.log.decideAs(name, epoch, [kind.limited, `t${this.#below(4)}`, this.#limits()])
     else this.log.decideAs(name, epoch, [kind.kept, id, input, 'null', task?.snapshot?.sequence ?? 0, null])
   }
 

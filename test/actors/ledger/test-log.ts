@@ -152,9 +152,14 @@ export class TestLog {
     return this.append(this.subjects.signal(id), text.encode('{"type":"GO"}'), headers)
   }
 
-  join(node: string, incarnation = `${node}1`, types?: readonly TaskProfile[]): TestNode {
+  join(
+    node: string,
+    incarnation = `${node}1`,
+    types?: readonly TaskProfile[],
+    more: Partial<NodeProfile> = {},
+  ): TestNode {
     const joined = new TestNode(this, node, incarnation)
-    joined.write([kind.joined, nodeProfile(node, types)])
+    joined.write([kind.joined, { ...nodeProfile(node, types), ...more }])
     return joined
   }
 
