@@ -17,7 +17,8 @@ export class StartPace {
   private meanMs: number | undefined
 
   started(tookMs: number): void {
-    if (this.meanMs === undefined) this.meanMs = tookMs
+    // The code of the very first start is not compiled yet, so it counts no more than any other.
+    if (this.meanMs === undefined) this.meanMs = weight * tookMs
     else this.meanMs += weight * (Math.min(tookMs, outlierFactor * this.meanMs + outlierMs) - this.meanMs)
   }
 
