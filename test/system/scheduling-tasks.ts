@@ -1,0 +1,15 @@
+/** Tasks that ask for something, for the tests of scheduling on real processes. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { task } from '../../src/client/index.ts'
+
+/** Says when it ran, by the clock of the machine that all nodes of a test share. */
+const ran = async ({ ms = 30 }: { ms?: number }) => {
+  const from = Date.now()
+  await delay(ms)
+  return { pid: process.pid, from, to: Date.now() }
+}
+
+export const licensed = task('licensed', ran, { resources: { licence: 1 } })
+export const heavy = task('heavy', ran, { resources: { gpu: 2 } })
+export const zoned = task('zoned', ran, { labels: { required: { zone: 'west' } } })
+export const plain = task('plain', ran)
