@@ -9,6 +9,7 @@
  */
 import { task } from 'troupe'
 import { assign, fromPromise, setup } from 'xstate'
+import { z } from 'zod'
 
 export interface OrderInput {
   readonly order: string
@@ -101,4 +102,11 @@ export const orderMachine = setup({
   }),
 })
 
-export const order = task('order', orderMachine, { restart: { intensity: 5, period: '30s' } })
+const input = z.object({
+  order: z.string(),
+  cents: z.int().positive(),
+  bank: z.url(),
+  reminderMs: z.int().positive(),
+})
+
+export const order = task('order', orderMachine, { input, restart: { intensity: 5, period: '30s' } })

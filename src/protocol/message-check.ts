@@ -30,6 +30,7 @@ export function checkNodeMessage(message: Items): string | undefined {
       if (!isName(message[1]) || !isCount(message[2])) return 'a signal names no task and turn'
       return isSignal(message[3]) ? undefined : 'a signal has no places and event'
     case 'drop':
+    case 'yield':
       return turnsComplaint(message[1], true)
     case 'drain':
       return undefined
@@ -59,6 +60,7 @@ function aboutComplaint(about: unknown): string | undefined {
   if (!isRecord(about)) return 'what is said about an awarded task is not an object'
   if (about.key !== undefined && !isText(about.key, limits.nameCharsMax)) return 'the key is not a text'
   if (about.parent !== undefined && !isName(about.parent)) return 'the parent is not a name'
+  if (about.careful !== undefined && typeof about.careful !== 'boolean') return 'careful is not true or false'
   for (const field of ['priority', 'deadlineAtMs', 'submittedAtMs']) {
     if (about[field] !== undefined && !isCount(about[field])) return `${field} is not a count`
   }

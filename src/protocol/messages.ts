@@ -26,6 +26,8 @@ export interface AwardAbout {
   readonly deadlineAtMs?: number
   readonly parent?: string
   readonly submittedAtMs?: number
+  /** An award of this turn has lapsed: the node has `accepted` stored before it runs anything of the task. */
+  readonly careful?: boolean
 }
 
 /** A signal with its place in the log; `previous` is the sequence of the task's signal before it (0: none). */
@@ -37,6 +39,8 @@ export type NodeMessage =
   | readonly ['signal', task: string, turn: number, signal: SignalItem]
   /** The node does not own this turn (any more): stop it and commit nothing. */
   | readonly ['drop', turns: readonly (readonly [task: string, turn: number, reason: string])[]]
+  /** Others need the slots: give these turns up at their next boundary. */
+  | readonly ['yield', turns: readonly (readonly [task: string, turn: number, reason: string])[]]
   | readonly ['drain']
   | readonly ['fenced', reason: string]
 

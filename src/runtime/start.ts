@@ -63,7 +63,10 @@ export function stopSignal(): Promise<void> {
     process.on('SIGTERM', onSignal)
     process.on('SIGINT', onSignal)
     // A program that started this one with a channel to it owns it: when that program is gone, so is this.
-    if (process.channel !== undefined) process.once('disconnect', () => resolve())
+    if (process.channel !== undefined) {
+      process.once('disconnect', () => resolve())
+      process.channel.unref()
+    }
   })
 }
 

@@ -34,6 +34,8 @@ export class Offers {
   private readonly byIncarnation = new Map<string, Offer>()
   /** In the order in which they were made, so that the oldest is first. */
   private readonly awards = new Map<TaskRecord, Award>()
+  /** The turn of a task whose award lapsed last. */
+  private readonly lapsed = new WeakMap<TaskRecord, number>()
 
   all(): Iterable<Offer> {
     return this.byIncarnation.values()
@@ -99,7 +101,10 @@ export class Offers {
       if (award.atMs + awardTtlMs > nowMs) break
       late.push(task)
     }
-    for (const task of late) this.settle(task)
+    for (const task of late) {
+      this.lapsed.set(task, task.turn + 1)
+      this.settle(task)
+    }
     return late
   }
 
@@ -115,6 +120,11 @@ export class Offers {
   /** Outstanding awards. */
   *awarded(): Iterable<[TaskRecord, Offer]> {
     for (const [task, { offer }] of this.awards) yield [task, offer]
+  }
+
+  /** Whether an award of the task's next turn has lapsed before: its node may have choked on it. */
+  lapsedBefore(task: TaskRecord): boolean {
+    return this.lapsed.get(task) === task.turn + 1
   }
 
   get awardedCount(): number {

@@ -14,12 +14,20 @@ const start = workerData as ThreadStart
 const subjects = new Subjects(start.namespace)
 const shared = new BigInt64Array(start.pulse)
 const connectAgainMs = 250
+/**
+ * A main loop that has not turned for so long, and not once over several beats, will not turn again. Its process is ended,
+ * so that whoever watches over processes can start another. Supervisors have fenced it before.
+ */
+const hopelessMs = 45_000
+const hopelessBeats = 8
 
 let bus: Bus | undefined
 let incarnation: string | undefined
 let probes: Subscription | undefined
 let beats = 0
 let stopping = false
+let hopeless = 0
+let lastTick = -1n
 
 parentPort?.on('message', (message: ThreadOrder) => {
   if (message.order === 'stop') void stop()
@@ -54,6 +62,7 @@ function beatFor(next: string | undefined): void {
 }
 
 function beat(): void {
+  endIfHopeless()
   // While disconnected a beat would be kept and sent late, which is worse than none.
   if (bus?.connected && incarnation !== undefined) bus.publish(subjects.heartbeat(start.node, incarnation), heartbeat())
 }
@@ -62,6 +71,17 @@ function heartbeat(): Uint8Array {
   const tickAgeMs = machineMs() - Atomics.load(shared, pulse.tickAtMs)
   beats += 1
   return packBlock([beats, Number(Atomics.load(shared, pulse.tick)), Math.max(0, Number(tickAgeMs))])
+}
+
+function endIfHopeless(): void {
+  const tick = Atomics.load(shared, pulse.tick)
+  const ageMs = Number(machineMs() - Atomics.load(shared, pulse.tickAtMs))
+  hopeless = tick === lastTick && ageMs > hopelessMs ? hopeless + 1 : 0
+  lastTick = tick
+  // At a debugger's breakpoint the loop stands still too.
+  if (hopeless < hopelessBeats || process.execArgv.some((option) => option.startsWith('--inspect'))) return
+  process.stderr.write(`troupe: the main loop of ${start.node} has not turned for ${ageMs} ms; its process is ended\n`)
+  process.kill(process.pid, 'SIGKILL')
 }
 
 async function stop(): Promise<void> {

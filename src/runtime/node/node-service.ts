@@ -49,6 +49,8 @@ interface Run {
 }
 
 const bidEveryMs = 250
+/** A turn that is to make room for another may take this long to its next boundary: no work is lost for it. */
+const boundaryMsMax = 24 * 3_600_000
 const runningEveryMs = 1_000
 const aliveEveryMs = 60_000
 /** Turns started in one go, and for how long, before the event loop gets a chance. */
@@ -232,6 +234,9 @@ export class NodeService implements TurnHost {
       case 'drop':
         for (const [id, turn, reason] of message[1]) this.drop(id, turn, reason)
         return
+      case 'yield':
+        for (const [id, turn] of message[1]) this.turnOf(id, turn)?.yield(boundaryMsMax)
+        return
       case 'drain':
         this.actor.send({ type: 'DRAIN' })
         return
@@ -303,12 +308,37 @@ export class NodeService implements TurnHost {
       this.report(['declined', [[id, number, reason ?? `no task type "${type}" here`]]])
       return
     }
-    const ticket = this.write([[kind.accepted, id, number]])
+    // If a node may have choked on it, the log has to know that it is here before it can do so again.
+    const careful = awarded[7]?.careful === true
+    const onStored = careful ? () => this.beginCarefully(id, definition, awarded) : undefined
+    const ticket = this.write([[kind.accepted, id, number]], onStored)
     const run: Run = { number, turn: undefined, ticket, startedAtMs: performance.now() }
     this.slots.running.set(id, run)
+    if (!careful) this.begin(run, definition, awarded)
+  }
+
+  private beginCarefully(id: string, definition: AnyTaskDefinition, awarded: AwardedTask): void {
+    const run = this.slots.running.get(id)
+    if (run?.number !== awarded[2] || run.turn !== undefined) return
+    if (this.status === 'ready') this.begin(run, definition, awarded)
+    else {
+      this.write([[kind.yielded, id, run.number, null, 0]])
+      this.forget(id)
+    }
+  }
+
+  /** Frees the slot of a turn that never began. */
+  private forget(id: string): void {
+    this.slots.running.delete(id)
+    this.quantities.give(id)
+    this.pump()
+  }
+
+  private begin(run: Run, definition: AnyTaskDefinition, awarded: AwardedTask): void {
+    const startedAtMs = performance.now()
     // The turn may end before it is returned; `ended` has removed the run then.
     run.turn = startTurn(definition, awarded, this)
-    this.pace.started(performance.now() - run.startedAtMs)
+    this.pace.started(performance.now() - startedAtMs)
   }
 
   private turnOf(id: string, number: number): Turn | undefined {
@@ -318,6 +348,8 @@ export class NodeService implements TurnHost {
 
   private drop(id: string, number: number, reason: string): void {
     if (this.slots.drop(id, number)) return
+    const run = this.slots.running.get(id)
+    if (run?.number === number && run.turn === undefined) this.forget(id)
     this.turnOf(id, number)?.abort(new TroupeError('TROUPE_FENCED', `turn ${number} of task "${id}": ${reason}`))
   }
 

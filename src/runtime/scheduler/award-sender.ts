@@ -14,17 +14,28 @@ import type { LogValues, TaskValues } from './log-values.ts'
 /** Bytes of signals sent at once to a turn that lacks them. */
 const signalBytesMax = 4 * 1024 * 1024
 
+export interface AwardSenderOptions {
+  readonly bus: Bus
+  readonly subjects: Subjects
+  readonly values: LogValues
+  readonly logger: Logger
+  /** An award of the task's next turn has lapsed before. */
+  readonly isDoubtful: (task: TaskRecord) => boolean
+}
+
 export class AwardSender {
   private readonly bus: Bus
   private readonly subjects: Subjects
   private readonly values: LogValues
   private readonly logger: Logger
+  private readonly isDoubtful: (task: TaskRecord) => boolean
 
-  constructor(bus: Bus, subjects: Subjects, values: LogValues, logger: Logger) {
+  constructor({ bus, subjects, values, logger, isDoubtful }: AwardSenderOptions) {
     this.bus = bus
     this.subjects = subjects
     this.values = values
     this.logger = logger
+    this.isDoubtful = isDoubtful
   }
 
   send(epoch: number, member: Member, tasks: readonly TaskRecord[]): void {
@@ -33,7 +44,17 @@ export class AwardSender {
     for (const task of tasks) {
       const input = this.values.atHand(task)
       if (input === undefined) missing.push(task)
-      else atHand.push([task.id, task.type, task.turn + 1, task.attempt, input, null, null, aboutOf(task)])
+      else
+        atHand.push([
+          task.id,
+          task.type,
+          task.turn + 1,
+          task.attempt,
+          input,
+          null,
+          null,
+          aboutOf(task, this.isDoubtful(task)),
+        ])
     }
     this.publish(epoch, member, atHand)
     if (missing.length > 0) void this.sendRead(epoch, member, missing)
@@ -66,7 +87,7 @@ export class AwardSender {
         // The task may have gone on while the log was read.
         if (task.ended || task.turn !== turns[i]) continue
         const values = loaded.get(task)
-        if (values !== undefined) awarded.push(awardedTask(task, values))
+        if (values !== undefined) awarded.push(awardedTask(task, values, this.isDoubtful(task)))
         else {
           const { sequence } = task.input
           this.logger.error({ task: task.id, sequence, snapshot: task.snapshot }, 'values of a task are not in the log')
@@ -108,10 +129,10 @@ function awardBytes(awarded: AwardedTask): number {
   return bytes
 }
 
-function awardedTask(task: TaskRecord, values: TaskValues): AwardedTask {
+function awardedTask(task: TaskRecord, values: TaskValues, careful: boolean): AwardedTask {
   const places = task.rare?.signals ?? []
   const items = values.signals.map((event, i): SignalItem => [places[i]!.sequence, places[i]!.previous, event])
-  const about = aboutOf(task)
+  const about = aboutOf(task, careful)
   return [
     task.id,
     task.type,
@@ -125,9 +146,10 @@ function awardedTask(task: TaskRecord, values: TaskValues): AwardedTask {
 }
 
 /** Only what the task has; most have nothing. */
-function aboutOf(task: TaskRecord): AwardAbout | null {
+function aboutOf(task: TaskRecord, careful: boolean): AwardAbout | null {
   const { rare } = task
   if (
+    !careful &&
     task.key === undefined &&
     task.priority === defaultPriority &&
     rare?.deadlineAtMs === undefined &&
@@ -141,5 +163,6 @@ function aboutOf(task: TaskRecord): AwardAbout | null {
     ...(task.key !== undefined && { key: task.key }),
     ...(rare?.deadlineAtMs !== undefined && { deadlineAtMs: rare.deadlineAtMs }),
     ...(rare?.parent !== undefined && { parent: rare.parent }),
+    ...(careful && { careful }),
   }
 }

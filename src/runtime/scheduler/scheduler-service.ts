@@ -67,7 +67,13 @@ export class SchedulerService implements FoldListener {
     this.values = new LogValues(log, subjects)
     this.teller = new Teller(bus, subjects, partition)
     this.control = new ControlWriter(log, subjects.control(partition, name), logger)
-    this.awards = new AwardSender(bus, subjects, this.values, logger)
+    this.awards = new AwardSender({
+      bus,
+      subjects,
+      values: this.values,
+      logger,
+      isDoubtful: (task) => this.agenda?.offers.lapsedBefore(task) ?? false,
+    })
     this.events = new EventPublisher(bus, subjects)
     this.answers = new Answers(this, options)
     this.actor = this.createActor()
@@ -204,6 +210,14 @@ export class SchedulerService implements FoldListener {
       case 'drop':
         bus.publish(subjects.node(effect.member.node, effect.member.incarnation), packBlock(['drop', effect.turns]))
         return
+      case 'yield': {
+        const { member, task, reason } = effect
+        bus.publish(
+          subjects.node(member.node, member.incarnation),
+          packBlock(['yield', [[task.id, task.turn, reason]]]),
+        )
+        return
+      }
       case 'signal':
         void this.awards.sendSignals(effect.member, effect.task, effect.signals)
         return
