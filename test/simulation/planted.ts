@@ -1,2 +1,8 @@
+/** All planted bugs. A test runs seeds until each is found. */
+
+import { plantedInFold } from './planted-fold.ts'
+import { plantedInLog } from './planted-log.ts'
+import { plantedInRuntime } from './planted-runtime.ts'
 import type { Plant } from './plants.ts'
-export const plants: readonly Plant[] = []
+
+export const plants: readonly Plant[] = [...plantedInLog, ...plantedInFold, ...plantedInRuntime]

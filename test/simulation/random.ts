@@ -34,9 +34,8 @@ export class Random {
   }
 
   pick<Item>(items: readonly Item[]): Item {
-    const item = items[Math.floor(this.next() * items.length)]
-    if (item === undefined) throw new Error('nothing to pick from')
-    return item
+    if (items.length === 0) throw new Error('nothing to pick from')
+    return items[Math.floor(this.next() * items.length)] as Item
   }
 
   bytes(count: number): Buffer {

@@ -59,12 +59,13 @@ export class SimStream {
     const { subject, data, headers, messageId, expectedLastSubjectSequence: expected } = write
     if (!this.captures(subject)) return refused('no-responders', 503, 'no stream captures the subject')
     this.forgetIds(nowMs)
-    const known = messageId === undefined ? undefined : this.ids.get(messageId)
-    if (known !== undefined) return { outcome: 'stored', sequence: known.sequence, duplicate: true }
     const lastOfSubject = this.ofSubject.get(subject)?.at(-1) ?? 0
     if (expected !== undefined && expected !== lastOfSubject && !acceptsAll) {
       return refused('wrong-sequence', 10071, `wrong last sequence: ${lastOfSubject}`)
     }
+    // One replica looks at the expectation first, several at the message id; no write of ours has both.
+    const known = messageId === undefined ? undefined : this.ids.get(messageId)
+    if (known !== undefined) return { outcome: 'stored', sequence: known.sequence, duplicate: true }
     const bytes = storedBytes(write)
     if (this.bytes + bytes > this.options.bytesMax) return refused('full', 10077, 'maximum bytes exceeded')
     const sequence = ++this.last

@@ -72,8 +72,11 @@ export function simulatedTasks(world: World, recorder: Recorder): readonly AnyTa
     'flaky',
     async ({ mark, count, ms }: TaskInput, ctx) => {
       began(ctx)
-      await step(ctx, `try`, ms)
-      if (ctx.attempt <= count) throw new Error(`attempt ${ctx.attempt} fails`)
+      await ctx.step('try', async ({ idempotencyKey }) => {
+        if (ms > 0) await work(ms)
+        effect(ctx, 'try', idempotencyKey)
+        if (ctx.attempt <= count) throw new Error(`attempt ${ctx.attempt} fails`)
+      })
       return mark * 2
     },
     { retry: { attempts: 3, backoff: 200, max: 1_000 } },
