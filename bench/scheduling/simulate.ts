@@ -115,14 +115,17 @@ class Simulation {
     this.events.push({ ends: running }, nowMs + known.leftMs)
   }
 
-  /** Takes the slot of a running task that the waiting one outranks, the one with the most left. */
+  /** Takes the slot of the running task that the waiting one outranks most. */
   private makeRoom(waiting: TaskRecord, nowMs: number): boolean {
-    const { outranks, quantumMs } = this.policy
-    if (outranks === undefined) return false
+    const { outranks, runningRank, quantumMs } = this.policy
+    if (outranks === undefined || runningRank === undefined) return false
     let victim: Running | undefined
+    let greatest = Number.NEGATIVE_INFINITY
     for (const running of this.running) {
-      if (!outranks(waiting, running.task, nowMs)) continue
-      if (victim === undefined || leftAt(running, nowMs) > leftAt(victim, nowMs)) victim = running
+      const { task } = running
+      if (!outranks(waiting, task, nowMs) || runningRank(task, nowMs) <= greatest) continue
+      greatest = runningRank(task, nowMs)
+      victim = running
     }
     if (victim !== undefined) this.preempt(victim, nowMs)
     else if (quantumMs !== undefined) this.lookLater(quantumMs)
@@ -161,10 +164,6 @@ class Simulation {
     const waitedMs = Math.max(0, inSystemMs - job.durationMs)
     this.ran.push({ job, startedAtMs, finishedAtMs: nowMs, waitedMs, slowdown: inSystemMs / job.durationMs })
   }
-}
-
-function leftAt({ leftMs, sinceMs }: Running, nowMs: number): number {
-  return leftMs - (nowMs - sinceMs)
 }
 
 export interface Summary {

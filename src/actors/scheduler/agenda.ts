@@ -15,21 +15,16 @@ import { dueAtMs } from '../ledger/turn-entries.ts'
 import { compareTurns, type RunningReport } from './comparison.ts'
 import type { SchedulerEffect } from './effects.ts'
 import { Gate } from './gate.ts'
-import { Heap } from './heap.ts'
 import { Offers } from './offers.ts'
 import { type OrderingPolicy, priority } from './ordering.ts'
 import { type Candidate, leastDelay, type PlacementPolicy } from './placement.ts'
 import { type BidSeen, type Decision, Decisions } from './policies/decisions.ts'
 import { LaneQueue } from './policies/lane-queue.ts'
 import type { ReadyTasks } from './policies/ready-tasks.ts'
+import { Preemption } from './preemption.ts'
 import { ReadyQueue } from './ready-queue.ts'
+import { isWanted, type Timer, Timers } from './timers.ts'
 import { waitingReason } from './waiting.ts'
-
-interface Timer {
-  readonly task: TaskRecord
-  readonly what: 'due' | 'wake' | 'deadline' | 'timeout'
-  readonly turn: number
-}
 
 /** Grace for the node to report a timeout itself before the leader does. */
 const timeoutGraceMs = 2_000
@@ -37,8 +32,6 @@ const timeoutGraceMs = 2_000
 const decideAgainMs = 5_000
 /** Before a task that a node declined is placed again: the same node may be the only one. */
 const declinedPauseMs = 20
-/** Fewer timers than this are never swept. */
-const timersMin = 10_000
 /** How late an award that nobody accepted may be made anew. */
 const expiryCheckMs = 250
 
@@ -61,9 +54,9 @@ export class Agenda {
   private readonly placement: PlacementPolicy
   private readonly placements: ReadonlyMap<string, PlacementPolicy>
   private ready: ReadyTasks
-  private readonly timers = new Heap<Timer>()
+  private readonly timers = new Timers()
+  private readonly preemption: Preemption
   private readonly durations = new Durations()
-  private timersMax = timersMin
   private delayed = 0
 
   constructor(state: LedgerState, options: AgendaOptions = {}) {
@@ -72,6 +65,7 @@ export class Agenda {
     this.ordering = options.ordering ?? priority
     this.placements = options.placements ?? new Map()
     this.gate = new Gate(state, this.offers)
+    this.preemption = new Preemption(this.ordering)
     this.ready = this.emptyQueue()
   }
 
@@ -180,6 +174,7 @@ export class Agenda {
     if (effects.length > 0) this.decisions.note(nowMs, bids ?? [], effects)
     // Nodes with these types have no credit left just now; types that no node bids for wait until one does.
     for (const type of aside) this.ready.setCovered(type)
+    if (this.ordering.outranks !== undefined) this.makeRoom(nowMs, effects)
     return effects
   }
 
@@ -196,7 +191,7 @@ export class Agenda {
           const task = this.state.tasks.get(id)
           if (task !== undefined && this.offers.declined(task, turn, incarnation)) {
             this.over(task, true)
-            this.setTimer({ task, what: 'wake', turn: task.turn }, nowMs + declinedPauseMs)
+            this.timers.set({ task, what: 'wake', turn: task.turn }, nowMs + declinedPauseMs)
           }
         }
         return []
@@ -214,8 +209,9 @@ export class Agenda {
   /** What has come due by `nowMs`: tasks become placeable; deadlines and timeouts become entries. */
   alarm(nowMs: number): SchedulerEffect[] {
     const entries: ControlEntry[] = []
-    while (this.timers.peekRank() <= nowMs && entries.length < limits.blockEntriesMax) {
-      const timer = this.timers.pop()!
+    while (entries.length < limits.blockEntriesMax) {
+      const timer = this.timers.next(nowMs)
+      if (timer === undefined) break
       this.fire(timer, nowMs, entries)
     }
     for (const task of this.offers.expired(nowMs)) {
@@ -228,7 +224,7 @@ export class Agenda {
   /** When `alarm` has something to do next; awards that nobody accepted are looked at now and then. */
   nextAlarmMs(nowMs: number): number {
     const awards = this.offers.awardedCount > 0 ? nowMs + expiryCheckMs : Number.POSITIVE_INFINITY
-    return Math.min(this.timers.peekRank(), awards, this.gate.opensAtMs)
+    return Math.min(this.timers.nextMs, awards, this.gate.opensAtMs, this.preemption.nextMs)
   }
 
   /** Why a task is not running, in a sentence, for whoever asks. */
@@ -250,6 +246,16 @@ export class Agenda {
 
   awardedTo(task: TaskRecord): Member | undefined {
     return this.offers.awardOf(task)?.member
+  }
+
+  /** For an order that preempts: the first task that found no room may have that of a running one. */
+  private makeRoom(nowMs: number, effects: SchedulerEffect[]): void {
+    const waiting = this.ready.peek()
+    if (waiting !== undefined && this.gate.active && this.gate.limiter.blocks(waiting, nowMs) !== undefined) return
+    const victim = this.preemption.victim(waiting, this.state.members.values(), nowMs)
+    if (victim === undefined) return
+    const { member, task } = victim
+    effects.push({ do: 'yield', member, task, reason: `makes room by ${this.ordering.name}` })
   }
 
   private emptyQueue(): ReadyTasks {
@@ -282,22 +288,14 @@ export class Agenda {
     if (this.gate.active && task.owner !== undefined) this.gate.claims.take(task, task.owner)
     const timeoutMs = task.profile?.timeoutMs ?? 0
     if (timeoutMs > 0) {
-      this.setTimer({ task, what: 'timeout', turn: task.turn }, task.turnAtMs + timeoutMs + timeoutGraceMs)
+      this.timers.set({ task, what: 'timeout', turn: task.turn }, task.turnAtMs + timeoutMs + timeoutGraceMs)
     }
   }
 
   /** Once per task: it holds for all its turns. */
   private watchDeadline(task: TaskRecord): void {
     const deadlineAtMs = task.rare?.deadlineAtMs
-    if (deadlineAtMs !== undefined) this.setTimer({ task, what: 'deadline', turn: 0 }, deadlineAtMs)
-  }
-
-  /** Timers of tasks that ended long before are swept out now and then, or they would hold them for years. */
-  private setTimer(timer: Timer, atMs: number): void {
-    this.timers.push(timer, atMs)
-    if (this.timers.length <= this.timersMax) return
-    this.timers.sweep(isWanted)
-    this.timersMax = Math.max(timersMin, this.timers.length * 2)
+    if (deadlineAtMs !== undefined) this.timers.set({ task, what: 'deadline', turn: 0 }, deadlineAtMs)
   }
 
   /** The task's award or turn is over. */
@@ -368,7 +366,7 @@ export class Agenda {
     const due = dueAtMs(task)
     if (due === undefined) return
     if (due > nowMs) {
-      this.setTimer({ task, what: task.status === 'waiting' ? 'due' : 'wake', turn: task.turn }, due)
+      this.timers.set({ task, what: task.status === 'waiting' ? 'due' : 'wake', turn: task.turn }, due)
       if (task.status === 'waiting') this.delayed++
     } else this.ready.add(task)
   }
@@ -381,19 +379,14 @@ export class Agenda {
       // An operator's retry has taken the deadline away.
       if (task.rare?.deadlineAtMs === undefined) return
       entries.push([kind.expired, task.id])
-      this.setTimer(timer, nowMs + decideAgainMs)
+      this.timers.set(timer, nowMs + decideAgainMs)
     } else if (what === 'timeout') {
       if (task.status !== 'running') return
       entries.push([kind.timedOut, task.id, turn])
-      this.setTimer(timer, nowMs + decideAgainMs)
+      this.timers.set(timer, nowMs + decideAgainMs)
     } else {
       const due = dueAtMs(task)
       if (due !== undefined && due <= nowMs) this.ready.add(task)
     }
   }
-}
-
-/** Whether something may still come of the timer. */
-function isWanted({ task, what, turn }: Timer): boolean {
-  return !task.ended && (what === 'deadline' || task.turn === turn)
 }

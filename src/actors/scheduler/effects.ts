@@ -12,6 +12,8 @@ export type SchedulerEffect =
   | { readonly do: 'award'; readonly epoch: number; readonly member: Member; readonly tasks: readonly TaskRecord[] }
   /** Tell this node that these turns are not its own. */
   | { readonly do: 'drop'; readonly member: Member; readonly turns: readonly Dropped[] }
+  /** Ask this node to give up a turn at its next boundary. */
+  | { readonly do: 'yield'; readonly member: Member; readonly task: TaskRecord; readonly reason: string }
   /** Hand a running turn the signals that arrived for it. */
   | {
       readonly do: 'signal'

@@ -24,6 +24,8 @@ export interface OrderingPolicy {
   readonly quantumMs?: number
   /** True if the running task should make room for the waiting one, now. */
   outranks?(waiting: TaskRecord, running: TaskRecord, nowMs: number): boolean
+  /** Of running tasks that are outranked, the one with the greatest makes room. */
+  runningRank?(running: TaskRecord, nowMs: number): number
 }
 
 /** Arrival orders stay below 2^49: 2^36 messages of 2^13 places. */
