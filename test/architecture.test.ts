@@ -174,7 +174,7 @@ describe('tests', () => {
 
   test('wait for facts or in virtual time, never in real time', () => {
     const asleep = /\bawait new Promise.*\bsetTimeout\(\w+,\s*[\d_]{3,}\s*\)|\bawait (sleep|delay)\(\s*[\d_]{3,}\s*\)/
-    const virtual = /\buseFakeTimers\b|\badvance\b/
+    const virtual = /\buseFakeTimers\b|\badvance\b|\b(runTask|expectDurable)\(/
     const real = tests.filter((file) => file !== 'test/architecture.test.ts' && !virtual.test(code(file)))
     expect(lines(real, asleep)).toEqual([])
   })

@@ -36,5 +36,6 @@ export {
   type TaskFunction,
   task,
 } from './task.ts'
+export { fromTask, signalTask, submitTask, type TaskActorLogic } from './task-actors.ts'
 export type { FunctionTaskOptions, Isolation, LogicTaskOptions, Migrate, SnapshotOrigin } from './task-options.ts'
 export type { Troupe } from './troupe.ts'

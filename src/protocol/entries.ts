@@ -37,6 +37,7 @@ export const kind = {
   // journal: what a task asks for, in the same block as the state that asked
   submitted: 20,
   signalled: 21,
+  dismissed: 22,
   // control: what a leading scheduler decides
   led: 40,
   revoked: 41,
@@ -70,7 +71,7 @@ export type Checkpointed = readonly [kind: 11, task: string, turn: number, snaps
 export type Progressed = readonly [kind: 12, task: string, turn: number, fraction: number, note: string]
 /**
  * The turn ends, to go on when something happens: `wakeAtMs` (log time; 0: no timer), a signal beyond `consumed` when
- * `onSignal`, or the end of all of `children`.
+ * `onSignal`, or the end of all of `children`; of any of them if `anyChild`.
  */
 export type Parked = readonly [
   kind: 13,
@@ -81,6 +82,7 @@ export type Parked = readonly [
   wakeAtMs: number,
   onSignal: boolean,
   children: readonly string[],
+  anyChild?: boolean,
 ]
 /** The turn ends, to go on at once elsewhere. `snapshot` null: as last checkpointed. */
 export type Yielded = readonly [kind: 14, task: string, turn: number, snapshot: Payload, consumed: number]
@@ -100,8 +102,11 @@ export type Submitted = readonly [
 /** A signal from a running turn to another task; `signalId` makes it exact. */
 export type Signalled = readonly [kind: 21, from: string, turn: number, to: string, signalId: string, event: Payload]
 
+/** A running turn has no use for a child of its task any more: it is cancelled. */
+export type Dismissed = readonly [kind: 22, parent: string, turn: number, child: string]
+
 export type TurnEntry = Accepted | Checkpointed | Progressed | Parked | Yielded | Completed | Failed
-export type JournalEntry = Joined | Alive | Left | Fenced | TurnEntry | Submitted | Signalled
+export type JournalEntry = Joined | Alive | Left | Fenced | TurnEntry | Submitted | Signalled | Dismissed
 
 /** `number` counts a journal's blocks from 1 and names a block when a publish has to be resolved; a fence has 0. */
 export type JournalBlock = readonly [version: number, number: number, entries: readonly JournalEntry[]]

@@ -39,6 +39,8 @@ export function checkJournalEntry(entry: unknown): string | undefined {
       return turnComplaint(entry) ?? submittedComplaint(entry)
     case kind.signalled:
       return turnComplaint(entry) ?? signalledComplaint(entry)
+    case kind.dismissed:
+      return turnComplaint(entry) ?? (isName(entry[3]) ? undefined : 'the id of the child is not a name')
     case kind.alive:
     case kind.left:
       return undefined
@@ -119,6 +121,7 @@ function parkedComplaint(entry: readonly unknown[]): string | undefined {
   if (typeof entry[6] !== 'boolean') return 'the wish to wake on a signal is not a boolean'
   const children = entry[7]
   if (!Array.isArray(children) || children.length > limits.afterMax) return 'the children are not a list of ids'
+  if (entry[8] !== undefined && typeof entry[8] !== 'boolean') return 'the wish to wake on any child is not a boolean'
   return children.every(isName) ? undefined : 'the id of a child is not a name'
 }
 

@@ -76,6 +76,7 @@ export class World {
   #life = new Life(0)
   #lives: number
   #blocks = 0
+  readonly #read = new Map<number, Unpacked>()
   /** Messages that wait to be folded, because one is being folded. */
   #unfolded: LogMessage[] = []
   #folding = false
@@ -183,7 +184,9 @@ export class World {
 
   #fold(message: LogMessage): void {
     this.ledger.fold(message)
-    this.#carryOut(this.agenda.note(this.ledger.takeChanges(), this.time.nowMs))
+    const changes = this.ledger.takeChanges()
+    this.#carryOut(this.agenda.note(changes, this.time.nowMs))
+    if (changes.some(({ what }) => what !== 'submitted' && what !== 'ready' && what !== 'running')) this.#dropLost()
     this.#place()
   }
 
@@ -201,7 +204,6 @@ export class World {
         for (const [id] of effect.turns) this.#drop(id)
       }
     }
-    this.#dropLost()
   }
 
   /** What the ledger has taken from the node, by cancellation, expiry or a restart of its group, is stopped. */
@@ -332,7 +334,12 @@ export class World {
 
   #unpacked(sequence: number): Unpacked {
     const message = this.messages[sequence - 1]
-    return message === undefined ? { of: 'nothing' } : unpackMessage(this.subjects, message)
+    let unpacked = this.#read.get(sequence)
+    if (unpacked === undefined && message !== undefined) {
+      unpacked = unpackMessage(this.subjects, message)
+      this.#read.set(sequence, unpacked)
+    }
+    return unpacked ?? { of: 'nothing' }
   }
 
   #value(payload: Payload | undefined): unknown {

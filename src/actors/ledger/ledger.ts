@@ -15,7 +15,7 @@ import type { Member } from './member.ts'
 import { foldFenced, foldJoined } from './node-entries.ts'
 import { foldSignal, foldTurnSignal } from './signal-entries.ts'
 import { LedgerState } from './state.ts'
-import { foldChild, foldSubmission, foldUnreadable, unreadableType } from './submission-entries.ts'
+import { foldChild, foldDismissed, foldSubmission, foldUnreadable, unreadableType } from './submission-entries.ts'
 import { foldTurnEntry } from './turn-entries.ts'
 
 /** The newest meaning of entries that this code knows. */
@@ -166,6 +166,8 @@ export class Ledger {
         return true
       case kind.submitted:
         return foldChild(state, member, entry, index)
+      case kind.dismissed:
+        return foldDismissed(state, member, entry, index)
       case kind.signalled:
         return foldTurnSignal(state, member, entry, index)
       case kind.joined:

@@ -155,6 +155,7 @@ export class LedgerState {
     if (rare === undefined) return
     if (rare.awaited !== undefined) for (const id of rare.awaited) unregister(this.awaiters, id, task)
     delete rare.awaited
+    delete rare.awaitsAny
     delete rare.wakeAtMs
     delete rare.onSignal
   }
@@ -233,7 +234,7 @@ export class LedgerState {
       if (awaited === undefined) continue
       this.touch(task)
       awaited.delete(id)
-      if (awaited.size === 0) this.makeReady(task, 'ready')
+      if (awaited.size === 0 || task.rare?.awaitsAny) this.makeReady(task, 'ready')
     }
   }
 
@@ -314,14 +315,23 @@ export class LedgerState {
   private restart(task: TaskRecord, member: Member): void {
     const policy = task.profile?.restart ?? defaultRestart
     const { times, delayMs } = restartAfter(policy, task.rare?.restarts ?? [], this.timeMs)
-    task.more.restarts = times
-    if (delayMs !== undefined) {
+    const rare = task.more
+    rare.restarts = times
+    // A task that ends every node it runs on may take a while for each: what counts then is that it never gets further.
+    const standsAt = task.snapshot?.sequence ?? 0
+    const deaths = rare.deaths?.standsAt === standsAt ? rare.deaths.count + 1 : 1
+    rare.deaths = { standsAt, count: deaths }
+    if (delayMs !== undefined && deaths < limits.deathsInARowMax) {
       this.makeReady(task, 'restarted', delayMs === 0 ? 0 : this.timeMs + delayMs)
       return
     }
-    const message = `its node died ${times.length} times within ${policy.periodMs} ms, last "${member.node}"`
+    const how =
+      delayMs === undefined
+        ? `${times.length} times within ${policy.periodMs} ms`
+        : `${deaths} times in a row while it stood at the same snapshot`
+    const message = `its node died ${how}, last "${member.node}"`
     const place = { sequence: this.position, index: 0 }
-    const details = { restarts: times.length, node: member.node, reason: member.endReason }
+    const details = { restarts: times.length, deaths, node: member.node, reason: member.endReason }
     this.end(task, 'failed', { code: 'TROUPE_RESTART_INTENSITY', message, details }, place)
   }
 

@@ -2,7 +2,7 @@
  * Submissions become tasks, once per id (rule 9): the same id with the same type and input is the task that is there; with
  * another input it is a conflict and says so. What cannot be read becomes a dead letter that keeps its reason.
  */
-import type { Payload, Submission, Submitted } from '../../protocol/entries.ts'
+import type { Dismissed, Payload, Submission, Submitted } from '../../protocol/entries.ts'
 import type { ErrorRecord } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/limits.ts'
 import { isName, isSystemId, systemTaskId } from '../../protocol/names.ts'
@@ -62,6 +62,20 @@ export function foldChild(state: LedgerState, member: Member, entry: Submitted, 
     parent.more.children.add(options.id)
     create(state, { id: options.id, type, options, index, client: undefined, hash, parent: parentId, input })
   }
+  return true
+}
+
+/** Folds the end of a child that its parent's turn has no use for. Void unless `member` owns the turn, and for other tasks. */
+export function foldDismissed(state: LedgerState, member: Member, entry: Dismissed, index: number): boolean {
+  const [, parentId, turn, childId] = entry
+  const parent = state.tasks.get(parentId)
+  if (parent === undefined || parent.owner !== member || parent.turn !== turn || parent.status !== 'running')
+    return false
+  const child = state.tasks.get(childId)
+  if (child === undefined || child.ended || child.rare?.parent !== parentId) return false
+  const message = `its parent "${parentId}" has no use for it any more`
+  const place = { sequence: state.position, index }
+  state.end(child, 'cancelled', { code: 'TROUPE_TASK_CANCELLED', message }, place)
   return true
 }
 

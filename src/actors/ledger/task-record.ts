@@ -39,6 +39,8 @@ export interface Rare {
   children?: Set<string>
   /** Tasks, mostly children, that a parked turn waits for. */
   awaited?: Set<string>
+  /** It goes on when one of them has ended, not all. */
+  awaitsAny?: boolean
   wakeAtMs?: number
   onSignal?: boolean
   /** Signals accepted and not consumed, in log order. */
@@ -49,6 +51,8 @@ export interface Rare {
   lastSignal?: number
   /** Log times of the turns that died with their node, within the restart period. */
   restarts?: number[]
+  /** Deaths of its nodes in a row while its snapshot stood at this sequence (0: it has none). */
+  deaths?: { standsAt: number; count: number }
   progress?: { fraction: number; note: string }
   lastError?: ErrorRecord
   /** How long its submitter expects it to take, ms; a hint for the order. */

@@ -21,10 +21,10 @@ import type { Member } from './member.ts'
 import type { LedgerState } from './state.ts'
 import type { Place, TaskRecord } from './task-record.ts'
 
-/** Folds one entry of `member`'s journal. Returns whether it counted. */
+/** Folds one entry of the journal of `member`, which lives. Returns whether it counted. */
 export function foldTurnEntry(state: LedgerState, member: Member, entry: TurnEntry, index: number): boolean {
   const task = state.tasks.get(entry[1])
-  if (task === undefined || !member.live) return false
+  if (task === undefined) return false
   if (entry[0] === kind.accepted) return accepted(state, member, task, entry)
   if (task.owner !== member || task.turn !== entry[2] || task.status !== 'running') return false
   state.touch(task)
@@ -89,7 +89,7 @@ function progressed(state: LedgerState, task: TaskRecord, entry: Progressed): vo
 }
 
 function parked(state: LedgerState, task: TaskRecord, entry: Parked, place: Place): void {
-  const [, , , snapshot, consumed, wakeAtMs, onSignal, children] = entry
+  const [, , , snapshot, consumed, wakeAtMs, onSignal, children, anyChild = false] = entry
   attain(state, task)
   if (snapshot !== null) task.snapshot = place
   consume(task, consumed)
@@ -97,7 +97,7 @@ function parked(state: LedgerState, task: TaskRecord, entry: Parked, place: Plac
   // Rule 5: what the task waits for may already be there.
   const awaited = new Set(children.filter((id) => !state.isEnded(id)))
   const signalled = onSignal && (rare.signals?.length ?? 0) > 0
-  const childrenDone = children.length > 0 && awaited.size === 0
+  const childrenDone = children.length > 0 && (anyChild ? awaited.size < new Set(children).size : awaited.size === 0)
   const waitsForNothing = wakeAtMs === 0 && !onSignal && awaited.size === 0
   if (signalled || childrenDone || waitsForNothing) {
     state.makeReady(task, 'yielded')
@@ -107,6 +107,7 @@ function parked(state: LedgerState, task: TaskRecord, entry: Parked, place: Plac
   if (wakeAtMs > 0) rare.wakeAtMs = wakeAtMs
   if (onSignal) rare.onSignal = true
   if (awaited.size > 0) state.awaitAll(task, awaited)
+  if (anyChild) rare.awaitsAny = true
   state.become(task, 'parked')
   state.change('parked', task)
 }

@@ -5,7 +5,7 @@
  */
 import type { AppendResult, Log } from '../../nats/bus.ts'
 import { entryBytes, packBlock, unpackJournalBlock } from '../../protocol/blocks.ts'
-import { formatVersion, type JournalEntry } from '../../protocol/entries.ts'
+import { formatVersion, type JournalEntry, kind } from '../../protocol/entries.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/limits.ts'
 
@@ -95,15 +95,20 @@ export class Journal {
     }
   }
 
-  /** As many writes as fit in a block, at least one. */
+  /**
+   * As many writes as fit in a block, at least one. A second signal for one task waits for the next block, since a task knows
+   * its signals by their blocks.
+   */
   private take(): Written[] {
     let bytes = 0
     let entries = 0
     let count = 0
+    const signalled = new Set<string>()
     for (const written of this.waiting) {
       for (const entry of written.entries) bytes += entryBytes(entry)
       entries += written.entries.length
       if (count > 0 && (bytes > limits.blockBytesMax || entries > limits.blockEntriesMax)) break
+      if (!signalsFit(written.entries, signalled) && count > 0) break
       count++
     }
     if (count === this.waiting.length) {
@@ -168,6 +173,17 @@ export class Journal {
     this.drained = []
     for (const resolve of drained) resolve()
   }
+}
+
+/** Notes the tasks that the entries signal; false if one of them was noted before. */
+function signalsFit(entries: readonly JournalEntry[], signalled: Set<string>): boolean {
+  let fit = true
+  for (const entry of entries) {
+    if (entry[0] !== kind.signalled) continue
+    if (signalled.has(entry[3])) fit = false
+    signalled.add(entry[3])
+  }
+  return fit
 }
 
 function pause(attempt: number): Promise<void> {

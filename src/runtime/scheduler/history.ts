@@ -64,6 +64,8 @@ function detailsOf(entry: readonly unknown[]): unknown {
   switch (entry[0]) {
     case kind.failed:
       return entry[3]
+    case kind.dismissed:
+      return { child: entry[3] }
     case kind.progressed:
       return { fraction: entry[3], note: entry[4] }
     case kind.parked:

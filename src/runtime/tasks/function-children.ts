@@ -10,9 +10,10 @@ import { TroupeError } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { TaskAnswer } from '../../protocol/messages.ts'
 import { checkName } from '../../protocol/names.ts'
-import { durationMs, integerBetween, type SubmissionOptions } from '../../protocol/options.ts'
+import { integerBetween, type SubmissionOptions } from '../../protocol/options.ts'
 import { packValue, unpackValue } from '../../protocol/payload.ts'
 import type { Call } from './call-journal.ts'
+import { submissionOptions } from './child-options.ts'
 import type { FunctionRun } from './function-run.ts'
 import type { ChildSubmission } from './logic.ts'
 import { packFailure } from './outcome.ts'
@@ -34,7 +35,11 @@ export function submitChild(
 ): Promise<ChildHandle<unknown>> {
   let child: Omit<ChildSubmission, 'options'> & { options: SubmissionOptions }
   try {
-    child = { type: typeOf(task), input: packValue(input, 'input'), options: submissionOptions(run, options) }
+    child = {
+      type: typeOf(task),
+      input: packValue(input, 'input'),
+      options: submissionOptions(options, run.port.nowMs()),
+    }
   } catch (error) {
     return Promise.reject(error)
   }
@@ -106,7 +111,7 @@ function planMap(
   return {
     type: typeOf(task),
     inputs: inputs.map((input, index) => packValue(input, `inputs[${index}]`)),
-    options: submissionOptions(run, rest),
+    options: submissionOptions(rest, run.port.nowMs()),
     concurrency: concurrency === undefined ? Math.max(1, count) : integerBetween('concurrency', concurrency, 1, 10_000),
   }
 }
@@ -225,13 +230,4 @@ function childId(run: FunctionRun, number: number): string {
 
 function typeOf(task: AnyTaskDefinition | string): string {
   return checkName('task type', typeof task === 'string' ? task : task?.type)
-}
-
-function submissionOptions(run: FunctionRun, options: ChildOptions): SubmissionOptions {
-  const { delay, deadline, ...rest } = options
-  return {
-    ...rest,
-    ...(delay === undefined ? {} : { delayMs: durationMs('delay', delay) }),
-    ...(deadline === undefined ? {} : { deadlineAtMs: Math.max(run.port.nowMs(), Number(deadline)) }),
-  }
 }

@@ -1,4 +1,5 @@
 /** What an async function waits for that survives its turn, and what that means for parking it. */
+import { limits } from '../../protocol/limits.ts'
 import type { Alarm } from './alarm.ts'
 import type { Call } from './call-journal.ts'
 import type { ParkedFor } from './logic.ts'
@@ -57,6 +58,10 @@ export class Waiting {
 
   parkedFor(): ParkedFor {
     const children = [...this.#waits].flatMap((wait) => wait.children ?? [])
-    return { wakeAtMs: this.wakeAtMs(), onSignal: this.forEvents.length > 0, children: [...new Set(children)] }
+    return {
+      wakeAtMs: this.wakeAtMs(),
+      onSignal: this.forEvents.length > 0,
+      children: [...new Set(children)].slice(0, limits.afterMax),
+    }
   }
 }

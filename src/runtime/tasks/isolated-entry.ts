@@ -9,7 +9,7 @@ import { errorFromRecord, errorRecord } from '../../protocol/payload.ts'
 import { inlineRunner } from './inline-runner.ts'
 import type { FromLane, IsolatedTask, ToLane } from './isolated-messages.ts'
 import { loadTask } from './load.ts'
-import type { ChildSubmission, LogicPort, LogicRunner, LogicStart, ParkedFor } from './logic.ts'
+import type { LogicPort, LogicRunner, LogicStart, ParkedFor, TaskRequest } from './logic.ts'
 
 const post = (message: FromLane): void => {
   if (parentPort !== null) parentPort.postMessage(message)
@@ -51,10 +51,10 @@ class RemotePort implements LogicPort {
     return Date.now() + this.#clockOffsetMs
   }
 
-  save(snapshot: Uint8Array, consumed: number, children: readonly ChildSubmission[], onStored?: () => void): void {
+  save(snapshot: Uint8Array, consumed: number, requests: readonly TaskRequest[], onStored?: () => void): void {
     const number = ++this.#numbers
     if (onStored !== undefined) this.#stored.set(number, onStored)
-    post(['save', this.run, snapshot, consumed, children, number])
+    post(['save', this.run, snapshot, consumed, requests, number])
   }
 
   progress(fraction: number, note: string): void {

@@ -1,7 +1,7 @@
 /** What a node and a thread or process say to each other about one turn. Structured clones; `run` counts a lane's turns. */
 import type { ErrorRecord } from '../../protocol/errors.ts'
 import type { TaskAnswer } from '../../protocol/messages.ts'
-import type { ArrivedSignal, ChildSubmission, LogicStart, ParkedFor } from './logic.ts'
+import type { ArrivedSignal, LogicStart, ParkedFor, TaskRequest } from './logic.ts'
 
 export interface IsolatedTask {
   readonly url: string
@@ -29,7 +29,7 @@ export type FromLane =
       run: number,
       snapshot: Uint8Array,
       consumed: number,
-      children: readonly ChildSubmission[],
+      requests: readonly TaskRequest[],
       save: number,
     ]
   | readonly ['progress', run: number, fraction: number, note: string]

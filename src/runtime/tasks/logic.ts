@@ -28,11 +28,28 @@ export interface ChildSubmission {
   readonly options: SubmissionOptions
 }
 
+/** An event to send to another task, once by its id. */
+export interface SignalRequest {
+  readonly to: string
+  readonly signalId: string
+  readonly event: Packed
+}
+
+/** A child to cancel. */
+export interface Dismissal {
+  readonly dismissed: string
+}
+
+/** What a task asks for in the same block as the state that asked. */
+export type TaskRequest = ChildSubmission | SignalRequest | Dismissal
+
 /** What a task waits for while it is parked. */
 export interface ParkedFor {
   readonly wakeAtMs: number
   readonly onSignal: boolean
   readonly children: readonly string[]
+  /** One of the children is enough. */
+  readonly anyChild?: boolean
 }
 
 /** What a runner says. After `done`, `fault`, `park` or `handBack` it says nothing more. */
@@ -45,7 +62,7 @@ export interface LogicPort {
   /** Estimate of log time, ms. */
   nowMs(): number
   /** Commits a state, with what it asked for, in one block; `onStored` runs when that is stored. */
-  save(snapshot: Uint8Array, consumed: number, children: readonly ChildSubmission[], onStored?: () => void): void
+  save(snapshot: Uint8Array, consumed: number, requests: readonly TaskRequest[], onStored?: () => void): void
   progress(fraction: number, note: string): void
   park(snapshot: Uint8Array, consumed: number, until: ParkedFor): void
   /** The boundary that `LogicRunner.handBack` asked for is reached. Null: as last saved. */

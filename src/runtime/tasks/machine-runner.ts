@@ -8,9 +8,11 @@ import type { AnyActorLogic, AnyEventObject } from 'xstate'
 import { checkInput } from '../../client/input.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
 import { TroupeError } from '../../protocol/errors.ts'
+import { limits } from '../../protocol/limits.ts'
 import { packValue, unpackValue } from '../../protocol/payload.ts'
 import { Alarm } from './alarm.ts'
-import type { ArrivedSignal, LogicPort, LogicRunner, LogicStart, Packed } from './logic.ts'
+import type { ArrivedSignal, LogicPort, LogicRunner, LogicStart, Packed, TaskRequest } from './logic.ts'
+import { MachineChildren } from './machine-children.ts'
 import { type MachineSnapshot, machineFormat, packMachineSnapshot, unpackMachineSnapshot } from './machine-snapshot.ts'
 import { failureRecord } from './outcome.ts'
 import {
@@ -27,6 +29,7 @@ export class MachineRunner implements LogicRunner {
   readonly #logic: AnyActorLogic
   readonly #port: LogicPort
   #actor: DurableActor | undefined
+  #children: MachineChildren | undefined
   #early: ArrivedSignal[] = []
   #consumed = 0
   #ignored = 0
@@ -77,6 +80,7 @@ export class MachineRunner implements LogicRunner {
     this.#over = true
     this.#leaving?.cancel()
     this.#handingBack?.cancel()
+    this.#children?.stop()
     this.#actor?.stop()
   }
 
@@ -89,6 +93,13 @@ export class MachineRunner implements LogicRunner {
       this.#ignored = before?.ignored ?? 0
       // A state that is what was stored need not be stored again.
       if (stored instanceof Uint8Array) this.#stored = stored
+      const children = new MachineChildren(
+        this.#port,
+        before?.children,
+        () => this.#changed(),
+        (child, event) => this.#actor?.tell(child, event),
+      )
+      this.#children = children
       const actor = new DurableActor({
         logic: this.#logic,
         id: this.#port.id,
@@ -105,10 +116,13 @@ export class MachineRunner implements LogicRunner {
           this.#held.push(start)
           this.#changed()
         },
+        outbox: children,
       })
       if (before !== undefined && actor.outcome.status === 'error') throw actor.outcome.error
       this.#actor = actor
       actor.start()
+      children.look(actor.taskActors())
+      children.ask()
     } catch (error) {
       this.#fault(before === undefined ? error : unreadable(error))
       return
@@ -176,7 +190,10 @@ export class MachineRunner implements LogicRunner {
     if (this.#over || this.#actor === undefined) return
     const { status, output, error } = this.#actor.outcome
     if (status === 'done') {
-      this.#complete(output)
+      // What the last step asked for comes before the end.
+      if (this.#storing) return
+      if (this.#asksForSome()) this.#save()
+      else this.#complete(output)
       return
     }
     if (status === 'error' || status === 'stopped') {
@@ -190,22 +207,43 @@ export class MachineRunner implements LogicRunner {
   }
 
   #save(): void {
+    const requests = this.#requests()
+    if (requests === undefined) return
     const state = this.#pack()
     if (state === undefined) return
-    if (!isReactive(this.#logic) || (this.#stored !== undefined && Buffer.compare(state, this.#stored) === 0)) {
+    const isStored = requests.length === 0 && this.#stored !== undefined && Buffer.compare(state, this.#stored) === 0
+    if (!isReactive(this.#logic) || isStored) {
       this.#startHeld(this.#held.splice(0))
       this.#parkSoon()
       return
     }
     const held = this.#held.splice(0)
     this.#storing = true
-    this.#port.save(state, this.#consumed, [], () => {
+    this.#port.save(state, this.#consumed, requests, () => {
       this.#storing = false
       this.#stored = state
       this.#startHeld(held)
-      if (this.#dirty) this.#look()
+      if (this.#dirty || this.#children?.hasUnsent) this.#look()
+      else if (this.#handingBack !== undefined) this.#leave()
       else this.#parkSoon()
     })
+  }
+
+  /** True if actors or actions have asked for anything that is not stored yet. */
+  #asksForSome(): boolean {
+    try {
+      return this.#children?.look(this.#actor?.taskActors() ?? []) ?? false
+    } catch (error) {
+      this.#fail(error)
+      return false
+    }
+  }
+
+  /** What they have asked for; undefined if that cannot be, and the turn has failed. */
+  #requests(): TaskRequest[] | undefined {
+    const asks = this.#asksForSome()
+    if (this.#over) return undefined
+    return asks ? (this.#children?.take() ?? []) : []
   }
 
   #startHeld(held: readonly (() => void)[]): void {
@@ -216,6 +254,7 @@ export class MachineRunner implements LogicRunner {
     const actor = this.#actor as DurableActor
     try {
       const { version } = this.#definition.profile
+      const children = this.#children?.stored()
       return packMachineSnapshot({
         format: machineFormat,
         kind: 'machine',
@@ -228,6 +267,7 @@ export class MachineRunner implements LogicRunner {
         nextActorId: actor.nextActorId,
         consumed: this.#consumed,
         ignored: this.#ignored,
+        ...(children && { children }),
       })
     } catch (error) {
       this.#fail(error)
@@ -238,7 +278,9 @@ export class MachineRunner implements LogicRunner {
   // --- leaving ----------------------------------------------------------------------------------------------------
 
   #parkSoon(): void {
-    if (this.#over || this.#leaving !== undefined || this.#actor === undefined || this.#actor.isAtWork) return
+    if (this.#over || this.#leaving !== undefined || this.#actor === undefined) return
+    this.#children?.askSoon()
+    if (this.#actor.isAtWork || this.#children?.isAsking) return
     const wakeAtMs = this.#actor.timers.earliestMs()
     const { afterMs, lingerMs } = this.#definition.park
     if (wakeAtMs > 0 && wakeAtMs - this.#port.nowMs() < afterMs) return
@@ -253,15 +295,28 @@ export class MachineRunner implements LogicRunner {
       this.#port.handBack(null, this.#consumed)
       return
     }
-    const state = this.#pack()
+    if (this.#asksForSome()) {
+      if (!this.#storing) this.#save()
+      return
+    }
+    const { status, output, error } = this.#actor.outcome
+    if (status !== 'active') {
+      // It came to its end while the state before was being stored: parked, it would wait for nothing, for ever.
+      if (status === 'done') this.#complete(output)
+      else this.#fail(error ?? new Error('the actor was stopped'))
+      return
+    }
+    const state = this.#over ? undefined : this.#pack()
     if (state === undefined) return
     this.#over = true
+    const children = this.#children?.openIds.slice(0, limits.afterMax) ?? []
     if (this.#actor.isAtWork) this.#port.handBack(state, this.#consumed)
     else
       this.#port.park(state, this.#consumed, {
         wakeAtMs: this.#actor.timers.earliestMs(),
         onSignal: true,
-        children: [],
+        children,
+        anyChild: children.length > 0,
       })
   }
 

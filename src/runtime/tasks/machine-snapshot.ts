@@ -3,6 +3,7 @@ import { TroupeError } from '../../protocol/errors.ts'
 import { packValue, unpackValue } from '../../protocol/payload.ts'
 import type { StoredTimer } from './durable-timers.ts'
 import type { Packed } from './logic.ts'
+import type { StoredChildren } from './machine-children.ts'
 
 export const machineFormat = 1
 
@@ -22,6 +23,8 @@ export interface MachineSnapshot {
   readonly consumed: number
   /** Signals that came when the machine had no transition for them. */
   readonly ignored: number
+  /** Tasks that the machine has submitted; left out while there are none. */
+  readonly children?: StoredChildren
 }
 
 export function packMachineSnapshot(snapshot: MachineSnapshot): Uint8Array {

@@ -16,7 +16,7 @@ import { Alarm } from './alarm.ts'
 import { inlineRunner } from './inline-runner.ts'
 import { IsolatedRunner } from './isolated-runner.ts'
 import { fetchPacked, isLarge, isReference, storeLarge } from './large-values.ts'
-import type { ArrivedSignal, ChildSubmission, LogicPort, LogicRunner, LogicStart, Packed, ParkedFor } from './logic.ts'
+import type { ArrivedSignal, LogicPort, LogicRunner, LogicStart, Packed, ParkedFor, TaskRequest } from './logic.ts'
 import type { Turn, TurnHost } from './turn.ts'
 
 type TurnEvent =
@@ -149,16 +149,9 @@ export class TaskTurn implements Turn, LogicPort {
     return this.#host.ask(id)
   }
 
-  save(snapshot: Uint8Array, consumed: number, children: readonly ChildSubmission[], onStored?: () => void): void {
+  save(snapshot: Uint8Array, consumed: number, requests: readonly TaskRequest[], onStored?: () => void): void {
     const { task, turn } = this
-    const entries: JournalEntry[] = children.map(({ type, input, options }) => [
-      kind.submitted,
-      task,
-      turn,
-      type,
-      input,
-      options,
-    ])
+    const entries: JournalEntry[] = requests.map((request) => requestEntry(task, turn, request))
     entries.push([kind.checkpointed, task, turn, snapshot, consumed])
     this.#actor.send({ type: 'SAVE', entries, onStored })
   }
@@ -179,9 +172,9 @@ export class TaskTurn implements Turn, LogicPort {
   }
 
   park(snapshot: Uint8Array, consumed: number, until: ParkedFor): void {
-    const { wakeAtMs, onSignal, children } = until
+    const { wakeAtMs, onSignal, children, anyChild } = until
     const entry = [kind.parked, this.task, this.turn, snapshot, consumed, wakeAtMs, onSignal, children] as const
-    this.#actor.send({ type: 'WAIT', entries: [entry] })
+    this.#actor.send({ type: 'WAIT', entries: [anyChild ? [...entry, true] : entry] })
   }
 
   handBack(snapshot: Uint8Array | null, consumed: number): void {
@@ -337,6 +330,12 @@ export class TaskTurn implements Turn, LogicPort {
     if (this.#outbound === undefined || this.#silent) this.#host.ended(this)
     else void this.#outbound.then(() => this.#host.ended(this))
   }
+}
+
+function requestEntry(task: string, turn: number, request: TaskRequest): JournalEntry {
+  if ('to' in request) return [kind.signalled, task, turn, request.to, request.signalId, request.event]
+  if ('dismissed' in request) return [kind.dismissed, task, turn, request.dismissed]
+  return [kind.submitted, task, turn, request.type, request.input, request.options]
 }
 
 function noop(): void {}

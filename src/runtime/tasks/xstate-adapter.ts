@@ -8,9 +8,12 @@
  */
 import { type AnyActorLogic, type AnyActorRef, type AnyEventObject, createActor, type InspectionEvent } from 'xstate'
 import xstatePackage from 'xstate/package.json' with { type: 'json' }
+import type { ChildOptions } from '../../client/context.ts'
+import { outboxOf, type TaskOutbox, taskLogic } from '../../client/task-actors.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import { packValue } from '../../protocol/payload.ts'
 import { type ActorPath, DurableTimers, type StoredTimer } from './durable-timers.ts'
+import type { TaskActor } from './machine-children.ts'
 
 export const xstateVersion: string = xstatePackage.version
 
@@ -67,6 +70,8 @@ export interface DurableActorOptions {
   readonly failed: (error: unknown) => void
   /** A child that works by itself (promise, callback, observable) is about to start; `start` may be called later, once. */
   readonly hold: (start: () => void) => void
+  /** What actors and actions that concern other tasks talk to. */
+  readonly outbox: TaskOutbox
 }
 
 /** True for the logic of a state machine. */
@@ -162,8 +167,20 @@ export class DurableActor {
     return packValue(persisted, 'snapshot') as Uint8Array
   }
 
+  /** The active actors that stand for tasks of their own. */
+  taskActors(): TaskActor[] {
+    return taskActorsOf(this.#root, [])
+  }
+
+  /** Sends an event to an actor of this task, as its runner. */
+  tell(actor: object, event: AnyEventObject): void {
+    this.#options.changed()
+    ;(this.#root.system as unknown as InnerSystem)._relay(undefined, actor as AnyActorRef, event)
+  }
+
   #takeOverSystem(): void {
     const system = this.#root.system as unknown as InnerSystem
+    Object.assign(system, { [outboxOf]: this.#options.outbox })
     const { timers } = this
     // Session ids name children that have no id of their own, and must not come again after a restart.
     system._bookId = () => `x:t${this.#nextActorId++}`
@@ -221,6 +238,21 @@ function pathOf(actor: AnyActorRef): string[] {
 
 function childrenOf(actor: AnyActorRef | undefined): Readonly<Record<string, AnyActorRef | undefined>> {
   return (actor?.getSnapshot() as { children?: Record<string, AnyActorRef> } | undefined)?.children ?? {}
+}
+
+function taskActorsOf(actor: AnyActorRef, path: ActorPath): TaskActor[] {
+  const found: TaskActor[] = []
+  for (const [id, child] of Object.entries(childrenOf(actor))) {
+    const now = child?.getSnapshot() as { status?: string; input?: unknown } | undefined
+    if (child === undefined || now?.status !== 'active') continue
+    const about = (child as unknown as { logic: { [taskLogic]?: { type: string; options: ChildOptions } } }).logic[
+      taskLogic
+    ]
+    const at = [...path, id]
+    if (about === undefined) found.push(...taskActorsOf(child, at))
+    else found.push({ actor: child, path: at, ...about, input: now.input })
+  }
+  return found
 }
 
 function isAtWork(actor: AnyActorRef): boolean {
