@@ -69,7 +69,7 @@ export class ClientMachine extends SimMachine {
     setTimeout(
       () => {
         this.submitted++
-        void this.submitOne()
+        void (this.random.chance(0.06) ? this.submitFlow() : this.submitOne())
         this.next()
       },
       this.random.integer(1, this.plan.everyMs * 2),
@@ -100,6 +100,31 @@ export class ClientMachine extends SimMachine {
     if (id !== undefined && random.chance(0.05)) void this.conflict(id, type, input)
   }
 
+  /** Three tasks, the last of which waits for the others; all or none are accepted. */
+  private async submitFlow(): Promise<void> {
+    const { random, recorder, world, troupe } = this
+    const marks = [this.marks(), this.marks(), this.marks()]
+    const ids = marks.map((mark) => `t${mark}`)
+    const tasks = marks.map((mark, at) => {
+      const type = random.pick(this.plan.types.filter((name) => name !== 'listener').concat('quick'))
+      const input: TaskInput = { mark, count: random.integer(1, 3), ms: random.integer(0, 400) }
+      return { id: ids[at]!, task: type, input, ...(at === 2 && { after: ids.slice(0, 2) }) }
+    })
+    for (const { input, task: type, id } of tasks)
+      recorder.add({ what: 'submit', atMs: world.nowMs, mark: input.mark, type, id })
+    try {
+      const handles = await troupe!.flow(tasks)
+      for (const [at, mark] of marks.entries()) {
+        recorder.add({ what: 'accepted', atMs: world.nowMs, mark, id: ids[at]! })
+        void this.follow(handles.get(ids[at]!) as TaskHandle)
+      }
+    } catch (error) {
+      const code = error instanceof TroupeError ? error.code : 'none'
+      const what = isCertain(code) ? 'refused' : 'unknown'
+      for (const mark of marks) recorder.add({ what, atMs: world.nowMs, mark, code })
+    }
+  }
+
   /** Undefined when it was not accepted for certain; one that may be is tried again if that is safe. */
   private async submit(
     mark: number,
@@ -116,7 +141,7 @@ export class ClientMachine extends SimMachine {
         return handle as TaskHandle
       } catch (error) {
         const code = error instanceof TroupeError ? error.code : 'none'
-        const certain = code === 'TROUPE_REFUSED' || code === 'TROUPE_TOO_LARGE' || code === 'TROUPE_INVALID_OPTION'
+        const certain = isCertain(code)
         recorder.add({ what: certain ? 'refused' : 'unknown', atMs: world.nowMs, mark, code })
         if (options.id === undefined && !certain) return undefined
       }
@@ -172,4 +197,8 @@ export class ClientMachine extends SimMachine {
 
 function noop(): undefined {
   return undefined
+}
+
+function isCertain(code: string): boolean {
+  return code === 'TROUPE_REFUSED' || code === 'TROUPE_TOO_LARGE' || code === 'TROUPE_INVALID_OPTION'
 }

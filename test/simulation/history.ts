@@ -88,6 +88,8 @@ export interface History {
   readonly healed: { readonly atMs: number; readonly untilMs: number } | undefined
   /** The server took what a fence forbids. */
   readonly brokenFences: boolean
+  /** Ms since 1970 of the instant from which events count their time. */
+  readonly epochMs: number
   /** By how much estimates of log time may have been apart, ms: latencies, and steps of the server's own clock. */
   readonly clockErrorMs: number
   /** Waits that clients still had at the end. */

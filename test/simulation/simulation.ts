@@ -254,6 +254,7 @@ class Simulation {
       fired: server.network.fired,
       healed: this.heal,
       brokenFences: (server.network.fired.get('two writers') ?? 0) > 0,
+      epochMs: world.epochMs,
       clockErrorMs: this.clockErrorMs,
       waiting,
     }

@@ -39,8 +39,9 @@ export class Evidence {
       if (event.what === 'submit') this.submissions.set(event.mark, event)
       else if (event.what === 'accepted') this.accepted.set(event.mark, event.id)
     }
-    const lost = Replay.of(history.lost)
-    this.lostMarks = new Set([...lost.tasks.values()].flatMap(({ mark }) => (mark === undefined ? [] : [mark])))
+    // One by one: a sequence that was lost twice was given to different submissions.
+    const lost = history.lost.flatMap((message) => [...Replay.of([message]).tasks.values()])
+    this.lostMarks = new Set(lost.flatMap(({ mark }) => (mark === undefined ? [] : [mark])))
     for (const [mark, { id }] of this.submissions) {
       const task = id === undefined ? undefined : this.replay.tasks.get(id)
       if (task !== undefined && task.mark !== mark) this.conflicts.add(mark)
@@ -161,8 +162,7 @@ export const predicates: readonly Predicate[] = [
         const replay = Replay.of(history.log, position)
         const differences = tasks.flatMap((task) => {
           const other = replay.tasks.get(task.id)
-          const status = task.status === 'blocked' ? 'waiting' : task.status
-          const mine = `${status} turn ${task.turn} attempt ${task.attempt} ${task.owner ?? ''} ${task.outcome ?? ''}`
+          const mine = `${task.status} turn ${task.turn} attempt ${task.attempt} ${task.owner ?? ''} ${task.outcome ?? ''}`
           const theirs =
             other &&
             `${other.status} turn ${other.turn} attempt ${other.attempt} ${other.owner?.incarnation ?? ''} ${other.outcome ?? ''}`
@@ -296,6 +296,31 @@ export const predicates: readonly Predicate[] = [
     },
   },
   {
+    name: 'failover',
+    promise: 'P7',
+    sentence: 'A node that is killed is out of the log within four seconds, if nothing else goes wrong.',
+    broken: ({ history, replay }) => {
+      const others = [...history.fired.keys()].filter((kind) => kind !== 'crash node' && kind !== 'trim')
+      if (others.length > 0) return []
+      const crashes = history.events.filter((event) => event.what === 'fault')
+      return crashes.flatMap(({ atMs, detail }) => {
+        const isAlone = crashes.every(
+          (other) => other.detail === detail || Math.abs(other.atMs - atMs) > failoverMs * 3,
+        )
+        const killedAtMs = history.epochMs + atMs
+        const life = replay.lives.find(
+          ({ node, fromMs, toMs }) => node === detail && fromMs <= killedAtMs && toMs > killedAtMs,
+        )
+        const isOver = (history.healed?.untilMs ?? 0) > atMs + failoverMs
+        return !isAlone || !isOver || life === undefined || life.toMs <= killedAtMs + failoverMs
+          ? []
+          : [
+              `${detail}, killed at ${atMs.toFixed(0)} ms, was a member for ${(life.toMs - killedAtMs).toFixed(0)} ms more`,
+            ]
+      })
+    },
+  },
+  {
     name: 'nothing-escapes',
     promise: 'P9',
     sentence: 'No error leaves a handler or a promise: no message stops a process.',
@@ -305,6 +330,8 @@ export const predicates: readonly Predicate[] = [
       }),
   },
 ]
+
+const failoverMs = 4_000
 
 function stepsOf(type: string, count: number): string[] {
   if (type === 'quick') return ['']

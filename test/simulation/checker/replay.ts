@@ -1,14 +1,22 @@
 /**
  * A second reading of a log, written apart from the product's fold so that it can judge it: who owned which turn, what
  * counted, how each task ended. Slow and plain. Shares with the product only the two delay formulas and the numbers of
- * the kinds of entries. It does not know flows (`after`), retention, copies forward and removal.
+ * the kinds of entries. It does not know retention, copies forward and removal.
  */
 import { unpack } from 'msgpackr'
 import { restartAfter, retryDelayMs } from '../../../src/actors/ledger/delays.ts'
 import { kind, type LogMessage } from '../../../src/protocol/entries.ts'
 import { defaultRestart, defaultRetry, type NodeProfile, type TaskProfile } from '../../../src/protocol/options.ts'
 
-export type ReplayStatus = 'waiting' | 'running' | 'parked' | 'completed' | 'failed' | 'cancelled' | 'expired'
+export type ReplayStatus =
+  | 'blocked'
+  | 'waiting'
+  | 'running'
+  | 'parked'
+  | 'completed'
+  | 'failed'
+  | 'cancelled'
+  | 'expired'
 
 export interface ReplayTurn {
   readonly turn: number
@@ -45,6 +53,7 @@ export class ReplayTask {
   onSignal = false
   awaited = new Set<string>()
   children = new Set<string>()
+  after = new Set<string>()
   consumed = 0
   pending: ReplaySignal[] = []
   restarts: number[] = []
@@ -68,7 +77,7 @@ export class ReplayTask {
   }
 
   get ended(): boolean {
-    return this.status !== 'waiting' && this.status !== 'running' && this.status !== 'parked'
+    return ['completed', 'failed', 'cancelled', 'expired'].includes(this.status)
   }
 
   /** The number by which a submission is known; undefined for inputs of another form. */
@@ -97,6 +106,8 @@ export class Replay {
   readonly tasks = new Map<string, ReplayTask>()
   /** Submissions that named the id of another. */
   readonly conflicts: { readonly id: string; readonly sequence: number }[] = []
+  /** Each incarnation, with the log times between which it lived. */
+  readonly lives: { readonly node: string; readonly incarnation: string; readonly fromMs: number; toMs: number }[] = []
   /** Blocks that the broker stored on a journal behind its fence. */
   readonly storedAfterFence: { readonly subject: string; readonly sequence: number }[] = []
   timeMs = 0
@@ -154,6 +165,18 @@ export class Replay {
     task.deadlineAtMs = options.deadlineAtMs
     this.tasks.set(id, task)
     if (parent !== undefined) this.tasks.get(parent)?.children.add(id)
+    this.await(task, options.after ?? [], index)
+  }
+
+  /** It waits for others to complete; one that has ended otherwise ends it at once. */
+  private await(task: ReplayTask, after: readonly string[], index: number): void {
+    const others = after.map((id) => this.tasks.get(id))
+    if (others.some((other) => other?.ended && other.status !== 'completed')) {
+      this.terminate(task, 'failed', index, undefined, 'TROUPE_DEPENDENCY_FAILED')
+      return
+    }
+    for (const [at, id] of after.entries()) if (others[at]?.status !== 'completed') task.after.add(id)
+    if (task.after.size > 0) task.status = 'blocked'
   }
 
   private signal(to: string, signalId: string, value: unknown): void {
@@ -193,6 +216,7 @@ export class Replay {
     for (const other of [...this.live.values()]) if (other.node === node) this.end(other.incarnation, 'fenced')
     const types = new Map(profile.types.map((type) => [type.type, type]))
     this.live.set(incarnation, { incarnation, node, subject, types })
+    this.lives.push({ node, incarnation, fromMs: this.timeMs, toMs: Number.POSITIVE_INFINITY })
   }
 
   private end(incarnation: string, how: 'left' | 'fenced'): void {
@@ -200,6 +224,7 @@ export class Replay {
     if (member === undefined) return
     this.live.delete(incarnation)
     this.dead.add(incarnation)
+    for (const life of this.lives) if (life.incarnation === incarnation) life.toMs = this.timeMs
     for (const task of this.tasks.values()) {
       if (task.owner !== member) continue
       if (how === 'left') this.ready(task, 0)
@@ -346,6 +371,11 @@ export class Replay {
       }
     }
     for (const other of this.tasks.values()) {
+      if (other.status !== 'blocked' || !other.after.has(task.id)) continue
+      if (status !== 'completed') this.terminate(other, 'failed', index, undefined, 'TROUPE_DEPENDENCY_FAILED')
+      else if (other.after.delete(task.id) && other.after.size === 0) other.status = 'waiting'
+    }
+    for (const other of this.tasks.values()) {
       if (!other.awaited.delete(task.id) || other.awaited.size > 0 || other.status !== 'parked') continue
       this.ready(other, 0)
     }
@@ -383,6 +413,7 @@ interface Options {
   readonly id?: string
   readonly delayMs?: number
   readonly deadlineAtMs?: number
+  readonly after?: readonly string[]
 }
 
 function headersSayPacked({ headers }: LogMessage): boolean {
