@@ -35,6 +35,8 @@ export const limits = {
   rowsMax: 1_000,
   /** Longest delay, timer or deadline, in milliseconds: ten years. */
   delayMsMax: 10 * 365 * 24 * 3_600_000,
+  /** Deaths of a task's nodes in a row, without a new snapshot between them, that make it a dead letter. */
+  deathsInARowMax: 10,
   /** Attempts of one task. */
   attemptsMax: 1_000_000,
 } as const

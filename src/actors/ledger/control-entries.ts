@@ -97,6 +97,7 @@ function retried(state: LedgerState, task: TaskRecord): boolean {
   const { rare } = task
   if (rare !== undefined) {
     delete rare.restarts
+    delete rare.deaths
     delete rare.deadlineAtMs
   }
   const unmet = [...(rare?.after ?? [])].filter((id) => state.tasks.get(id)?.status !== 'completed')

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { packBlock } from '../../../src/protocol/blocks.ts'
 import { formatVersion, kind } from '../../../src/protocol/entries.ts'
+import { limits } from '../../../src/protocol/limits.ts'
 import { checkState } from './describe.ts'
 import { nodeProfile, TestLog, TestNode, taskProfile } from './test-log.ts'
 
@@ -139,6 +140,23 @@ describe('a task whose node dies', () => {
     die(log, id, 3)
     expect(log.task(id)).toMatchObject({ status: 'failed', attempt: 1, turn: 3 })
     expect(log.task(id).rare?.lastError?.code).toBe('TROUPE_RESTART_INTENSITY')
+    checkState(log.state)
+  })
+
+  test('is a dead letter when node after node dies of it and it never gets any further, however long each takes', () => {
+    const log = new TestLog()
+    const id = log.submit()
+    for (let life = 1; life < limits.deathsInARowMax; life++) {
+      die(log, id, life)
+      log.advance(60_000)
+      expect(log.task(id).status).toBe('waiting')
+    }
+    die(log, id, limits.deathsInARowMax)
+    expect(log.task(id)).toMatchObject({ status: 'failed', attempt: 1 })
+    expect(log.task(id).rare?.lastError).toMatchObject({
+      code: 'TROUPE_RESTART_INTENSITY',
+      message: expect.stringContaining('stood at the same snapshot'),
+    })
     checkState(log.state)
   })
 
