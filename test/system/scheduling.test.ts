@@ -7,7 +7,7 @@ import { troupe } from '../runtime/cli/command.ts'
 
 const server = useServer()
 const openCluster = useClusters()
-const files = [fileURLToPath(new URL('./scheduling-tasks.ts', import.meta.url))]
+const files = ['./scheduling-tasks.ts', './tasks.ts'].map((file) => fileURLToPath(new URL(file, import.meta.url)))
 const testMs = 90_000
 
 const leader = { roles: ['scheduler', 'supervisor'] } as const
@@ -124,6 +124,39 @@ test(
     const ran = await results(cluster, ['first', '10s', '20s', '30s', '40s'])
     for (const [i, { from }] of ran.entries()) expect(from).toBeGreaterThanOrEqual(ran[i - 1]?.to ?? 0)
     expect(await client.task('40s')).toMatchObject({ placement: { policy: 'two-choices' } })
+  },
+  testMs,
+)
+
+test(
+  'an urgent task takes the slot of one that runs, which goes on from its last checkpoint; slices take turns',
+  async () => {
+    const cluster = await openCluster(server.url, freshNamespace())
+    const { client } = cluster
+    const node = { roles: ['node'] as const, files, slots: 1 }
+    const [first] = await cluster.start({ ...leader, ordering: 'preemptive-priority' }, node)
+    const counted = (id: string, priority: string) =>
+      client.submit('counting', { steps: 30, everyMs: 50 }, { 'Troupe-Id': id, 'Troupe-Priority': priority })
+    const interruptions = async (id: string) => {
+      const ended = await client.ended(id, 60_000)
+      expect(ended).toMatchObject({ status: 'completed', result: { at: 30 }, attempt: 1 })
+      const { starts } = ended.result as unknown as { starts: number[] }
+      expect(starts).toEqual([...starts].sort((a, b) => a - b))
+      return starts.length - 1
+    }
+    await counted('low', '1')
+    await until(async () => (await client.task('low')).status === 'running', 'it runs')
+    await client.submit('plain', {}, { 'Troupe-Id': 'high', 'Troupe-Priority': '9' })
+    await client.ended('high')
+    expect((await client.task('low')).status).not.toBe('completed')
+    expect(await interruptions('low')).toBe(1)
+
+    await first!.kill()
+    await cluster.one({ ...leader, ordering: 'round-robin:quantumMs=300' })
+    await counted('a', '4')
+    await counted('b', '4')
+    const times = (await Promise.all([interruptions('a'), interruptions('b')])).reduce((sum, one) => sum + one, 0)
+    expect(times).toBeGreaterThan(2)
   },
   testMs,
 )

@@ -69,11 +69,11 @@ export class FunctionRun implements SavedRun {
    * Makes a call: answers what it answered before, or runs `start`, which must lead to `finish`. `key` is computed only if
    * the run goes on, so that a forgotten function changes nothing.
    */
-  call<T>(key: string | (() => string), start: (call: Call) => void): Promise<T> {
+  call<T>(key: string | (() => string), start: (call: Call) => void, whileLeaving = false): Promise<T> {
     const answer = new Promise<T>((resolve, reject) => {
       if (this.#aborted !== undefined) return reject(this.#aborted)
       if (this.#over) return
-      if (this.#handingBack !== undefined) return this.leaveSoon()
+      if (this.#handingBack !== undefined && !whileLeaving) return this.leaveSoon()
       let call: Call
       try {
         call = this.journal.begin(typeof key === 'string' ? key : key())
@@ -163,6 +163,8 @@ export class FunctionRun implements SavedRun {
         else this.journal.calls.delete(call.key)
         this.saves.soon([], () => this.#settle(call, (pending) => pending.resolve(undefined as never)))
       },
+      // It is what is handed back: without it, a task that is asked to leave again and again would never get anywhere.
+      true,
     )
   }
 
