@@ -130,3 +130,8 @@ async function leftOpen(test: TestServer): Promise<string[]> {
     return []
   }
 }
+
+/** A fault, or a pause between two submissions, lasts so long by intent; waiting for something to happen is `until`. */
+export function lasting(ms: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, ms))
+}

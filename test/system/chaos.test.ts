@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 import { audit } from '../harness/audit.ts'
 import { type Cluster, type ClusterProcess, type ProcessStart, useClusters } from '../harness/cluster.ts'
 import type { PlainTask } from '../harness/plain-client.ts'
-import { freshNamespace, until, useServer } from '../harness/server.ts'
+import { freshNamespace, lasting, until, useServer } from '../harness/server.ts'
 
 const server = useServer()
 const openCluster = useClusters()
@@ -87,7 +87,7 @@ test(
     let stopped = false
     const submitting = (async () => {
       for (let n = 0; !stopped; n++) {
-        await new Promise((next) => setTimeout(next, 100))
+        await lasting(100)
         const counting = surely(cluster, 'submit.counting', { steps: 8, everyMs: 60 }, `c-${n}`)
         const journey = surely(cluster, 'submit.journey', { n }, `j-${n}`)
         const light = surely(cluster, 'submit.traffic-light', {}, `l-${n}`)

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest'
 import { type Audit, audit, percentile } from '../harness/audit.ts'
 import { type Cluster, type ClusterProcess, useClusters } from '../harness/cluster.ts'
 import { openProxy } from '../harness/proxy.ts'
-import { freshNamespace, until, useServer } from '../harness/server.ts'
+import { freshNamespace, lasting, until, useServer } from '../harness/server.ts'
 
 const server = useServer()
 const openCluster = useClusters()
@@ -164,7 +164,7 @@ test(
     const ids = await runCounting(cluster, 60, { steps: 30, everyMs: 150 })
     process.kill(server.process.pid, 'SIGSTOP')
     // Longer than it takes to find a single silent node dead, and shorter than connections are kept.
-    await new Promise((done) => setTimeout(done, 2_500))
+    await lasting(2_500)
     process.kill(server.process.pid, 'SIGCONT')
     await cluster.client.allEnded(60)
     const found = await expectExact(cluster, ids, 30)

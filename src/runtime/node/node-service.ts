@@ -6,22 +6,19 @@ import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
 import { createActor } from 'xstate'
 import { type NodeEffect, nodeMachine } from '../../actors/node/node.ts'
-import { Quantities } from '../../actors/node/quantities.ts'
-import { Slots } from '../../actors/node/slots.ts'
-import { StartPace } from '../../actors/node/start-pace.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
 import type { Bus, Log, ObjectStore, Subscription } from '../../nats/bus.ts'
 import { packBlock, unpackNodeMessage } from '../../protocol/blocks.ts'
 import { type JournalEntry, kind } from '../../protocol/entries.ts'
 import { TroupeError } from '../../protocol/errors.ts'
-import { limits } from '../../protocol/limits.ts'
-import type { AwardedTask, NodeMessage, TaskAnswer } from '../../protocol/messages.ts'
+import type { NodeMessage, NodeReport, TaskAnswer } from '../../protocol/messages.ts'
 import type { NodeProfile } from '../../protocol/options.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 import { LogTime } from '../ledger/log-time.ts'
-import { startTurn, type Turn, type TurnHost } from '../tasks/turn.ts'
+import type { Turn } from '../tasks/turn.ts'
 import type { Balance } from './balance.ts'
 import { Journal } from './journal.ts'
+import { Turns, type TurnsOwner } from './turns.ts'
 import { answerValidation } from './validation.ts'
 
 export interface NodeServiceOptions {
@@ -40,43 +37,25 @@ export interface NodeServiceOptions {
   readonly onIncarnation?: (incarnation: string | undefined) => void
 }
 
-interface Run {
-  readonly number: number
-  turn: Turn | undefined
-  /** Counts writes to the journal; the accept is stored once as many have been. */
-  readonly ticket: number
-  readonly startedAtMs: number
-}
-
 const bidEveryMs = 250
-/** A turn that is to make room for another may take this long to its next boundary: no work is lost for it. */
-const boundaryMsMax = 24 * 3_600_000
 const runningEveryMs = 1_000
 const aliveEveryMs = 60_000
-/** Turns started in one go, and for how long, before the event loop gets a chance. */
-const startsAtOnce = 256
-const sliceMs = 10
 
-export class NodeService implements TurnHost {
+export class NodeService implements TurnsOwner {
   readonly namespace: string
   readonly log: Logger
-  readonly slots: Slots<Run>
-  private readonly quantities: Quantities
+  private readonly turns: Turns
   incarnation = ''
   private readonly options: NodeServiceOptions
   private readonly time: LogTime
-  private readonly definitions: ReadonlyMap<string, AnyTaskDefinition>
   private readonly actor
   private journal: Journal | undefined
   private written = 0
   private stored = 0
-  private pumping = false
-  private sliceEnd: number | undefined
   private subscriptions: Subscription[] = []
   private timers: NodeJS.Timeout[] = []
   private wait: NodeJS.Timeout | undefined
   private drainDeadline: NodeJS.Timeout | undefined
-  private readonly pace = new StartPace()
   private readonly ready = Promise.withResolvers<void>()
   private readonly gone = Promise.withResolvers<void>()
 
@@ -85,9 +64,7 @@ export class NodeService implements TurnHost {
     this.namespace = options.subjects.namespace
     this.log = options.logger
     this.time = new LogTime(options.log)
-    this.slots = new Slots(options.profile.slots)
-    this.quantities = new Quantities(options.profile.resources)
-    this.definitions = new Map(options.definitions.map((definition) => [definition.type, definition]))
+    this.turns = new Turns(this, options.profile, options.definitions)
     const ask = (effect: NodeEffect) => this.carryOut(effect)
     this.actor = createActor(nodeMachine, { input: { node: options.profile.node, ask } })
   }
@@ -113,6 +90,10 @@ export class NodeService implements TurnHost {
     await this.gone.promise
   }
 
+  get slots(): Turns['slots'] {
+    return this.turns.slots
+  }
+
   get status(): string {
     return this.actor.getSnapshot().value as string
   }
@@ -128,12 +109,8 @@ export class NodeService implements TurnHost {
   }
 
   ended(turn: Turn): void {
-    const run = this.slots.running.get(turn.task)
-    if (run === undefined || run.number !== turn.turn) return
-    this.slots.running.delete(turn.task)
-    this.quantities.give(turn.task)
-    this.options.balance.taskEnded(turn.type, performance.now() - run.startedAtMs)
-    this.pump()
+    const lastedMs = this.turns.ended(turn)
+    if (lastedMs !== undefined) this.options.balance.taskEnded(turn.type, lastedMs)
   }
 
   storeObject(data: Uint8Array): Promise<string> {
@@ -168,7 +145,7 @@ export class NodeService implements TurnHost {
         this.ready.resolve()
         return this.bid()
       case 'abort':
-        return this.abortAll(effect.reason)
+        return this.turns.abortAll(effect.reason)
       case 'wait':
         this.wait = setTimeout(() => this.actor.send({ type: 'RETRY' }), effect.ms)
         return
@@ -211,7 +188,7 @@ export class NodeService implements TurnHost {
     })
   }
 
-  private write(entries: readonly JournalEntry[], onStored?: () => void): number {
+  write(entries: readonly JournalEntry[], onStored?: () => void): number {
     const ticket = ++this.written
     const { incarnation } = this
     this.journal?.write(entries, () => {
@@ -225,17 +202,15 @@ export class NodeService implements TurnHost {
   private receive(message: NodeMessage, onFenced: (error: TroupeError) => void): void {
     switch (message[0]) {
       case 'award':
-        return this.awarded(message[2], message[3])
-      case 'signal': {
-        const turn = this.turnOf(message[1], message[2])
-        turn?.signal(message[3])
+        return this.turns.awarded(message[2], message[3])
+      case 'signal':
+        this.turns.turnOf(message[1], message[2])?.signal(message[3])
         return
-      }
       case 'drop':
-        for (const [id, turn, reason] of message[1]) this.drop(id, turn, reason)
+        for (const [id, turn, reason] of message[1]) this.turns.drop(id, turn, reason)
         return
       case 'yield':
-        for (const [id, turn] of message[1]) this.turnOf(id, turn)?.yield(boundaryMsMax)
+        for (const [id, turn] of message[1]) this.turns.yieldOne(id, turn)
         return
       case 'drain':
         this.actor.send({ type: 'DRAIN' })
@@ -248,128 +223,12 @@ export class NodeService implements TurnHost {
     }
   }
 
-  // --- turns --------------------------------------------------------------------------------------------------------
-
-  private awarded(ttlMs: number, tasks: readonly AwardedTask[]): void {
-    if (this.status !== 'ready') {
-      this.report(['declined', tasks.map((task) => [task[0], task[2], `the node is ${this.status}`] as const)])
-      return
-    }
-    const expiresAtMs = Date.now() + ttlMs
-    for (const task of tasks) this.slots.hold(task, expiresAtMs)
-    this.pump()
-  }
-
-  /**
-   * Starts what is held while slots are free, a few hundred at a time and for a few milliseconds: tasks that use the main
-   * loop at length must not keep it from sending what the node has accepted and done, nor the rest from going elsewhere.
-   */
-  private pump(): void {
-    if (this.pumping || this.status !== 'ready' || this.slots.heldCount === 0) return
-    const endMs = this.sliceEndMs()
-    this.pumping = true
-    const nowMs = Date.now()
-    for (let started = 0; started < startsAtOnce && performance.now() < endMs; started++) {
-      const awarded = this.slots.next(nowMs)
-      if (awarded === undefined) break
-      this.startTurn(awarded)
-    }
-    this.pumping = false
-  }
-
-  /** Until when turns may be started before the event loop gets a chance; then the rest follows. */
-  private sliceEndMs(): number {
-    if (this.sliceEnd !== undefined) return this.sliceEnd
-    this.sliceEnd = performance.now() + sliceMs
-    setImmediate(() => {
-      this.sliceEnd = undefined
-      this.handBackExcess()
-      // Without a free slot it would come back here at once, for as long as its turns last; a turn that ends pumps.
-      if (this.slots.free > 0) this.pump()
-    })
-    return this.sliceEnd
-  }
-
-  /** What cannot start here soon is for others; the bid comes first, so that it does not come back. */
-  private handBackExcess(): void {
-    const { room } = this.pace
-    if (this.slots.heldCount <= 2 * room || this.status !== 'ready') return
-    this.bid()
-    const excess = this.slots.takeHeld(room)
-    this.report(['declined', excess.map((task) => [task[0], task[2], 'the main loop is busy with others'] as const)])
-  }
-
-  private startTurn(awarded: AwardedTask): void {
-    const [id, type, number] = awarded
-    const definition = this.definitions.get(type)
-    const running = this.slots.running.has(id) ? 'an earlier turn has not ended here yet' : undefined
-    const reason = definition && (running ?? this.quantities.take(id, definition.profile.resources))
-    if (definition === undefined || reason !== undefined) {
-      this.report(['declined', [[id, number, reason ?? `no task type "${type}" here`]]])
-      return
-    }
-    // If a node may have choked on it, the log has to know that it is here before it can do so again.
-    const careful = awarded[7]?.careful === true
-    const onStored = careful ? () => this.beginCarefully(id, definition, awarded) : undefined
-    const ticket = this.write([[kind.accepted, id, number]], onStored)
-    const run: Run = { number, turn: undefined, ticket, startedAtMs: performance.now() }
-    this.slots.running.set(id, run)
-    if (!careful) this.begin(run, definition, awarded)
-  }
-
-  private beginCarefully(id: string, definition: AnyTaskDefinition, awarded: AwardedTask): void {
-    const run = this.slots.running.get(id)
-    if (run?.number !== awarded[2] || run.turn !== undefined) return
-    if (this.status === 'ready') this.begin(run, definition, awarded)
-    else {
-      this.write([[kind.yielded, id, run.number, null, 0]])
-      this.forget(id)
-    }
-  }
-
-  /** Frees the slot of a turn that never began. */
-  private forget(id: string): void {
-    this.slots.running.delete(id)
-    this.quantities.give(id)
-    this.pump()
-  }
-
-  private begin(run: Run, definition: AnyTaskDefinition, awarded: AwardedTask): void {
-    const startedAtMs = performance.now()
-    // The turn may end before it is returned; `ended` has removed the run then.
-    run.turn = startTurn(definition, awarded, this)
-    this.pace.started(performance.now() - startedAtMs)
-  }
-
-  private turnOf(id: string, number: number): Turn | undefined {
-    const run = this.slots.running.get(id)
-    return run?.number === number ? run.turn : undefined
-  }
-
-  private drop(id: string, number: number, reason: string): void {
-    if (this.slots.drop(id, number)) return
-    const run = this.slots.running.get(id)
-    if (run?.number === number && run.turn === undefined) this.forget(id)
-    this.turnOf(id, number)?.abort(new TroupeError('TROUPE_FENCED', `turn ${number} of task "${id}": ${reason}`))
-  }
-
-  private abortAll(reason: string): void {
-    this.slots.takeHeld()
-    const error = new TroupeError('TROUPE_FENCED', reason)
-    for (const run of [...this.slots.running.values()]) run.turn?.abort(error)
-    this.slots.running.clear()
-    this.quantities.clear()
-  }
-
   private yieldAll(): void {
     const { drainMs = 5_000 } = this.options
-    const held = this.slots.takeHeld()
-    if (held.length > 0)
-      this.report(['declined', held.map((task) => [task[0], task[2], 'the node is draining'] as const)])
-    for (const run of [...this.slots.running.values()]) run.turn?.yield(Math.floor(drainMs / 2))
+    this.turns.yieldAll(Math.floor(drainMs / 2))
     this.drainDeadline = setTimeout(() => this.actor.send({ type: 'DEADLINE' }), drainMs)
     const check = setInterval(() => {
-      if (this.slots.running.size > 0 && this.status === 'draining') return
+      if (this.turns.slots.running.size > 0 && this.status === 'draining') return
       clearInterval(check)
       this.actor.send({ type: 'EMPTY' })
     }, 5)
@@ -396,33 +255,26 @@ export class NodeService implements TurnHost {
 
   // --- reports ------------------------------------------------------------------------------------------------------
 
-  private report(report: Parameters<typeof packBlock>[0]): void {
+  report(report: NodeReport): void {
     const { bus, subjects, profile } = this.options
     bus.publish(subjects.report(profile.node, this.incarnation), packBlock(report))
   }
 
-  private bid(): void {
+  bid(): void {
     const { status } = this
     if (status !== 'ready' && status !== 'draining') return
-    const { running } = this.slots
-    const { bid, load } = this.options.balance.bid({
-      running: running.size,
-      held: this.slots.heldCount,
-      draining: status === 'draining',
-    })
-    const credits = Math.min(bid.credits, running.size + this.pace.room)
-    const { heldCount } = this.slots
-    this.report(['bid', { ...bid, credits }, load, running.size, heldCount, status, this.quantities.free])
+    const { slots, room, freeQuantities } = this.turns
+    const running = slots.running.size
+    const held = slots.heldCount
+    const { bid, load } = this.options.balance.bid({ running, held, draining: status === 'draining' })
+    const credits = Math.min(bid.credits, running + room)
+    this.report(['bid', { ...bid, credits }, load, running, held, status, freeQuantities])
   }
 
   /** All turns whose accept is stored, so that a ledger folded past the last block must know each of them. */
   private reportRunning(): void {
     if (this.status !== 'ready' && this.status !== 'draining') return
-    const turns: [string, number][] = []
-    for (const [id, run] of this.slots.running) {
-      if (run.ticket <= this.stored) turns.push([id, run.number])
-      if (turns.length > limits.rowsMax * 10) return
-    }
-    this.report(['running', this.journal?.lastSequence ?? 0, turns])
+    const turns = this.turns.listed(this.stored)
+    if (turns !== undefined) this.report(['running', this.journal?.lastSequence ?? 0, turns])
   }
 }

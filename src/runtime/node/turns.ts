@@ -1,0 +1,213 @@
+/**
+ * The turns of a node: what is awarded is held until a slot is free, accepted, and run; what cannot run here is handed
+ * back. It knows nothing of lives and fences; whoever owns it says when to stop.
+ */
+import { Quantities } from '../../actors/node/quantities.ts'
+import { Slots } from '../../actors/node/slots.ts'
+import { StartPace } from '../../actors/node/start-pace.ts'
+import type { AnyTaskDefinition } from '../../client/task.ts'
+import { type JournalEntry, kind } from '../../protocol/entries.ts'
+import { TroupeError } from '../../protocol/errors.ts'
+import { limits } from '../../protocol/limits.ts'
+import type { AwardedTask, NodeReport } from '../../protocol/messages.ts'
+import type { NodeProfile } from '../../protocol/options.ts'
+import { startTurn, type Turn, type TurnHost } from '../tasks/turn.ts'
+
+/** What the turns need of their node. */
+export interface TurnsOwner extends TurnHost {
+  /** Takes new work: anything else hands it back. */
+  readonly status: string
+  /** Writes to the journal; returns a ticket that counts writes. */
+  write(entries: readonly JournalEntry[], onStored?: () => void): number
+  report(report: NodeReport): void
+  bid(): void
+}
+
+interface Run {
+  readonly number: number
+  turn: Turn | undefined
+  /** The accept is stored once as many writes have been. */
+  readonly ticket: number
+  readonly startedAtMs: number
+}
+
+/** A turn that is to make room for another may take this long to its next boundary: no work is lost for it. */
+const boundaryMsMax = 24 * 3_600_000
+/** Turns started in one go, and for how long, before the event loop gets a chance. */
+const startsAtOnce = 256
+const sliceMs = 10
+
+export class Turns {
+  readonly slots: Slots<Run>
+  private readonly owner: TurnsOwner
+  private readonly quantities: Quantities
+  private readonly definitions: ReadonlyMap<string, AnyTaskDefinition>
+  private readonly pace = new StartPace()
+  private pumping = false
+  private sliceEnd: number | undefined
+
+  constructor(owner: TurnsOwner, profile: NodeProfile, definitions: readonly AnyTaskDefinition[]) {
+    this.owner = owner
+    this.slots = new Slots(profile.slots)
+    this.quantities = new Quantities(profile.resources)
+    this.definitions = new Map(definitions.map((definition) => [definition.type, definition]))
+  }
+
+  /** Turns that can start soon on top of those that run. */
+  get room(): number {
+    return this.pace.room
+  }
+
+  /** Quantities that no turn has taken. */
+  get freeQuantities(): Readonly<Record<string, number>> {
+    return this.quantities.free
+  }
+
+  awarded(ttlMs: number, tasks: readonly AwardedTask[]): void {
+    if (this.owner.status !== 'ready') {
+      this.owner.report([
+        'declined',
+        tasks.map((task) => [task[0], task[2], `the node is ${this.owner.status}`] as const),
+      ])
+      return
+    }
+    const expiresAtMs = Date.now() + ttlMs
+    for (const task of tasks) this.slots.hold(task, expiresAtMs)
+    this.pump()
+  }
+
+  /**
+   * Starts what is held while slots are free, a few hundred at a time and for a few milliseconds: tasks that use the main
+   * loop at length must not keep it from sending what the node has accepted and done, nor the rest from going elsewhere.
+   */
+  private pump(): void {
+    if (this.pumping || this.owner.status !== 'ready' || this.slots.heldCount === 0) return
+    const endMs = this.sliceEndMs()
+    this.pumping = true
+    const nowMs = Date.now()
+    for (let started = 0; started < startsAtOnce && performance.now() < endMs; started++) {
+      const awarded = this.slots.next(nowMs)
+      if (awarded === undefined) break
+      this.startTurn(awarded)
+    }
+    this.pumping = false
+  }
+
+  /** Until when turns may be started before the event loop gets a chance; then the rest follows. */
+  private sliceEndMs(): number {
+    if (this.sliceEnd !== undefined) return this.sliceEnd
+    this.sliceEnd = performance.now() + sliceMs
+    setImmediate(() => {
+      this.sliceEnd = undefined
+      this.handBackExcess()
+      // Without a free slot it would come back here at once, for as long as its turns last; a turn that ends pumps.
+      if (this.slots.free > 0) this.pump()
+    })
+    return this.sliceEnd
+  }
+
+  /** What cannot start here soon is for others; the bid comes first, so that it does not come back. */
+  private handBackExcess(): void {
+    const { room } = this.pace
+    if (this.slots.heldCount <= 2 * room || this.owner.status !== 'ready') return
+    this.owner.bid()
+    const excess = this.slots.takeHeld(room)
+    this.owner.report([
+      'declined',
+      excess.map((task) => [task[0], task[2], 'the main loop is busy with others'] as const),
+    ])
+  }
+
+  private startTurn(awarded: AwardedTask): void {
+    const [id, type, number] = awarded
+    const definition = this.definitions.get(type)
+    const running = this.slots.running.has(id) ? 'an earlier turn has not ended here yet' : undefined
+    const reason = definition && (running ?? this.quantities.take(id, definition.profile.resources))
+    if (definition === undefined || reason !== undefined) {
+      this.owner.report(['declined', [[id, number, reason ?? `no task type "${type}" here`]]])
+      return
+    }
+    // If a node may have choked on it, the log has to know that it is here before it can do so again.
+    const careful = awarded[7]?.careful === true
+    const onStored = careful ? () => this.beginCarefully(id, definition, awarded) : undefined
+    const ticket = this.owner.write([[kind.accepted, id, number]], onStored)
+    const run: Run = { number, turn: undefined, ticket, startedAtMs: performance.now() }
+    this.slots.running.set(id, run)
+    if (!careful) this.begin(run, definition, awarded)
+  }
+
+  private beginCarefully(id: string, definition: AnyTaskDefinition, awarded: AwardedTask): void {
+    const run = this.slots.running.get(id)
+    if (run?.number !== awarded[2] || run.turn !== undefined) return
+    if (this.owner.status === 'ready') this.begin(run, definition, awarded)
+    else {
+      this.owner.write([[kind.yielded, id, run.number, null, 0]])
+      this.forget(id)
+    }
+  }
+
+  /** Frees a slot. */
+  private forget(id: string): void {
+    this.slots.running.delete(id)
+    this.quantities.give(id)
+    this.pump()
+  }
+
+  private begin(run: Run, definition: AnyTaskDefinition, awarded: AwardedTask): void {
+    const startedAtMs = performance.now()
+    // The turn may end before it is returned; `ended` has removed the run then.
+    run.turn = startTurn(definition, awarded, this.owner)
+    this.pace.started(performance.now() - startedAtMs)
+  }
+
+  turnOf(id: string, number: number): Turn | undefined {
+    const run = this.slots.running.get(id)
+    return run?.number === number ? run.turn : undefined
+  }
+
+  drop(id: string, number: number, reason: string): void {
+    if (this.slots.drop(id, number)) return
+    const run = this.slots.running.get(id)
+    if (run?.number === number && run.turn === undefined) this.forget(id)
+    this.turnOf(id, number)?.abort(new TroupeError('TROUPE_FENCED', `turn ${number} of task "${id}": ${reason}`))
+  }
+
+  abortAll(reason: string): void {
+    this.slots.takeHeld()
+    const error = new TroupeError('TROUPE_FENCED', reason)
+    for (const run of [...this.slots.running.values()]) run.turn?.abort(error)
+    this.slots.running.clear()
+    this.quantities.clear()
+  }
+
+  /** Declines what is held and asks every turn to yield within `graceMs`. */
+  yieldAll(graceMs: number): void {
+    const held = this.slots.takeHeld()
+    if (held.length > 0)
+      this.owner.report(['declined', held.map((task) => [task[0], task[2], 'the node is draining'] as const)])
+    for (const run of [...this.slots.running.values()]) run.turn?.yield(graceMs)
+  }
+
+  /** Asks one turn to make room at its next boundary. */
+  yieldOne(id: string, number: number): void {
+    this.turnOf(id, number)?.yield(boundaryMsMax)
+  }
+
+  /** The turn has ended: returns how long it had its slot, in ms; undefined when it is not one of ours any more. */
+  ended(turn: Turn): number | undefined {
+    const run = this.slots.running.get(turn.task)
+    if (run === undefined || run.number !== turn.turn) return undefined
+    this.forget(turn.task)
+    return performance.now() - run.startedAtMs
+  }
+
+  /** All turns whose accept was among the first `stored` writes; undefined when they are too many to list. */
+  listed(stored: number): [id: string, turn: number][] | undefined {
+    const turns: [string, number][] = []
+    for (const [id, run] of this.slots.running) {
+      if (run.ticket <= stored) turns.push([id, run.number])
+      if (turns.length > limits.rowsMax * 10) return undefined
+    }
+    return turns
+  }
+}
