@@ -1,3 +1,4 @@
+import { cpSync, rmSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import type { LogReading } from '../../src/nats/bus.ts'
 import { openBus } from '../../src/nats/connect.ts'
@@ -193,6 +194,36 @@ test('a trim of what a disconnected reader has not read is a gap when it is back
   expect(read.gaps).toEqual([[11, 16]])
   expect(read.sequences).toEqual(numbers(1, 10))
   await bus.close()
+})
+
+test('a log that lost its end and has grown again is a gap, even for a reader that missed both', async () => {
+  await using t = await openTest(server)
+  await write(t, 10)
+  const { storeDir } = server.process
+  const kept = `${storeDir}-kept`
+  await server.kill()
+  cpSync(storeDir, kept, { recursive: true })
+  await server.restart()
+  await write(t, 5)
+  await using proxy = await openProxy(server.url)
+  const bus = await openBus({ servers: proxy.url, name: 'behind a proxy' })
+  const { log } = await openNamespace(bus, { namespace: t.subjects.namespace })
+  const all = await collect({ log })
+  const end = await collect({ log }, 16)
+  await until(() => all.sequences.length === 15 && end.caughtUp !== 0, 'all is read')
+  proxy.cut()
+  await until(() => !bus.connected, 'the loss is noticed')
+  await server.kill()
+  rmSync(storeDir, { recursive: true })
+  cpSync(kept, storeDir, { recursive: true })
+  await server.restart()
+  await write(t, 20, 'y')
+  proxy.heal()
+  await until(() => all.gaps.length > 0 && end.gaps.length > 0, 'the gap is told')
+  expect(all.sequences).toEqual(numbers(1, 15))
+  expect(end.sequences).toEqual([])
+  await bus.close()
+  rmSync(kept, { recursive: true })
 })
 
 test('a disconnected reader gets what it missed, once', async () => {

@@ -168,8 +168,10 @@ export class Network {
     if (!link.isOpen || !link.connected) return
     const { epoch } = link
     const arrive = (delayMs: number): void => {
+      // What was held back for a process that has died since is nobody's.
+      if (!link.isOpen) return
       this.world.schedule(link.process, delayMs, label, () => {
-        if (epoch !== link.epoch) return
+        if (epoch !== link.epoch || !link.isOpen) return
         if (link.blocked.in) link.held.in.push(() => arrive(0))
         else handle()
       })
