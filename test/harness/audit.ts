@@ -11,6 +11,8 @@ export interface AuditedTurn {
   readonly node: string
   readonly acceptedAtMs: number
   checkpoints: number
+  /** It ended by handing back with a snapshot, which may hold one checkpoint more. */
+  handedBack: boolean
 }
 
 export interface AuditedTask {
@@ -100,7 +102,7 @@ export function audit(log: readonly StoredMessage[]): Audit {
         task.void++
         return
       }
-      task.turns.push({ turn, incarnation, node, acceptedAtMs: atMs, checkpoints: 0 })
+      task.turns.push({ turn, incarnation, node, acceptedAtMs: atMs, checkpoints: 0, handedBack: false })
       task.status = 'running'
       owner.set(task.id, incarnation)
       return
@@ -110,6 +112,7 @@ export function audit(log: readonly StoredMessage[]): Audit {
       task.void++
       return
     }
+    if (entry[0] === 14 && entry[3] !== null) current.handedBack = true
     if (entry[0] === 11) current.checkpoints++
     else if (entry[0] === 15) {
       task.completed++
