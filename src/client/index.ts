@@ -4,14 +4,16 @@ export type {
   DeadAnswer,
   HistoryEntry,
   LifecycleEvent,
+  LimitsAnswer,
   NodeAnswer,
+  PlacementAnswer,
   StatsAnswer,
   TaskAnswer,
   TaskStatus,
   TasksAnswer,
   TasksRequest,
 } from '../protocol/messages.ts'
-export type { Duration } from '../protocol/options.ts'
+export type { Duration, LabelWishes, TypeLimits } from '../protocol/options.ts'
 export { type ConnectOptions, connect } from './connect.ts'
 export type {
   AnyTaskEvent,

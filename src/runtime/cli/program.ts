@@ -167,6 +167,7 @@ function addSubmitting(program: Command, act: Act): void {
       .addOption(new Option('--priority <0-9>', 'higher first (default: 4)').argParser(wholeNumber('priority', 0, 9)))
       .option('--delay <duration>', 'not to start before this time has passed, like 500ms, 30s, 2h (default: none)')
       .option('--deadline <instant>', 'when it must have ended, as ISO 8601 text (default: none)')
+      .option('--expected <duration>', 'how long it is expected to take, for orders by duration (default: as learned)')
       .option('--key <text>', 'groups tasks for fairness, limits and affinity (default: none)')
       .addOption(
         new Option('--after <ids>', 'tasks that must complete first, separated by commas (default: none)').argParser(

@@ -30,8 +30,8 @@ export interface Decision {
   readonly bids: readonly BidSeen[]
 }
 
-const roundsMax = 512
-const tasksMax = 20_000
+const roundsMax = 256
+const tasksMax = 5_000
 /** Bids remembered of one round. */
 const bidsMax = 50
 

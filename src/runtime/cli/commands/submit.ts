@@ -10,6 +10,7 @@ interface Options {
   readonly id?: string
   readonly priority?: number
   readonly delay?: string
+  readonly expected?: string
   readonly deadline?: string
   readonly key?: string
   readonly after?: string[]
@@ -50,6 +51,6 @@ async function submitOne(troupe: Troupe, { args, options }: Invocation): Promise
 }
 
 function submission(options: Options): SubmitOptions {
-  const { id, priority, delay, deadline, key, after } = options
-  return { id, priority, delay, deadline, key, after }
+  const { id, priority, delay, deadline, expected, key, after } = options
+  return { id, priority, delay, deadline, expected, key, after }
 }
