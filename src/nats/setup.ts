@@ -40,7 +40,9 @@ const mebibyte = 1024 ** 2
 const logBytesDefault = 8 * gibibyte
 const bytesMin = 16 * mebibyte
 /** Placing a replicated stream takes a cluster some time. */
-const createTimeoutMs = 10_000
+/** A cluster that elects leaders answers nothing for seconds, and now and then forgets one of two requests at once. */
+const createTimeoutMs = 5_000
+const createTries = 8
 
 /**
  * Returns the stores of a namespace, all of which exist. Safe to call by many processes at once. Throws
@@ -48,6 +50,18 @@ const createTimeoutMs = 10_000
  * TROUPE_NO_ANSWER.
  */
 export async function openNamespace(bus: Bus, options: NamespaceOptions = {}): Promise<OpenNamespace> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await openOnce(bus, options)
+    } catch (error) {
+      // What was made without an answer is found by the next look.
+      if (!hasCode(error, 'TROUPE_NO_ANSWER') || attempt === createTries) throw error
+      await new Promise((done) => setTimeout(done, 100 * attempt * (1 + Math.random())))
+    }
+  }
+}
+
+async function openOnce(bus: Bus, options: NamespaceOptions): Promise<OpenNamespace> {
   if (!(bus instanceof NatsBus)) throw new TroupeError('TROUPE_INTERNAL', 'openNamespace needs a bus of openBus')
   const subjects = new Subjects(options.namespace)
   const partition = options.partition ?? 0

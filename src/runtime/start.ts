@@ -32,12 +32,12 @@ export interface StartOptions extends Omit<BusOptions, 'name'> {
 /** Runs until a signal ends it; resolves with the exit code. Throws what `TroupeProcess.start` throws. */
 export async function runStart(options: StartOptions): Promise<number> {
   const logger = createLogger(options.logLevel ?? 'info', process.stderr.isTTY)
-  outliveStrayErrors(logger)
   const stopping = stopSignal()
   const loaded = options.files.length === 0 ? [] : await loadTasks(options.files)
   const { files: _files, healthPort, readyFile, logLevel: _level, ...rest } = options
   const processOptions: ProcessOptions = { ...rest, definitions: loaded.map(({ definition }) => definition), logger }
   const troupe = await TroupeProcess.start(processOptions)
+  outliveStrayErrors(logger)
   let health: HealthServer | undefined
   if (healthPort !== undefined) {
     health = await serveHealth(troupe, healthPort)
