@@ -12,7 +12,7 @@ import type { Logger } from 'pino'
 import { TroupeError } from '../protocol/errors.ts'
 import { createLogger, type LogLevel } from './logger.ts'
 import type { NodeProcessMessage, NodeProcessStart } from './node-process.ts'
-import { TroupeProcess } from './process.ts'
+import { type ProcessOptions, TroupeProcess } from './process.ts'
 import { type EmbeddedServer, startEmbeddedServer } from './server/embedded.ts'
 import { stopSignal } from './start.ts'
 
@@ -29,6 +29,8 @@ export interface DevOptions {
   readonly slots?: number
   /** Of NATS; 0 picks a free one. Default 4222. */
   readonly port?: number
+  readonly ordering?: NonNullable<ProcessOptions['ordering']>
+  readonly placement?: string
   readonly readyFile?: string
   readonly logLevel?: LogLevel
 }
@@ -84,6 +86,8 @@ class DevCluster implements AsyncDisposable {
       roles: ['scheduler', 'supervisor'],
       name: 'dev',
       logger: this.logger,
+      ...(options.ordering !== undefined && { ordering: options.ordering }),
+      ...(options.placement !== undefined && { placement: options.placement }),
       ...(options.namespace !== undefined && { namespace: options.namespace }),
     })
     await Promise.all([...joined, this.troupe.led()])

@@ -80,6 +80,16 @@ const slots = () =>
   setting('--slots <number>', 'tasks that one node runs at a time (default: 256)').argParser(
     wholeNumber('slots', 1, 100_000),
   )
+const ordering = () =>
+  setting(
+    '--ordering <policy>',
+    `which task first, of a scheduler that leads: ${orderingNames.join(', ')}; parameters like shortest-first:aging=0.5 (default: priority)`,
+  ).argParser(policy(orderingNamed))
+const placement = () =>
+  setting(
+    '--placement <policy>',
+    `which node gets it: ${placementNames.join(', ')}; for one type: "least-delay;resize=affinity" (default: least-delay)`,
+  ).argParser(policy(placementsNamed))
 const readyFile = () =>
   setting('--ready-file <file>', 'write a JSON description here once tasks can run (default: none)')
 
@@ -103,6 +113,8 @@ function addProcesses(program: Command, act: Act): void {
     )
     .addOption(setting('--store <folder>', 'where NATS keeps its data (default: .troupe)'))
     .addOption(setting('--ephemeral', 'keep nothing: use a temporary folder'))
+    .addOption(ordering())
+    .addOption(placement())
     .addOption(readyFile())
     .action(act(async () => (await import('./commands/processes.ts')).dev))
   program
@@ -124,18 +136,8 @@ function addProcesses(program: Command, act: Act): void {
     .addOption(
       setting('--labels <list>', 'what is true of this node, like zone=a,disk=ssd (default: none)').argParser(labels),
     )
-    .addOption(
-      setting(
-        '--ordering <policy>',
-        `which task first, of a scheduler that leads: ${orderingNames.join(', ')}; parameters like shortest-first:aging=0.5 (default: priority)`,
-      ).argParser(policy(orderingNamed)),
-    )
-    .addOption(
-      setting(
-        '--placement <policy>',
-        `which node gets it: ${placementNames.join(', ')}; for one type: "least-delay;resize=affinity" (default: least-delay)`,
-      ).argParser(policy(placementsNamed)),
-    )
+    .addOption(ordering())
+    .addOption(placement())
     .addOption(
       setting('--replicas <number>', 'copies of each stream, 1 to 5; raises what is there (default: 1)').argParser(
         wholeNumber('replicas', 1, 5),

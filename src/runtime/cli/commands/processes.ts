@@ -8,7 +8,8 @@ import type { GlobalOptions } from '../settings.ts'
 /** Of the options of `dev`, those that are its composition root's own. */
 export async function dev({ files, options }: Invocation): Promise<number> {
   const { namespace, logLevel, nodes, slots, port, store, ephemeral, readyFile } = options as GlobalOptions & DevOptions
-  const given = { namespace, logLevel, nodes, slots, port, store, ephemeral, readyFile }
+  const { ordering, placement } = options as DevOptions
+  const given = { ordering, placement, namespace, logLevel, nodes, slots, port, store, ephemeral, readyFile }
   const { runDev } = await import('../../dev.ts')
   return runDev({ ...present(given), files })
 }
