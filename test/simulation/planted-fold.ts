@@ -133,6 +133,6 @@ export const plantedInFold: readonly Plant[] = [
     name: 'checkpoint-torn',
     bug: 'A ledger checkpoint holds records as they were a little later than its position.',
     patch: () => replaceMethod<LedgerState, [TaskRecord], void>(LedgerState.prototype, 'touch', () => () => undefined),
-    kinds: ['crash control', 'delay'],
+    kinds: ['crash control', 'delay', 'crash node', 'slow write'],
   },
 ]

@@ -4,7 +4,7 @@ import { plants } from './planted.ts'
 import { simulate } from './simulation.ts'
 
 const [share = 0, shares = 1] = (process.argv[2] ?? '0/1').split('/').map(Number)
-const seedsMax = 150
+const seedsMax = 400
 const steps = 5_000
 
 for (const [index, plant] of plants.entries()) {

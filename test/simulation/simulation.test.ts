@@ -24,7 +24,7 @@ const today = Math.floor(Date.now() / 86_400_000) * 1_000
 test(
   'every promise holds in every simulated history, and a seed has one trace',
   async () => {
-    const halves = [today, today + 500].map((seed) => node('main.ts', '--seed', String(seed), '--seeds', '40'))
+    const halves = [today, today + 500].map((seed) => node('main.ts', '--seed', String(seed), '--seeds', '25'))
     for (const lines of await Promise.all(halves)) expect(lines.join('\n')).toContain('0 with violations')
   },
   5 * minutes,

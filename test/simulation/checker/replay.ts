@@ -264,7 +264,10 @@ export class Replay {
         this.park(task, entry)
         break
       case kind.yielded:
-        if (entry[3] !== null) this.consume(task, Number(entry[4]))
+        if (entry[3] !== null) {
+          this.noteSnapshot(task, entry[3])
+          this.consume(task, Number(entry[4]))
+        }
         this.ready(task, 0)
         break
       case kind.completed:
