@@ -17,8 +17,8 @@ export interface Offer {
   expiresAtMs: number
   /** Tasks awarded to this node and not accepted yet. */
   awarded: number
-  /** Of these and accepted ones: how many since the bid was heard, so that its price does not count them. */
-  awardedSinceBid: number
+  /** What it ran and held when it bid, which its price counts. */
+  busyAtBid: number
 }
 
 interface Award {
@@ -52,8 +52,16 @@ export class Offers {
   }
 
   hear(member: Member, report: Extract<NodeReport, readonly ['bid', ...unknown[]]>, nowMs: number): Offer {
-    const [, bid, load, , , status, free] = report
-    const heard = { bid, load, status, free, heardAtMs: nowMs, expiresAtMs: nowMs + bid.ttlMs, awardedSinceBid: 0 }
+    const [, bid, load, running, held, status, free] = report
+    const heard = {
+      bid,
+      load,
+      status,
+      free,
+      heardAtMs: nowMs,
+      expiresAtMs: nowMs + bid.ttlMs,
+      busyAtBid: running + held,
+    }
     const known = this.byIncarnation.get(member.incarnation)
     if (known !== undefined) return Object.assign(known, heard)
     const offer: Offer = { member, awarded: 0, ...heard }
@@ -71,7 +79,6 @@ export class Offers {
     this.settle(task)
     this.awards.set(task, { offer, turn: task.turn + 1, atMs: nowMs })
     offer.awarded++
-    offer.awardedSinceBid++
   }
 
   awardOf(task: TaskRecord): Offer | undefined {

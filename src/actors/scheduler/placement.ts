@@ -1,4 +1,5 @@
 /** Placement policies: pure functions that choose among the bids that cover a task. */
+import type { Member } from '../ledger/member.ts'
 import type { TaskRecord } from '../ledger/task-record.ts'
 import type { Offer } from './offers.ts'
 
@@ -19,14 +20,20 @@ export interface PlacementPolicy {
 
 /**
  * The delay, in milliseconds, that this task is expected to suffer there: the bid's price; plus by how much slower than
- * idle the node runs it; plus what was awarded since the bid, which its price cannot know, shared by its slots, so that a
- * burst of long tasks between two bids does not all go to one node; plus one millisecond times the share of its credits in
- * use, which spreads work over equal nodes.
+ * idle the node runs it; plus the tasks that it has been given since the bid and still has, which the price cannot know,
+ * shared by its processors, so that a burst between two bids does not all go to the node that was cheapest by a hair; plus
+ * one millisecond times the share of its credits in use, which spreads work over equal nodes.
  */
 export function costMs(candidate: Candidate, expectedMs: number): number {
-  const { bid, member, awardedSinceBid } = candidate.offer
-  const awardedMs = awardedSinceBid === 0 ? 0 : (awardedSinceBid * expectedMs) / Math.max(1, member.profile.slots)
-  return bid.priceMs + (bid.slowdown - 1) * expectedMs + awardedMs + (1 - candidate.free / Math.max(1, bid.credits))
+  const { bid, member, awarded, busyAtBid } = candidate.offer
+  const since = member.running.size + awarded - busyAtBid
+  const sinceMs = since > 0 ? (since * expectedMs) / processors(member) : 0
+  return bid.priceMs + (bid.slowdown - 1) * expectedMs + sinceMs + (1 - candidate.free / Math.max(1, bid.credits))
+}
+
+/** How many tasks get on at full speed there at the same time. */
+function processors({ profile }: Member): number {
+  return Math.max(1, Math.min(profile.slots, profile.resources.cpu ?? 1))
 }
 
 /** Least expected delay; ties go to the node id, so that every leader chooses alike. The default. */

@@ -82,7 +82,7 @@ export function candidateOf(node: string, given: NodeGiven = {}): Candidate {
     heardAtMs: 0,
     expiresAtMs: 1_000,
     awarded: 0,
-    awardedSinceBid: 0,
+    busyAtBid: 0,
   }
   return { offer, free: given.free ?? credits, ...(given.room && { room: given.room }) }
 }
