@@ -276,8 +276,12 @@ export class Agenda {
 
   private openOffers(nowMs: number): Candidate[] {
     const open: Candidate[] = []
+    const preempts = this.ordering.outranks !== undefined
     for (const offer of this.offers.all()) {
-      const free = this.offers.freeCredits(offer, nowMs)
+      const credits = this.offers.freeCredits(offer, nowMs)
+      // With an order that preempts, what waits does so here: one that a node holds already could not take a slot from another.
+      const { member, awarded } = offer
+      const free = preempts ? Math.min(credits, member.profile.slots - member.running.size - awarded) : credits
       if (free > 0) open.push({ offer, free })
     }
     return open
