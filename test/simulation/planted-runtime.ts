@@ -1,7 +1,7 @@
 /** Planted bugs in what carries decisions out: schedulers, nodes, clients. */
 
 import type { TaskRecord } from '../../src/actors/ledger/task-record.ts'
-import { Agenda } from '../../src/actors/scheduler/agenda.ts'
+import { Timers } from '../../src/actors/scheduler/timers.ts'
 import { Outcomes } from '../../src/client/outcomes.ts'
 import type { Payload } from '../../src/protocol/entries.ts'
 import { LogTime } from '../../src/runtime/ledger/log-time.ts'
@@ -30,7 +30,7 @@ export const plantedInRuntime: readonly Plant[] = [
     bug: 'A leading scheduler forgets every fifth timer.',
     patch: () => {
       let count = 0
-      return replaceMethod<Agenda, [unknown, number], void>(Agenda.prototype, 'setTimer', (original) => {
+      return replaceMethod<Timers, [unknown, number], void>(Timers.prototype, 'set', (original) => {
         return function (timer, atMs) {
           if (++count % 5 !== 0) original.call(this, timer, atMs)
         }

@@ -144,8 +144,8 @@ class Simulation {
 
   async run(): Promise<SimulationResult> {
     const { world, options } = this
-    const restore = installGlobals(world)
     const unplant = options.plant?.patch?.()
+    const restore = installGlobals(world)
     try {
       for (const machine of this.all()) machine.boot()
       this.faults.start()
