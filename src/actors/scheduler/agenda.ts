@@ -12,6 +12,7 @@ import type { Member } from '../ledger/member.ts'
 import type { LedgerState } from '../ledger/state.ts'
 import type { TaskRecord } from '../ledger/task-record.ts'
 import { dueAtMs } from '../ledger/turn-entries.ts'
+import { BidCall } from './bid-call.ts'
 import { compareTurns, type RunningReport } from './comparison.ts'
 import type { SchedulerEffect } from './effects.ts'
 import { Gate } from './gate.ts'
@@ -45,6 +46,7 @@ export interface AgendaOptions {
 }
 
 export class Agenda {
+  private readonly bidCall = new BidCall()
   readonly offers = new Offers()
   epoch = 0
   private readonly state: LedgerState
@@ -175,6 +177,8 @@ export class Agenda {
     // Nodes with these types have no credit left just now; types that no node bids for wait until one does.
     for (const type of aside) this.ready.setCovered(type)
     if (this.ordering.outranks !== undefined) this.makeRoom(nowMs, effects)
+    const call = this.bidCall.due(this.ready, this.offers, nowMs)
+    if (call !== undefined) effects.push(call)
     return effects
   }
 

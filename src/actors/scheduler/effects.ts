@@ -21,6 +21,8 @@ export type SchedulerEffect =
       readonly task: TaskRecord
       readonly signals: readonly SignalPlace[]
     }
+  /** Call for bids: no standing bid covers tasks of these types. */
+  | { readonly do: 'call'; readonly types: readonly string[] }
   /** Send an `ALARM` at this log time. */
   | { readonly do: 'wake'; readonly atMs: number }
   /** Leadership began with this epoch, or ended. */

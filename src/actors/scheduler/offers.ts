@@ -45,6 +45,14 @@ export class Offers {
     return this.byIncarnation.get(incarnation)
   }
 
+  /** Whether a bid stands, with credits left or not, of a node that has this type. */
+  isBidFor(type: string, nowMs: number): boolean {
+    for (const { member, expiresAtMs } of this.byIncarnation.values()) {
+      if (expiresAtMs > nowMs && member.types.has(type)) return true
+    }
+    return false
+  }
+
   /** Whether any node that bids has this type, free or not. */
   has(type: string): boolean {
     for (const offer of this.byIncarnation.values()) if (offer.member.types.has(type)) return true

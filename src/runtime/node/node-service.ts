@@ -11,6 +11,7 @@ import type { Bus, Log, ObjectStore, Subscription } from '../../nats/bus.ts'
 import { packBlock, unpackNodeMessage } from '../../protocol/blocks.ts'
 import { type JournalEntry, kind } from '../../protocol/entries.ts'
 import { TroupeError } from '../../protocol/errors.ts'
+import { parseJson } from '../../protocol/json.ts'
 import type { NodeMessage, NodeReport, TaskAnswer } from '../../protocol/messages.ts'
 import type { NodeProfile } from '../../protocol/options.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
@@ -74,6 +75,7 @@ export class NodeService implements TurnsOwner {
     const { bus, subjects } = this.options
     this.subscriptions.push(
       bus.subscribe(subjects.leading('scheduler'), () => this.bid()),
+      bus.subscribe(subjects.call(this.options.partition), ({ data }) => this.called(data)),
       ...answerValidation(bus, subjects, this.options.definitions),
     )
     this.timers.push(setInterval(() => this.bid(), bidEveryMs))
@@ -269,6 +271,17 @@ export class NodeService implements TurnsOwner {
     const { bid, load } = this.options.balance.bid({ running, held, draining: status === 'draining' })
     const credits = Math.min(bid.credits, running + room)
     this.report(['bid', { ...bid, credits }, load, running, held, status, freeQuantities])
+  }
+
+  /** A scheduler calls for bids. */
+  private called(data: Uint8Array): void {
+    const { definitions, logger } = this.options
+    try {
+      const { types } = parseJson(data) as { types: readonly unknown[] }
+      if (definitions.some(({ type }) => types.includes(type))) this.bid()
+    } catch (error) {
+      logger.warn({ err: error }, 'a call for bids cannot be read')
+    }
   }
 
   /** All turns whose accept is stored, so that a ledger folded past the last block must know each of them. */

@@ -221,6 +221,12 @@ export class SchedulerService implements FoldListener {
       case 'signal':
         void this.awards.sendSignals(effect.member, effect.task, effect.signals)
         return
+      case 'call':
+        bus.publish(
+          subjects.call(this.options.partition),
+          new TextEncoder().encode(JSON.stringify({ types: effect.types })),
+        )
+        return
       case 'wake':
         this.setAlarm(effect.atMs)
         return
