@@ -129,10 +129,4 @@ export const plantedInFold: readonly Plant[] = [
       ),
     kinds: [],
   },
-  {
-    name: 'checkpoint-torn',
-    bug: 'A ledger checkpoint holds records as they were a little later than its position.',
-    patch: () => replaceMethod<LedgerState, [TaskRecord], void>(LedgerState.prototype, 'touch', () => () => undefined),
-    kinds: ['crash control', 'delay', 'crash node', 'slow write'],
-  },
 ]
