@@ -7,9 +7,9 @@
  *    │  └─ remind           ▼  │ after pause
  *    └──REJECT──▶ rejected  pausing ──(too often)──▶ unpaid
  */
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { task } from 'troupe'
 import { assign, fromPromise, setup } from 'xstate'
-import { z } from 'zod'
 
 export interface OrderInput {
   readonly order: string
@@ -102,11 +102,22 @@ export const orderMachine = setup({
   }),
 })
 
-const input = z.object({
-  order: z.string(),
-  cents: z.int().positive(),
-  bank: z.url(),
-  reminderMs: z.int().positive(),
-})
+/** What an order must have, as a Standard Schema; zod, valibot or arktype make one in a line. */
+const input: StandardSchemaV1<OrderInput> = {
+  '~standard': {
+    version: 1,
+    vendor: 'example',
+    validate(value) {
+      const { order, cents, bank, reminderMs } = (value ?? {}) as Partial<OrderInput>
+      const issues = [
+        typeof order === 'string' || 'order must be a text',
+        (Number.isInteger(cents) && Number(cents) > 0) || 'cents must be a whole number above 0',
+        (typeof bank === 'string' && URL.canParse(bank)) || 'bank must be a URL',
+        (Number.isInteger(reminderMs) && Number(reminderMs) > 0) || 'reminderMs must be a whole number above 0',
+      ].filter((complaint) => typeof complaint === 'string')
+      return issues.length > 0 ? { issues: issues.map((message) => ({ message })) } : { value: value as OrderInput }
+    },
+  },
+}
 
 export const order = task('order', orderMachine, { input, restart: { intensity: 5, period: '30s' } })
