@@ -211,15 +211,17 @@ describe('a log that fills', () => {
     await fill(leader, 9 * mebibyte)
     const { values } = leader.leader
     const load = values.load.bind(values)
-    let raced = 0
+    let newer: Promise<number> | undefined
     values.load = async (tasks) => {
       const loaded = await load(tasks)
-      if (raced++ === 0) await leader.write('a', [kind.checkpointed, id, 1, new Uint8Array([2]), 0])
+      newer ??= leader.write('a', [kind.checkpointed, id, 1, new Uint8Array([2]), 0])
+      await newer
       return loaded
     }
     leader.keepHouse(often)
     const first = leader.task(id).sequence
-    await until(() => raced > 0, 'it was read')
+    await until(() => newer !== undefined, 'it was read')
+    await newer
     await leader.write('a', [kind.yielded, id, 1, null, 0])
     await until(() => leader.task(id).input.sequence > first, 'its values are copied in the end')
     const { sequence, index } = leader.task(id).snapshot!
