@@ -42,7 +42,8 @@ export interface StepOptions {
 }
 
 /** What a task may say about a child: as in a submission, but the id is `<parent>:<n>` and given by the system. */
-export type ChildOptions = Omit<SubmissionOptions, 'id' | 'delayMs' | 'deadlineAtMs'> & {
+export type ChildOptions = Omit<SubmissionOptions, 'id' | 'delayMs' | 'deadlineAtMs' | 'startWithinMs'> & {
+  readonly startWithin?: Duration
   readonly delay?: Duration
   readonly deadline?: Date | number
 }

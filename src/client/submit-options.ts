@@ -15,6 +15,8 @@ export interface SubmitOptions {
   readonly delay?: Duration | undefined
   /** When the task must have ended, or it expires: a Date, ms since 1970, or ISO 8601 text. */
   readonly deadline?: Date | number | string | undefined
+  /** Longest time from when it may start to its first start; then it expires with TROUPE_START_TIMEOUT. */
+  readonly startWithin?: Duration | undefined
   /** Groups tasks for fairness, limits and affinity. */
   readonly key?: string | undefined
   /** Tasks that must complete first: ids or handles. */
@@ -37,7 +39,7 @@ export interface FlowTask extends SubmitOptions {
   readonly input?: unknown
 }
 
-const known = new Set(['id', 'priority', 'delay', 'deadline', 'key', 'after', 'replyTo', 'expected'])
+const known = new Set(['id', 'priority', 'delay', 'deadline', 'key', 'after', 'replyTo', 'expected', 'startWithin'])
 
 /**
  * Returns checked options, or undefined when nothing is said. Throws TROUPE_INVALID_OPTION, TROUPE_INVALID_NAME or
@@ -51,6 +53,7 @@ export function resolveOptions(options: SubmitOptions | undefined): SubmissionOp
     const value = options[name as keyof SubmitOptions]
     if (value === undefined) continue
     if (name === 'delay') resolved.delayMs = durationMs('delay', value)
+    else if (name === 'startWithin') resolved.startWithinMs = durationMs('startWithin', value)
     else if (name === 'expected') resolved.expectedMs = durationMs('expected', value)
     else if (name === 'deadline') resolved.deadlineAtMs = instantMs(options.deadline!)
     else if (name === 'after')

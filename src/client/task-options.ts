@@ -31,6 +31,11 @@ export interface CommonTaskOptions {
   }
   /** Start to close of one turn; then it is aborted and the attempt fails with TROUPE_TIMEOUT. Default: none. */
   readonly timeout?: Duration
+  /**
+   * Longest time of one turn without a stored state or a call of `ctx.progress`, 1 s or more; then it is aborted and the
+   * attempt fails with TROUPE_HEARTBEAT_TIMEOUT. Default: none.
+   */
+  readonly heartbeat?: Duration
   /** How often nodes may die under the task: more than `intensity` (default 5) in `period` ('30s') makes it a dead letter. */
   readonly restart?: { readonly intensity?: number; readonly period?: Duration }
   /** Named quantities that one running task takes from its node, such as { cpu: 1, gpu: 1 }. */
@@ -86,8 +91,13 @@ export interface ResolvedTaskOptions {
   readonly migrate: Migrate | undefined
 }
 
+/** Progress is told a few times a second at most. */
+const heartbeatMinMs = 1_000
+
 const known = {
-  '': 'retry timeout restart resources labels input isolate memory version migrate parkAfter linger'.split(' '),
+  '': 'retry timeout heartbeat restart resources labels input isolate memory version migrate parkAfter linger'.split(
+    ' ',
+  ),
   'retry.': ['attempts', 'backoff', 'factor', 'max', 'jitter'],
   'restart.': ['intensity', 'period'],
   'labels.': ['required', 'preferred', 'avoided'],
@@ -121,6 +131,7 @@ export function resolveTaskOptions(
       retry: resolveRetry(where, options.retry ?? {}),
       restart: resolveRestart(where, options.restart ?? {}),
       timeoutMs: options.timeout === undefined ? 0 : durationMs(`${where}timeout`, options.timeout),
+      ...(options.heartbeat === undefined ? {} : { heartbeatMs: resolveHeartbeat(where, options.heartbeat) }),
       resources: resolveResources(where, options.resources ?? {}),
       ...(options.labels === undefined ? {} : { labels: resolveLabels(where, options.labels) }),
       schema: options.input !== undefined,
@@ -166,6 +177,11 @@ function resolveRestart(where: string, restart: NonNullable<CommonTaskOptions['r
         : integerBetween(`${where}restart.intensity`, intensity, 0, limits.attemptsMax),
     periodMs: period === undefined ? defaultRestart.periodMs : durationMs(`${where}restart.period`, period),
   })
+}
+
+function resolveHeartbeat(where: string, heartbeat: Duration): number {
+  const ms = durationMs(`${where}heartbeat`, heartbeat)
+  return ms >= heartbeatMinMs ? ms : refuse(where, 'heartbeat', heartbeat, 'must be at least 1 s')
 }
 
 function resolveResources(

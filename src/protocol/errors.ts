@@ -39,6 +39,11 @@ const table = {
   TROUPE_TASK_CANCELLED: { retryable: false, next: 'Submit it again if it was cancelled by mistake.' },
   TROUPE_TASK_EXPIRED: { retryable: false, next: 'Give it a later deadline, or add nodes.' },
   TROUPE_TIMEOUT: { retryable: true, next: 'Raise the timeout of the task, or let it do less in one go.' },
+  TROUPE_START_TIMEOUT: { retryable: true, next: 'Give it more time to start, or add nodes that have its type.' },
+  TROUPE_HEARTBEAT_TIMEOUT: {
+    retryable: true,
+    next: 'Call ctx.progress more often, keep the event loop free, or raise `heartbeat` of the task.',
+  },
   TROUPE_TASK_CRASHED: {
     retryable: true,
     next: 'Its thread or process ended under it: see the message; `memory` sets how much heap it may use.',

@@ -17,6 +17,8 @@ export interface SubmissionOptions {
   readonly after?: readonly string[]
   /** A subject that gets the outcome as JSON. */
   readonly replyTo?: string
+  /** Longest time from when it may start to its first start, ms; after it, it expires. */
+  readonly startWithinMs?: number
   /** How long it is expected to take, ms; a hint for orders by duration. Default: as learned for its type. */
   readonly expectedMs?: number
 }
@@ -51,6 +53,8 @@ export interface TaskProfile {
   readonly restart: RestartPolicy
   /** Start to close of one turn, ms; 0: none. */
   readonly timeoutMs: number
+  /** Longest time of a turn without a stored state or a word of progress, ms; 0 or absent: none. */
+  readonly heartbeatMs?: number
   /** Named quantities that one running task takes. */
   readonly resources: Readonly<Record<string, number>>
   /** What it wishes of the labels of its node. */

@@ -98,6 +98,8 @@ function taskProfileComplaint(value: unknown): string | undefined {
   if (!isRecord(restart) || !isCount(restart.intensity) || !isCount(restart.periodMs))
     return `the restart policy of ${value.type} is out of range`
   if (!isCount(value.timeoutMs)) return `the timeout of ${value.type} is not a count`
+  if (value.heartbeatMs !== undefined && !isCount(value.heartbeatMs))
+    return `the heartbeat of ${value.type} is not a count`
   if (!isRecordOf(value.resources, isAmount)) return `the resources of ${value.type} are not amounts by name`
   if (value.labels !== undefined && !isLabelWishes(value.labels))
     return `the labels that ${value.type} wishes are not texts by name`

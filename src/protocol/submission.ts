@@ -61,6 +61,8 @@ function readHeaders(headers: ReadonlyMap<string, string>, nowMs: number, option
   if (key !== undefined) options.key = checkKey('Troupe-Key', key)
   const expected = given('troupe-expected')
   if (expected !== undefined) options.expectedMs = durationMs('Troupe-Expected', expected)
+  const startWithin = given('troupe-start-within')
+  if (startWithin !== undefined) options.startWithinMs = durationMs('Troupe-Start-Within', startWithin)
   const after = given('troupe-after')
   if (after !== undefined)
     options.after = checkAfter(
@@ -193,6 +195,10 @@ function checkedOptions(given: object): SubmissionOptions {
   }
   const replyTo = own('replyTo')
   if (replyTo !== undefined) options.replyTo = checkReplyTo('replyTo', replyTo)
+  const startWithinMs = own('startWithinMs')
+  if (startWithinMs !== undefined) {
+    options.startWithinMs = checkWhole('startWithinMs', startWithinMs, 1, limits.delayMsMax)
+  }
   const expectedMs = own('expectedMs')
   if (expectedMs !== undefined) options.expectedMs = checkWhole('expectedMs', expectedMs, 0, limits.delayMsMax)
   return options
@@ -213,6 +219,7 @@ export function submissionHeaders(options: SubmissionOptions): Record<string, st
   if (options.key !== undefined) headers['Troupe-Key'] = options.key
   if (options.after !== undefined && options.after.length > 0) headers['Troupe-After'] = options.after.join(',')
   if (options.replyTo !== undefined) headers['Troupe-Reply-To'] = options.replyTo
+  if (options.startWithinMs !== undefined) headers['Troupe-Start-Within'] = String(options.startWithinMs)
   if (options.expectedMs !== undefined) headers['Troupe-Expected'] = String(options.expectedMs)
   return headers
 }

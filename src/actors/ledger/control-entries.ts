@@ -7,6 +7,7 @@ import { type ControlEntry, type Kept, kind, type Led, type Limited } from '../.
 import { limits } from '../../protocol/limits.ts'
 import type { LedgerState } from './state.ts'
 import type { Place, TaskRecord } from './task-record.ts'
+import { expiryOf, turnLimitOf } from './time-limits.ts'
 import { failAttempt } from './turn-entries.ts'
 
 export function foldLed(state: LedgerState, scheduler: string, entry: Led): void {
@@ -66,20 +67,17 @@ function revoked(state: LedgerState, task: TaskRecord, turn: number): boolean {
 }
 
 function expired(state: LedgerState, task: TaskRecord, place: Place): boolean {
-  const deadlineAtMs = task.rare?.deadlineAtMs
-  if (task.ended || deadlineAtMs === undefined || deadlineAtMs > state.timeMs) return false
-  const message = `its deadline ${new Date(deadlineAtMs).toISOString()} passed while it was ${task.status}`
-  state.end(task, 'expired', { code: 'TROUPE_TASK_EXPIRED', message }, place)
+  const limit = task.ended ? undefined : expiryOf(task)
+  if (limit === undefined || limit.atMs > state.timeMs) return false
+  state.end(task, 'expired', limit.error, place)
   return true
 }
 
 function timedOut(state: LedgerState, task: TaskRecord, turn: number, place: Place): boolean {
-  const timeoutMs = task.profile?.timeoutMs ?? 0
-  if (task.status !== 'running' || task.turn !== turn || timeoutMs === 0) return false
-  if (task.turnAtMs + timeoutMs > state.timeMs) return false
+  const limit = turnLimitOf(task)
+  if (limit === undefined || task.turn !== turn || limit.atMs > state.timeMs) return false
   state.touch(task)
-  const message = `it ran longer than its timeout of ${timeoutMs} ms`
-  failAttempt(state, task, { code: 'TROUPE_TIMEOUT', message }, true, place)
+  failAttempt(state, task, limit.error, true, place)
   return true
 }
 

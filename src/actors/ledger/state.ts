@@ -10,8 +10,10 @@ import { defaultRestart, type TypeLimits } from '../../protocol/options.ts'
 import type { Change, SetAside, TaskChange } from './change.ts'
 import { restartAfter } from './delays.ts'
 import { Fifo } from './fifo.ts'
+import { inOrder, register, unregister } from './indexes.ts'
 import type { Member } from './member.ts'
 import { isTerminal, type Place, type RecordStatus, type TaskRecord, type TerminalStatus } from './task-record.ts'
+import { beginStartLimit } from './time-limits.ts'
 
 /** The rules in force until the first `led` entry. */
 export const defaultRules: FoldRules = {
@@ -133,6 +135,7 @@ export class LedgerState {
     this.release(task)
     this.wake(task)
     task.dueAtMs = dueAtMs
+    beginStartLimit(task, this.timeMs)
     this.become(task, 'waiting')
     this.change(why, task)
   }
@@ -371,23 +374,4 @@ export class LedgerState {
     const task = this.tasks.get(id)
     return task === undefined || isTerminal(task.status)
   }
-}
-
-/** Sets keep the order in which this process filled them; what is decided must not depend on that. */
-function inOrder(tasks: ReadonlySet<TaskRecord>): TaskRecord[] {
-  const sorted = [...tasks]
-  return sorted.length < 2 ? sorted : sorted.sort((a, b) => a.order - b.order)
-}
-
-function register(index: Map<string, Set<TaskRecord>>, id: string, task: TaskRecord): void {
-  const tasks = index.get(id)
-  if (tasks === undefined) index.set(id, new Set([task]))
-  else tasks.add(task)
-}
-
-function unregister(index: Map<string, Set<TaskRecord>>, id: string, task: TaskRecord): void {
-  const tasks = index.get(id)
-  if (tasks === undefined) return
-  tasks.delete(task)
-  if (tasks.size === 0) index.delete(id)
 }

@@ -13,6 +13,7 @@ import { jitterHash } from './delays.ts'
 import type { Member } from './member.ts'
 import type { LedgerState } from './state.ts'
 import { TaskRecord } from './task-record.ts'
+import { beginStartLimit } from './time-limits.ts'
 
 /** The type under which a submission without a valid type is kept as a dead letter. */
 export const unreadableType = '_unreadable'
@@ -138,6 +139,7 @@ function create(state: LedgerState, { id, type, options, index, client, hash, pa
   })
   if (options.delayMs !== undefined && options.delayMs > 0) task.dueAtMs = state.timeMs + options.delayMs
   if (options.deadlineAtMs !== undefined) task.more.deadlineAtMs = options.deadlineAtMs
+  if (options.startWithinMs !== undefined) task.more.startWithinMs = options.startWithinMs
   if (options.replyTo !== undefined) task.more.replyTo = options.replyTo
   if (options.expectedMs !== undefined) task.more.expectedMs = options.expectedMs
   if (parent !== undefined) task.more.parent = parent
@@ -154,7 +156,10 @@ function create(state: LedgerState, { id, type, options, index, client, hash, pa
   } else if (after !== undefined && after.waiting.size > 0) {
     state.block(task, after.waiting)
     state.change('blocked', task)
-  } else state.change('ready', task)
+  } else {
+    beginStartLimit(task, state.timeMs)
+    state.change('ready', task)
+  }
 }
 
 /** Which of the ids still have to complete, and the first that has ended otherwise. An unknown id may still come. */

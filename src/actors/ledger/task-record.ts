@@ -32,6 +32,11 @@ export interface SignalPlace extends Place {
 
 export interface Rare {
   deadlineAtMs?: number
+  /** The time that it has for its first start, and until when that is, once it may start. */
+  startWithinMs?: number
+  startByMs?: number
+  /** When its turn last stored a state or told of its progress, if its type has a heartbeat; log time. */
+  beatAtMs?: number
   replyTo?: string
   /** Ids still waited for before the first start; kept when it ends blocked, for a retry. */
   after?: Set<string>

@@ -20,6 +20,7 @@ import { boundedError } from './errors.ts'
 import type { Member } from './member.ts'
 import type { LedgerState } from './state.ts'
 import type { Place, TaskRecord } from './task-record.ts'
+import { noteBeat } from './time-limits.ts'
 
 /** Folds one entry of the journal of `member`, which lives. Returns whether it counted. */
 export function foldTurnEntry(state: LedgerState, member: Member, entry: TurnEntry, index: number): boolean {
@@ -80,11 +81,13 @@ function accepted(state: LedgerState, member: Member, task: TaskRecord, entry: A
 function checkpointed(state: LedgerState, task: TaskRecord, entry: Checkpointed, place: Place): void {
   if (entry[3] !== null) task.snapshot = place
   consume(task, entry[4])
+  noteBeat(task, state.timeMs)
   state.change('checkpointed', task)
 }
 
 function progressed(state: LedgerState, task: TaskRecord, entry: Progressed): void {
   task.more.progress = { fraction: entry[3], note: entry[4] }
+  noteBeat(task, state.timeMs)
   state.change('progress', task)
 }
 

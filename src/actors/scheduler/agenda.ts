@@ -3,7 +3,7 @@
  * what nodes say, so a new leader builds it anew. It decides what to award, to whom, and what has come due; it carries
  * nothing out.
  */
-import { type ControlEntry, kind } from '../../protocol/entries.ts'
+import type { ControlEntry } from '../../protocol/entries.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { NodeReport } from '../../protocol/messages.ts'
 import { Durations } from '../balancer/durations.ts'
@@ -24,13 +24,9 @@ import { LaneQueue } from './policies/lane-queue.ts'
 import type { ReadyTasks } from './policies/ready-tasks.ts'
 import { Preemption } from './preemption.ts'
 import { ReadyQueue } from './ready-queue.ts'
-import { isWanted, type Timer, Timers } from './timers.ts'
+import { isWanted, limitOf, type Timer, Timers } from './timers.ts'
 import { waitingReason } from './waiting.ts'
 
-/** Grace for the node to report a timeout itself before the leader does. */
-const timeoutGraceMs = 2_000
-/** A decision that was appended and is not folded after this long is made again: it, or the message, was lost. */
-const decideAgainMs = 5_000
 /** Before a task that a node declined is placed again: the same node may be the only one. */
 const declinedPauseMs = 20
 /** How late an award that nobody accepted may be made anew. */
@@ -294,16 +290,19 @@ export class Agenda {
   private noteRunning(task: TaskRecord): void {
     this.offers.settle(task)
     if (this.gate.active && task.owner !== undefined) this.gate.claims.take(task, task.owner)
-    const timeoutMs = task.profile?.timeoutMs ?? 0
-    if (timeoutMs > 0) {
-      this.timers.set({ task, what: 'timeout', turn: task.turn }, task.turnAtMs + timeoutMs + timeoutGraceMs)
-    }
+    this.watchLimit({ task, what: 'timeout', turn: task.turn }, 0)
   }
 
   /** Once per task: it holds for all its turns. */
   private watchDeadline(task: TaskRecord): void {
-    const deadlineAtMs = task.rare?.deadlineAtMs
-    if (deadlineAtMs !== undefined) this.timers.set({ task, what: 'deadline', turn: 0 }, deadlineAtMs)
+    this.watchLimit({ task, what: 'deadline', turn: 0 }, 0)
+  }
+
+  /** Returns the entry that says that the limit has passed; sets a timer for when it will, or for when it is to be said again. */
+  private watchLimit(timer: Timer, nowMs: number): ControlEntry | undefined {
+    const limit = limitOf(timer, nowMs)
+    if (limit !== undefined) this.timers.set(timer, limit.nextMs)
+    return limit?.entry
   }
 
   /** The task's award or turn is over. */
@@ -373,6 +372,7 @@ export class Agenda {
   private enter(task: TaskRecord, nowMs: number): void {
     const due = dueAtMs(task)
     if (due === undefined) return
+    if (task.startedAtMs === 0 && task.rare?.startByMs !== undefined) this.watchDeadline(task)
     if (due > nowMs) {
       this.timers.set({ task, what: task.status === 'waiting' ? 'due' : 'wake', turn: task.turn }, due)
       if (task.status === 'waiting') this.delayed++
@@ -380,18 +380,12 @@ export class Agenda {
   }
 
   private fire(timer: Timer, nowMs: number, entries: ControlEntry[]): void {
-    const { task, what, turn } = timer
+    const { task, what } = timer
     if (what === 'due' && this.delayed > 0) this.delayed--
     if (!isWanted(timer)) return
-    if (what === 'deadline') {
-      // An operator's retry has taken the deadline away.
-      if (task.rare?.deadlineAtMs === undefined) return
-      entries.push([kind.expired, task.id])
-      this.timers.set(timer, nowMs + decideAgainMs)
-    } else if (what === 'timeout') {
-      if (task.status !== 'running') return
-      entries.push([kind.timedOut, task.id, turn])
-      this.timers.set(timer, nowMs + decideAgainMs)
+    if (what === 'deadline' || what === 'timeout') {
+      const entry = this.watchLimit(timer, nowMs)
+      if (entry !== undefined) entries.push(entry)
     } else {
       const due = dueAtMs(task)
       if (due !== undefined && due <= nowMs) this.ready.add(task)

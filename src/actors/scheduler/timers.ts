@@ -1,5 +1,7 @@
 /** What is to happen to tasks at a time: they become due, wake up, pass their deadline, run longer than they may. */
+import { type ControlEntry, kind } from '../../protocol/entries.ts'
 import type { TaskRecord } from '../ledger/task-record.ts'
+import { expiryOf, turnLimitOf } from '../ledger/time-limits.ts'
 import { Heap } from './heap.ts'
 
 export interface Timer {
@@ -35,6 +37,27 @@ export class Timers {
   get nextMs(): number {
     return this.heap.peekRank()
   }
+}
+
+/** Grace for the node to report a timeout itself before the leader does. */
+const timeoutGraceMs = 2_000
+/** A decision that was appended and is not folded after this long is made again: it, or the message, was lost. */
+const decideAgainMs = 5_000
+
+/**
+ * The limit that a timer stands for, as the task has it now: a start, a sign of progress or an operator may have moved it or
+ * taken it away (undefined). If it has passed, the entry that says so, to be said again if that is not folded.
+ */
+export function limitOf(
+  { task, what, turn }: Timer,
+  nowMs: number,
+): { readonly entry?: ControlEntry; readonly nextMs: number } | undefined {
+  const isDeadline = what === 'deadline'
+  const limit = isDeadline ? expiryOf(task) : turnLimitOf(task)
+  if (limit === undefined) return undefined
+  const atMs = isDeadline ? limit.atMs : limit.atMs + timeoutGraceMs
+  if (atMs > nowMs) return { nextMs: atMs }
+  return { entry: isDeadline ? [kind.expired, task.id] : [kind.timedOut, task.id, turn], nextMs: nowMs + decideAgainMs }
 }
 
 /** Whether something may still come of the timer. */

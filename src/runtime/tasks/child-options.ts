@@ -4,10 +4,11 @@ import { durationMs, type SubmissionOptions } from '../../protocol/options.ts'
 
 /** Returns the options with durations in ms. Throws TROUPE_INVALID_OPTION. */
 export function submissionOptions(options: ChildOptions, nowMs: number): SubmissionOptions {
-  const { delay, deadline, ...rest } = options
+  const { delay, deadline, startWithin, ...rest } = options
   return {
     ...rest,
     ...(delay === undefined ? {} : { delayMs: durationMs('delay', delay) }),
+    ...(startWithin === undefined ? {} : { startWithinMs: durationMs('startWithin', startWithin) }),
     ...(deadline === undefined ? {} : { deadlineAtMs: Math.max(nowMs, Number(deadline)) }),
   }
 }

@@ -45,6 +45,8 @@ export class TaskTurn implements Turn, LogicPort {
   readonly #actor: TaskActor<TurnEvent>
   readonly #runner: LogicRunner
   #timeout: Alarm | undefined
+  #heartbeat: Alarm | undefined
+  #beatAtMs = 0
   #log: Logger | undefined
   /** Checkpoints with the journal that are not stored yet. */
   #unstored = 0
@@ -82,6 +84,10 @@ export class TaskTurn implements Turn, LogicPort {
     const { timeoutMs } = this.#definition.profile
     if (timeoutMs > 0 && !this.#released) {
       this.#timeout = new Alarm(this, this.nowMs() + timeoutMs, () => this.#timedOut(timeoutMs))
+    }
+    if (this.#definition.profile.heartbeatMs !== undefined) {
+      this.#beatAtMs = this.nowMs()
+      this.#watchHeartbeat(this.#definition.profile.heartbeatMs)
     }
   }
 
@@ -153,11 +159,13 @@ export class TaskTurn implements Turn, LogicPort {
     const { task, turn } = this
     const entries: JournalEntry[] = requests.map((request) => requestEntry(task, turn, request))
     entries.push([kind.checkpointed, task, turn, snapshot, consumed])
+    this.#beatAtMs = this.nowMs()
     this.#actor.send({ type: 'SAVE', entries, onStored })
   }
 
   progress(fraction: number, note: string): void {
     if (this.#released) return
+    this.#beatAtMs = this.nowMs()
     if (this.#progressAlarm !== undefined) {
       this.#progress = { fraction, note }
       return
@@ -316,8 +324,23 @@ export class TaskTurn implements Turn, LogicPort {
   }
 
   #timedOut(timeoutMs: number): void {
-    const error = new TroupeError('TROUPE_TIMEOUT', `task "${this.task}" ran longer than ${timeoutMs} ms in one turn`)
-    const entry = [kind.failed, this.task, this.turn, errorRecord(error, 'TROUPE_TIMEOUT'), true] as const
+    const message = `task "${this.task}" ran longer than ${timeoutMs} ms in one turn`
+    this.#endBy(new TroupeError('TROUPE_TIMEOUT', message))
+  }
+
+  #watchHeartbeat(heartbeatMs: number): void {
+    if (this.#released) return
+    const dueAtMs = this.#beatAtMs + heartbeatMs
+    if (dueAtMs > this.nowMs()) {
+      this.#heartbeat = new Alarm(this, dueAtMs, () => this.#watchHeartbeat(heartbeatMs))
+      return
+    }
+    const message = `task "${this.task}" gave no sign of progress for ${heartbeatMs} ms`
+    this.#endBy(new TroupeError('TROUPE_HEARTBEAT_TIMEOUT', message))
+  }
+
+  #endBy(error: TroupeError): void {
+    const entry = [kind.failed, this.task, this.turn, errorRecord(error, error.code), true] as const
     this.#actor.send({ type: 'TIMEOUT', error, entries: [entry] })
   }
 
@@ -326,6 +349,7 @@ export class TaskTurn implements Turn, LogicPort {
     this.#released = true
     if (event.type === 'ABORT') this.#silent = true
     this.#timeout?.cancel()
+    this.#heartbeat?.cancel()
     this.#progressAlarm?.cancel()
     if (this.#outbound === undefined || this.#silent) this.#host.ended(this)
     else void this.#outbound.then(() => this.#host.ended(this))

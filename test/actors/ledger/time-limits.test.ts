@@ -1,0 +1,92 @@
+/** The entries by which a leader ends what took too long count only when the log's own time agrees. */
+import { expect, test } from 'vitest'
+import { kind } from '../../../src/protocol/entries.ts'
+import { TestLog, taskProfile } from './test-log.ts'
+
+function started(options: object) {
+  const log = new TestLog()
+  log.lead()
+  const node = log.join('a', 'a1', [taskProfile('work', options)])
+  const id = log.submit()
+  node.accept(id)
+  return { log, node, id }
+}
+
+test('a turn that gives no sign of progress in time fails its attempt, and not before', () => {
+  const { log, node, id } = started({ heartbeatMs: 5_000 })
+  log.nowMs += 4_000
+  node.write([kind.progressed, id, 1, 0.5, 'half'])
+  log.nowMs += 4_999
+  log.decide([kind.timedOut, id, 1])
+  expect(log.task(id).status).toBe('running')
+  log.nowMs += 1
+  log.decide([kind.timedOut, id, 1])
+  expect(log.task(id)).toMatchObject({ status: 'waiting', attempt: 2 })
+  expect(log.task(id).rare?.lastError?.code).toBe('TROUPE_HEARTBEAT_TIMEOUT')
+})
+
+test('a checkpoint is a sign of progress', () => {
+  const { log, node, id } = started({ heartbeatMs: 5_000 })
+  log.nowMs += 4_000
+  node.checkpoint(id)
+  log.nowMs += 4_000
+  log.decide([kind.timedOut, id, 1])
+  expect(log.task(id).status).toBe('running')
+})
+
+test('of two limits on a turn the first to pass names the error', () => {
+  const { log, id } = started({ heartbeatMs: 5_000, timeoutMs: 3_000 })
+  log.nowMs += 6_000
+  log.decide([kind.timedOut, id, 1])
+  expect(log.task(id).rare?.lastError?.code).toBe('TROUPE_TIMEOUT')
+})
+
+test('a task that does not start in time expires; one that has started does not', () => {
+  const log = new TestLog()
+  log.lead()
+  const node = log.join('a')
+  const [slow, quick] = [log.submit({ 'troupe-start-within': '1s' }), log.submit({ 'troupe-start-within': '1s' })]
+  node.accept(quick)
+  log.nowMs += 999
+  log.decide([kind.expired, slow])
+  expect(log.task(slow).status).toBe('waiting')
+  log.nowMs += 1
+  log.decide([kind.expired, slow], [kind.expired, quick])
+  expect(log.task(slow)).toMatchObject({ status: 'expired' })
+  expect(log.task(slow).rare?.lastError?.code).toBe('TROUPE_START_TIMEOUT')
+  expect(log.task(quick).status).toBe('running')
+})
+
+test('a parent that has no use for a child any more cancels it; nobody else can', () => {
+  const log = new TestLog()
+  log.lead()
+  const node = log.join('a')
+  const [parent, other] = [log.submit(), log.submit()]
+  node.accept(parent)
+  node.accept(other)
+  node.child(parent, 1, 'kid')
+  node.write([kind.dismissed, other, 1, 'kid'])
+  node.write([kind.dismissed, parent, 2, 'kid'])
+  expect(log.task('kid').status).toBe('waiting')
+  node.write([kind.dismissed, parent, 1, 'kid'])
+  expect(log.task('kid').status).toBe('cancelled')
+})
+
+test('a turn that waits for any of its children goes on with the first that ends, or at once if one has', () => {
+  const log = new TestLog()
+  log.lead()
+  const node = log.join('a')
+  const parent = log.submit()
+  node.accept(parent)
+  for (const id of ['one', 'two', 'three']) node.child(parent, 1, id)
+  const park = (turn: number, children: string[]) =>
+    node.write([kind.parked, parent, turn, new Uint8Array([1]), 0, 0, false, children, true])
+  park(1, ['one', 'two', 'three'])
+  expect(log.task(parent).status).toBe('parked')
+  node.accept('two')
+  node.complete('two')
+  expect(log.task(parent).status).toBe('waiting')
+  node.accept(parent, 2)
+  park(2, ['one', 'two'])
+  expect(log.task(parent).status).toBe('waiting')
+})
