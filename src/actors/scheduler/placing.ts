@@ -1,0 +1,148 @@
+/**
+ * Which ready task goes to which bid: takes tasks in order, asks the gate who may have them and the placement policy which of
+ * those it is to be, and spends the credit. What finds no room waits, calls for bids, or makes room by an order that preempts.
+ */
+import { limits } from '../../protocol/limits.ts'
+import type { Durations } from '../balancer/durations.ts'
+import type { Member } from '../ledger/member.ts'
+import type { LedgerState } from '../ledger/state.ts'
+import type { TaskRecord } from '../ledger/task-record.ts'
+import { BidCall } from './bid-call.ts'
+import type { SchedulerEffect } from './effects.ts'
+import { Gate } from './gate.ts'
+import type { Offers } from './offers.ts'
+import { type OrderingPolicy, priority } from './ordering.ts'
+import { type Candidate, leastDelay, type PlacementPolicy } from './placement.ts'
+import { type BidSeen, type Decision, Decisions } from './policies/decisions.ts'
+import { LaneQueue } from './policies/lane-queue.ts'
+import type { ReadyTasks } from './policies/ready-tasks.ts'
+import { Preemption } from './preemption.ts'
+import { ReadyQueue } from './ready-queue.ts'
+
+export interface PlacingPolicies {
+  /** Default: by priority. */
+  readonly ordering?: OrderingPolicy
+  /** Default: least delay. */
+  readonly placement?: PlacementPolicy
+  /** Instead of `placement`, by task type. */
+  readonly placements?: ReadonlyMap<string, PlacementPolicy>
+}
+
+export class Placing {
+  readonly gate: Gate
+  readonly preemption: Preemption
+  ready: ReadyTasks
+  private readonly state: LedgerState
+  private readonly offers: Offers
+  private readonly durations: Durations
+  private readonly ordering: OrderingPolicy
+  private readonly placement: PlacementPolicy
+  private readonly placements: ReadonlyMap<string, PlacementPolicy>
+  private readonly bidCall = new BidCall()
+  private readonly decisions = new Decisions()
+
+  constructor(state: LedgerState, offers: Offers, durations: Durations, policies: PlacingPolicies) {
+    this.state = state
+    this.offers = offers
+    this.durations = durations
+    this.placement = policies.placement ?? leastDelay
+    this.ordering = policies.ordering ?? priority
+    this.placements = policies.placements ?? new Map()
+    this.gate = new Gate(state, offers)
+    this.preemption = new Preemption(this.ordering)
+    this.ready = this.emptyQueue()
+  }
+
+  /** Matches ready tasks to bids until one side is used up; returns the awards, one per node. */
+  place(epoch: number, nowMs: number): SchedulerEffect[] {
+    const awards = new Map<Member, TaskRecord[]>()
+    const effects: SchedulerEffect[] = []
+    const aside: string[] = []
+    const { gate } = this
+    let bids: BidSeen[] | undefined
+    if (gate.active) gate.open(nowMs, this.ready)
+    let open = this.openOffers(nowMs)
+    while (open.length > 0) {
+      const task = this.ready.peek()
+      if (task === undefined) break
+      bids ??= this.decisions.look(open)
+      if (gate.active && gate.holdsBack(task, nowMs, this.ready, aside)) continue
+      const candidates = gate.active
+        ? gate.candidates(task, open)
+        : open.filter((candidate) => candidate.offer.member.types.has(task.type))
+      if (candidates.length === 0) {
+        this.ready.setUncovered(task.type)
+        if (this.offers.has(task.type)) aside.push(task.type)
+        continue
+      }
+      this.ready.take()
+      const chosen = candidates.length === 1 ? candidates[0]! : this.choose(task, candidates)
+      this.offers.award(task, chosen.offer, nowMs)
+      if (gate.active) gate.awarded(task, chosen.offer, nowMs)
+      const { member } = chosen.offer
+      let tasks = awards.get(member)
+      if (tasks === undefined) awards.set(member, (tasks = []))
+      tasks.push(task)
+      if (tasks.length === limits.awardTasksMax) {
+        effects.push({ do: 'award', epoch, member, tasks })
+        awards.delete(member)
+      }
+      chosen.free--
+      if (chosen.free === 0) open = open.filter((candidate) => candidate !== chosen)
+    }
+    for (const [member, tasks] of awards) effects.push({ do: 'award', epoch, member, tasks })
+    if (effects.length > 0) this.decisions.note(nowMs, bids ?? [], effects)
+    // Nodes with these types have no credit left just now; types that no node bids for wait until one does.
+    for (const type of aside) this.ready.setCovered(type)
+    if (this.ordering.outranks !== undefined) this.makeRoom(nowMs, effects)
+    const call = this.bidCall.due(this.ready, this.offers, nowMs)
+    if (call !== undefined) effects.push(call)
+    return effects
+  }
+
+  /** How the task was placed last, if that is not long ago. */
+  decisionOf(task: TaskRecord): (Decision & { readonly policy: string }) | undefined {
+    const decision = this.decisions.of(task)
+    return decision && { ...decision, policy: this.placementOf(task).name }
+  }
+
+  /** For an order that preempts: the first task that found no room may have that of a running one. */
+  private makeRoom(nowMs: number, effects: SchedulerEffect[]): void {
+    const waiting = this.ready.peek()
+    if (waiting !== undefined && this.gate.active && this.gate.limiter.blocks(waiting, nowMs) !== undefined) return
+    const victim = this.preemption.victim(waiting, this.state.members.values(), nowMs)
+    if (victim === undefined) return
+    const { member, task } = victim
+    effects.push({ do: 'yield', member, task, reason: `makes room by ${this.ordering.name}` })
+  }
+
+  /** A queue that can keep keys apart if some limit asks for it. */
+  emptyQueue(): ReadyTasks {
+    const { ordering, gate } = this
+    const isReady = (task: TaskRecord) =>
+      (task.status === 'waiting' || task.status === 'parked') && this.offers.awardOf(task) === undefined
+    if (ordering.total && !gate.byKey) return new ReadyQueue(ordering, isReady)
+    return new LaneQueue(ordering, isReady, { byKey: gate.byKey })
+  }
+
+  private choose(task: TaskRecord, candidates: readonly Candidate[]): Candidate {
+    return this.placementOf(task).choose(task, candidates, this.durations.ofType(task.type) ?? 0)
+  }
+
+  private placementOf(task: TaskRecord): PlacementPolicy {
+    return (this.placements.size > 0 && this.placements.get(task.type)) || this.placement
+  }
+
+  private openOffers(nowMs: number): Candidate[] {
+    const open: Candidate[] = []
+    const preempts = this.ordering.outranks !== undefined
+    for (const offer of this.offers.all()) {
+      const credits = this.offers.freeCredits(offer, nowMs)
+      // With an order that preempts, what waits does so here: one that a node holds already could not take a slot from another.
+      const { member, awarded } = offer
+      const free = preempts ? Math.min(credits, member.profile.slots - member.running.size - awarded) : credits
+      if (free > 0) open.push({ offer, free })
+    }
+    return open
+  }
+}
