@@ -48,6 +48,7 @@ export const kind = {
   removed: 46,
   kept: 47,
   limited: 48,
+  lost: 59,
 } as const
 
 // --- journal ----------------------------------------------------------------------------------------------------
@@ -154,7 +155,13 @@ export type Kept = readonly [
 /** The limits of a task type from here on, instead of those before; null: none. */
 export type Limited = readonly [kind: 48, type: string, limits: TypeLimits | null]
 
-export type ControlEntry = Led | Revoked | Cancelled | Expired | TimedOut | Retried | Removed | Kept | Limited
+/**
+ * Values that the task needs are not in the log any more: somebody purged or deleted them. It can never run; void if the task
+ * has gone on since.
+ */
+export type Lost = readonly [kind: 59, task: string, turn: number, reason: string]
+
+export type ControlEntry = Led | Revoked | Cancelled | Expired | TimedOut | Retried | Removed | Kept | Limited | Lost
 
 /** `epoch` is the sequence of the writer's `led` entry; 0 in the block that carries `led` itself. */
 export type ControlBlock = readonly [version: number, epoch: number, entries: readonly ControlEntry[]]

@@ -60,6 +60,7 @@ export function checkControlEntry(entry: unknown): string | undefined {
     case kind.led:
       return rulesComplaint(entry[1])
     case kind.revoked:
+    case kind.lost:
       return turnComplaint(entry) ?? reasonComplaint(entry[3])
     case kind.cancelled:
       return taskComplaint(entry) ?? reasonComplaint(entry[2])

@@ -57,6 +57,10 @@ const table = {
     retryable: false,
     next: 'Deploy a version that can read the snapshot, then `troupe retry <id>`.',
   },
+  TROUPE_VALUES_LOST: {
+    retryable: false,
+    next: 'Find out who purged or deleted messages of the log, which only Troupe may do; then submit the task again.',
+  },
   TROUPE_STEP_MISMATCH: { retryable: false, next: 'Give each step its own name, and keep the names over deployments.' },
   TROUPE_SIGNAL_REJECTED: { retryable: false, next: 'Send an event that the task takes in its present state.' },
   // what happened to a process

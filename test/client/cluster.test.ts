@@ -116,6 +116,8 @@ test('a failed task is a dead letter until it is retried or removed', async () =
   expect((await handle.history()).map(({ what }) => what)).toContain('failed')
   await troupe.removeDead(handle.id)
   expect((await troupe.dead()).dead).toEqual([])
+  await expect(troupe.dead({ after: handle.id })).rejects.toMatchObject({ code: 'TROUPE_UNKNOWN_TASK' })
+  await expect(troupe.tasks({ after: 'nobody' })).rejects.toMatchObject({ code: 'TROUPE_UNKNOWN_TASK' })
   await expect(handle.state()).rejects.toMatchObject({ code: 'TROUPE_UNKNOWN_TASK' })
 })
 

@@ -168,6 +168,11 @@ export class PlainClient {
   }
 
   /** The server that leads a stream of the namespace. */
+  /** Deletes one message of the log, as nobody should. */
+  async deleteFromLog(sequence: number): Promise<void> {
+    await this.api(`STREAM.MSG.DELETE.${this.logStream}`, JSON.stringify({ seq: sequence }))
+  }
+
   async leaderOf(stream: string): Promise<string> {
     const info = (await this.api(`STREAM.INFO.TROUPE_${this.namespace}_${stream}`, '')) as {
       cluster: { leader: string }

@@ -345,3 +345,24 @@ test(
   },
   testMs,
 )
+
+test(
+  'a task whose message somebody deleted from the log is a dead letter that says so, and the others run',
+  async () => {
+    const cluster = await openCluster(server.url, freshNamespace())
+    const { client } = cluster
+    const control = await cluster.one({ roles: ['scheduler', 'supervisor'] })
+    const doomed = await client.submit('double', { n: 1 })
+    const other = await client.submit('double', { n: 2 })
+    await until(async () => (await client.stats()).tasks.ready === 2, 'both are folded')
+    // Its inputs are at hand until it ends, and its checkpoint is saved then.
+    control.signal('SIGTERM')
+    await control.exited
+    await client.deleteFromLog(doomed)
+    await cluster.start({ roles: ['scheduler', 'supervisor', 'node'], files })
+    expect(await client.ended(`0-${doomed}`)).toMatchObject({ status: 'failed', error: { code: 'TROUPE_VALUES_LOST' } })
+    expect(await client.ended(`0-${other}`)).toMatchObject({ result: { doubled: 4 } })
+    expect(await client.request(`retry.0-${doomed}`, '')).toMatchObject({ error: { code: 'TROUPE_NOT_FAILED' } })
+  },
+  testMs,
+)

@@ -45,6 +45,8 @@ export function foldControlEntry(state: LedgerState, entry: Exclude<ControlEntry
       return true
     case kind.kept:
       return kept(state, task, entry, place)
+    case kind.lost:
+      return lost(state, task, entry[2], entry[3], place)
   }
 }
 
@@ -118,5 +120,14 @@ function kept(state: LedgerState, task: TaskRecord, entry: Kept, place: Place): 
   state.touch(task)
   task.more.inputPlace = place
   if (task.snapshot !== undefined) task.snapshot = place
+  return true
+}
+
+/** A task that runs has its values with it; any other can never run again, and there is nothing that a retry could use. */
+function lost(state: LedgerState, task: TaskRecord, turn: number, reason: string, place: Place): boolean {
+  if (task.ended || task.status === 'running' || task.turn !== turn) return false
+  state.touch(task)
+  task.more.unreadable = true
+  state.end(task, 'failed', { code: 'TROUPE_VALUES_LOST', message: reason }, place)
   return true
 }

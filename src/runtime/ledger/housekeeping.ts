@@ -9,7 +9,7 @@ import type { TaskRecord } from '../../actors/ledger/task-record.ts'
 import type { CheckpointStore, Log, LogInfo, StoredCheckpoint } from '../../nats/bus.ts'
 import { type ControlEntry, kind } from '../../protocol/entries.ts'
 import { limits } from '../../protocol/limits.ts'
-import type { LogValues } from '../scheduler/log-values.ts'
+import { type LogValues, lostReason } from '../scheduler/log-values.ts'
 import type { LedgerReader } from './ledger-reader.ts'
 import { readManifest, readState } from './load-checkpoint.ts'
 import { saveCheckpoint } from './save-checkpoint.ts'
@@ -197,6 +197,7 @@ export class Housekeeping {
       const values = loaded.get(task)
       if (values === undefined) {
         this.lost.add(task)
+        if (task.status !== 'running') entries.at(-1)?.push([kind.lost, task.id, task.turn, lostReason(task)])
         continue
       }
       const size = sizeOf(values.input) + sizeOf(values.snapshot) + 256

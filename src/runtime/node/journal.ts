@@ -31,6 +31,8 @@ export class Journal {
   lastSequence = 0
   private readonly options: JournalOptions
   private waiting: Written[] = []
+  /** The block that is being stored. */
+  private sending: readonly Written[] = []
   private number = 0
   private inFlight = false
   private scheduled = false
@@ -53,6 +55,12 @@ export class Journal {
     if (this.over !== undefined) return
     this.waiting.push({ entries, onStored })
     this.schedule()
+  }
+
+  /** What was written and is not known to be stored, in order. */
+  *unstored(): Iterable<JournalEntry> {
+    for (const { entries } of this.sending) yield* entries
+    for (const { entries } of this.waiting) yield* entries
   }
 
   /** Resolves when everything written so far is stored; rejects with TROUPE_FENCED when it never will be. */
@@ -123,7 +131,9 @@ export class Journal {
     const entries: JournalEntry[] = []
     for (const written of block) for (const entry of written.entries) entries.push(entry)
     this.number++
+    this.sending = block
     const sequence = await this.store(packBlock([formatVersion, this.number, entries]), this.number)
+    this.sending = []
     if (sequence === undefined || this.over !== undefined) return
     this.lastSequence = sequence
     for (const written of block) written.onStored?.(sequence)

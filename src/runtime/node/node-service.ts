@@ -286,8 +286,9 @@ export class NodeService implements TurnsOwner {
 
   /** All turns whose accept is stored, so that a ledger folded past the last block must know each of them. */
   private reportRunning(): void {
-    if (this.status !== 'ready' && this.status !== 'draining') return
-    const turns = this.turns.listed(this.stored)
-    if (turns !== undefined) this.report(['running', this.journal?.lastSequence ?? 0, turns])
+    const { journal, status } = this
+    if (journal === undefined || (status !== 'ready' && status !== 'draining')) return
+    const turns = this.turns.listed(this.stored, journal.unstored())
+    if (turns !== undefined) this.report(['running', journal.lastSequence, turns])
   }
 }

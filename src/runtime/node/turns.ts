@@ -6,7 +6,14 @@ import { Quantities } from '../../actors/node/quantities.ts'
 import { Slots } from '../../actors/node/slots.ts'
 import { StartPace } from '../../actors/node/start-pace.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
-import { type JournalEntry, kind } from '../../protocol/entries.ts'
+import {
+  type Completed,
+  type Failed,
+  type JournalEntry,
+  kind,
+  type Parked,
+  type Yielded,
+} from '../../protocol/entries.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { AwardedTask, NodeReport } from '../../protocol/messages.ts'
@@ -33,6 +40,8 @@ interface Run {
 
 /** A turn that is to make room for another may take this long to its next boundary: no work is lost for it. */
 const boundaryMsMax = 24 * 3_600_000
+/** More turns than this are not listed: they are too many to be looked through each second. */
+const listedMax = limits.rowsMax * 10
 /** Turns started in one go, and for how long, before the event loop gets a chance. */
 const startsAtOnce = 256
 const sliceMs = 10
@@ -201,13 +210,27 @@ export class Turns {
     return performance.now() - run.startedAtMs
   }
 
-  /** All turns whose accept was among the first `stored` writes; undefined when they are too many to list. */
-  listed(stored: number): [id: string, turn: number][] | undefined {
+  /**
+   * All turns whose accept was among the first `stored` writes and whose end is not stored; `unstored` is what was written
+   * and is not stored yet. Undefined when they are too many to list.
+   */
+  listed(stored: number, unstored: Iterable<JournalEntry>): [id: string, turn: number][] | undefined {
     const turns: [string, number][] = []
     for (const [id, run] of this.slots.running) {
       if (run.ticket <= stored) turns.push([id, run.number])
-      if (turns.length > limits.rowsMax * 10) return undefined
+      if (turns.length > listedMax) return undefined
     }
-    return turns
+    const acceptedOnly = new Set<string>()
+    for (const entry of unstored) {
+      if (entry[0] === kind.accepted) acceptedOnly.add(`${entry[2]} ${entry[1]}`)
+      else if (endsTurn(entry) && !acceptedOnly.has(`${entry[2]} ${entry[1]}`)) turns.push([entry[1], entry[2]])
+    }
+    return turns.length > listedMax ? undefined : turns
   }
+}
+
+function endsTurn(entry: JournalEntry): entry is Completed | Failed | Parked | Yielded {
+  return (
+    entry[0] === kind.completed || entry[0] === kind.failed || entry[0] === kind.parked || entry[0] === kind.yielded
+  )
 }

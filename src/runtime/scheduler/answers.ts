@@ -226,7 +226,7 @@ export class Answers {
   }
 
   private dead(message: BusMessage): DeadAnswer {
-    const { after, limit } = this.page(message)
+    const { after, limit } = this.page(message, (task) => task.status === 'failed')
     const { state } = this.service.ledger
     const nowMs = this.service.nowMs()
     const page = new Page<TaskAnswer>(limit, this.pageBytes)
@@ -269,8 +269,17 @@ export class Answers {
     return Math.floor(this.options.bus.maxPayloadBytes * 0.45)
   }
 
-  private page(message: BusMessage): TasksRequest & { limit: number } {
+  /** A page begins after a task of the list; one that has left the list since would leave nothing after it. */
+  private page(message: BusMessage, isListed: (task: TaskRecord) => boolean = () => true) {
     const { limit = 100, ...rest } = bodyOf<TasksRequest>(message)
+    const { after } = rest
+    if (after !== undefined) {
+      const task = this.service.ledger.state.tasks.get(checkName('task id', after))
+      if (task === undefined || !isListed(task)) {
+        const message = `the page cannot begin after task "${after}": it is not in the list any more; begin again without it`
+        throw new TroupeError('TROUPE_UNKNOWN_TASK', message, { details: { id: after } })
+      }
+    }
     return { ...rest, limit: integerBetween('limit', limit, 1, limits.rowsMax) }
   }
 }

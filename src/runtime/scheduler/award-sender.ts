@@ -9,7 +9,7 @@ import { limits } from '../../protocol/limits.ts'
 import type { AwardAbout, AwardedTask, SignalItem } from '../../protocol/messages.ts'
 import { defaultPriority } from '../../protocol/options.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
-import type { LogValues, TaskValues } from './log-values.ts'
+import { type LogValues, lostReason, type TaskValues } from './log-values.ts'
 
 /** Bytes of signals sent at once to a turn that lacks them. */
 const signalBytesMax = 4 * 1024 * 1024
@@ -21,6 +21,8 @@ export interface AwardSenderOptions {
   readonly logger: Logger
   /** An award of the task's next turn has lapsed before. */
   readonly isDoubtful: (task: TaskRecord) => boolean
+  /** The log does not have what the task needs, and never will. */
+  readonly onLost: (task: TaskRecord, reason: string) => void
 }
 
 export class AwardSender {
@@ -29,13 +31,15 @@ export class AwardSender {
   private readonly values: LogValues
   private readonly logger: Logger
   private readonly isDoubtful: (task: TaskRecord) => boolean
+  private readonly onLost: AwardSenderOptions['onLost']
 
-  constructor({ bus, subjects, values, logger, isDoubtful }: AwardSenderOptions) {
+  constructor({ bus, subjects, values, logger, isDoubtful, onLost }: AwardSenderOptions) {
     this.bus = bus
     this.subjects = subjects
     this.values = values
     this.logger = logger
     this.isDoubtful = isDoubtful
+    this.onLost = onLost
   }
 
   send(epoch: number, member: Member, tasks: readonly TaskRecord[]): void {
@@ -79,19 +83,16 @@ export class AwardSender {
   }
 
   private async sendRead(epoch: number, member: Member, tasks: readonly TaskRecord[]): Promise<void> {
-    const turns = tasks.map((task) => task.turn)
+    const before = tasks.map(standing)
     try {
       const loaded = await this.values.load(tasks)
       const awarded: AwardedTask[] = []
       for (const [i, task] of tasks.entries()) {
         // The task may have gone on while the log was read.
-        if (task.ended || task.turn !== turns[i]) continue
+        if (task.ended || standing(task) !== before[i]) continue
         const values = loaded.get(task)
         if (values !== undefined) awarded.push(awardedTask(task, values, this.isDoubtful(task)))
-        else {
-          const { sequence } = task.input
-          this.logger.error({ task: task.id, sequence, snapshot: task.snapshot }, 'values of a task are not in the log')
-        }
+        else this.onLost(task, lostReason(task))
       }
       this.publish(epoch, member, awarded)
     } catch (error) {
@@ -121,6 +122,11 @@ export class AwardSender {
   private inbox(member: Member): string {
     return this.subjects.node(member.node, member.incarnation)
   }
+}
+
+/** Changes when the task goes on, and when its values are copied forward. */
+function standing(task: TaskRecord): string {
+  return `${task.turn} ${task.input.sequence} ${task.snapshot?.sequence}`
 }
 
 function awardBytes(awarded: AwardedTask): number {

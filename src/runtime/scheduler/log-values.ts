@@ -179,3 +179,10 @@ function valuesOf(places: Places, messages: ReadonlyMap<number, Unpacked>): Task
   }
   return { input, snapshot, signals }
 }
+
+/** Why a task whose values were not found can never run. */
+export function lostReason({ input, snapshot }: TaskRecord): string {
+  const places =
+    snapshot === undefined ? `${input.sequence}` : `${input.sequence} or its snapshot of ${snapshot.sequence}`
+  return `its input of message ${places} is not in the log any more`
+}

@@ -7,6 +7,7 @@ import { type Actor, createActor } from 'xstate'
 import type { Change } from '../../actors/ledger/change.ts'
 import { foldVersion, type Ledger } from '../../actors/ledger/ledger.ts'
 import { defaultRules } from '../../actors/ledger/state.ts'
+import type { TaskRecord } from '../../actors/ledger/task-record.ts'
 import type { Agenda, AgendaOptions } from '../../actors/scheduler/agenda.ts'
 import type { SchedulerEffect } from '../../actors/scheduler/effects.ts'
 import { schedulerMachine } from '../../actors/scheduler/scheduler.ts'
@@ -73,6 +74,7 @@ export class SchedulerService implements FoldListener {
       values: this.values,
       logger,
       isDoubtful: (task) => this.agenda?.offers.lapsedBefore(task) ?? false,
+      onLost: (task, reason) => this.lost(task, reason),
     })
     this.events = new EventPublisher(bus, subjects)
     this.answers = new Answers(this, options)
@@ -236,6 +238,12 @@ export class SchedulerService implements FoldListener {
       case 'retire':
         this.endLeading(effect.reason)
     }
+  }
+
+  private lost(task: TaskRecord, reason: string): void {
+    this.options.logger.error({ task: task.id, reason }, 'values of a task are lost: it can never run')
+    const { agenda } = this
+    if (agenda !== undefined) this.append(agenda.epoch, [[kind.lost, task.id, task.turn, reason]])
   }
 
   private async appendLed(): Promise<void> {

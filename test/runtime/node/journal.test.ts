@@ -43,8 +43,10 @@ describe('group commit', () => {
     await until(() => log.attempts.length === 1, 'the first block is under way')
     for (let i = 0; i < 50; i++) write()
     expect(log.attempts.length).toBe(1)
+    expect([...journal.unstored()]).toEqual(Array.from({ length: 51 }, (_, i) => entry(i + 1)))
     gate.resolve()
     await journal.settled()
+    expect([...journal.unstored()]).toEqual([])
     expect(log.blocks().map(({ number, entries }) => [number, entries.length])).toEqual([
       [1, 1],
       [2, 50],

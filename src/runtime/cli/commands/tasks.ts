@@ -224,17 +224,25 @@ async function forDead(
   })
 }
 
-/** What is done leaves the list, so the next page begins after the last one that had to stay. */
+/**
+ * What is done leaves the list, so the next page begins after the last one that had to stay; from the beginning if that has
+ * left meanwhile.
+ */
 async function forAllDead(
   troupe: Troupe,
   each: (troupe: Troupe, id: string) => Promise<void>,
   output: Output,
 ): Promise<number> {
   let last: string | undefined
-  let failures = 0
+  const stayed = new Set<string>()
+  const pageAfter = (after: string | undefined) => troupe.dead({ limit: 1_000, ...(after && { after }) })
   for (;;) {
-    const { dead, more } = await troupe.dead({ limit: 1_000, ...(last && { after: last }) })
+    const { dead, more } = await pageAfter(last).catch((error: unknown) => {
+      if (!hasCode(error, 'TROUPE_UNKNOWN_TASK')) throw error
+      return pageAfter(undefined)
+    })
     for (const { id } of dead) {
+      if (stayed.has(id)) continue
       try {
         await each(troupe, id)
       } catch (error) {
@@ -242,10 +250,10 @@ async function forAllDead(
         if (!hasCode(error, 'TROUPE_NOT_FAILED') && !hasCode(error, 'TROUPE_UNKNOWN_TASK')) throw error
         output.problem(error.message)
         last = id
-        failures += 1
+        stayed.add(id)
       }
     }
-    if (!more) return failures === 0 ? 0 : 1
+    if (!more) return stayed.size === 0 ? 0 : 1
   }
 }
 
