@@ -27,6 +27,7 @@ export type {
 } from './context.ts'
 export { TaskCancelled, TaskExpired, TaskFailed } from './failures.ts'
 export type { ResultOptions, SignalOptions, TaskHandle } from './handle.ts'
+export type { LiveTask } from './live-tasks.ts'
 export type { FlowTask, ManyOptions, SubmitOptions } from './submit-options.ts'
 export {
   type AnyTaskDefinition,

@@ -25,6 +25,7 @@ import type { AnyTaskEvent } from './context.ts'
 import { inOrder } from './flow.ts'
 import { type HandleHost, TaskHandle } from './handle.ts'
 import { checkInput } from './input.ts'
+import { type LiveTask, liveTasks } from './live-tasks.ts'
 import { Gathering, submitEach } from './many.ts'
 import { MessageIds } from './message-ids.ts'
 import { Outcomes } from './outcomes.ts'
@@ -246,6 +247,11 @@ export class Troupe {
   /** Resolves with a page of tasks. `more` says that `after: <last id>` gives further ones. */
   tasks(filter: TasksRequest = {}): Promise<TasksAnswer> {
     return ask(this.#bus, this.#subjects.tasks, filter)
+  }
+
+  /** Yields the tasks that have not ended, each with its last snapshot as it is stored; for tools such as `troupe check`. */
+  liveTasks(): AsyncGenerator<LiveTask> {
+    return liveTasks(this.#bus, this.#subjects, this.#objects)
   }
 
   /** Resolves with the nodes, their load, slots and bids. */

@@ -61,6 +61,14 @@ const table = {
     retryable: false,
     next: 'Find out who purged or deleted messages of the log, which only Troupe may do; then submit the task again.',
   },
+  TROUPE_MIGRATION_FAILED: {
+    retryable: false,
+    next: 'Make `migrate` take that version, deploy, then `troupe retry <id>`; `troupe check` tells beforehand.',
+  },
+  TROUPE_MIGRATION_MISSING: {
+    retryable: false,
+    next: 'Give the task a `migrate` option; `(from, snapshot) => snapshot` says that nothing has to change.',
+  },
   TROUPE_STEP_MISMATCH: { retryable: false, next: 'Give each step its own name, and keep the names over deployments.' },
   TROUPE_SIGNAL_REJECTED: { retryable: false, next: 'Send an event that the task takes in its present state.' },
   // what happened to a process

@@ -220,6 +220,33 @@ export interface TasksAnswer {
   readonly more: boolean
 }
 
+/** The body of `snapshots`: a page of the tasks that have not ended; `after` is the last id seen. */
+export interface SnapshotsRequest {
+  readonly limit?: number
+  readonly after?: string
+}
+
+/** A user's value in JSON: msgpack in base64, JSON text, or the object that holds it. */
+export type ValueAnswer =
+  | { readonly packed: string }
+  | { readonly json: string }
+  | { readonly object: string; readonly packed: boolean }
+
+/** A task that has not ended, and what its next turn would start from: its snapshot, or its input while it has none. */
+export interface SnapshotAnswer {
+  readonly id: string
+  readonly type: string
+  readonly status: TaskStatus
+  readonly attempt: number
+  readonly snapshot?: ValueAnswer
+  readonly input?: ValueAnswer
+}
+
+export interface SnapshotsAnswer {
+  readonly tasks: readonly SnapshotAnswer[]
+  readonly more: boolean
+}
+
 /** A message of the log that could not be read or was not allowed, kept with its reason. */
 export interface SetAsideAnswer {
   readonly sequence: number

@@ -103,6 +103,11 @@ export class Subjects {
     return `${this.root}.tasks`
   }
 
+  /** `troupe.main.snapshots` — request; a page of the live tasks with what is stored of each. */
+  get snapshots(): string {
+    return `${this.root}.snapshots`
+  }
+
   /** `troupe.main.dead` — request; a page of dead letters and set-aside messages. */
   get dead(): string {
     return `${this.root}.dead`

@@ -276,6 +276,13 @@ function addCluster(program: Command, act: Act): void {
     .argument('<node>', 'the id of the node')
     .addOption(json())
     .action(act(async () => (await import('./commands/cluster.ts')).drain))
+  program
+    .command('check')
+    .description('compare the tasks of these files with all that is stored of live ones, before a deploy; runs nothing')
+    .argument('<files...>', 'modules whose exports include tasks, as the new build has them')
+    .option('--strict', 'end with 1 also if some can be checked in part only')
+    .addOption(json())
+    .action(act(async () => (await import('./commands/check.ts')).check))
   addQueue(program, act)
   program
     .command('doctor')

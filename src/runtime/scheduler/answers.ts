@@ -34,6 +34,7 @@ import { packedHeaders, packedOutcome, wantsPacked } from './packed-outcome.ts'
 import { Page } from './page.ts'
 import { runTask } from './run-request.ts'
 import type { SchedulerService } from './scheduler-service.ts'
+import { snapshotsPage } from './snapshots-page.ts'
 import { shownValue } from './teller.ts'
 
 /** What supervisors know of nodes. */
@@ -78,6 +79,7 @@ export class Answers {
       this.on(`${subjects.root}.drain.>`, (node) => this.drain(node)),
       this.on(`${subjects.root}.run.>`, (type, message) => this.run(type, message)),
       this.on(subjects.tasks, (_, message) => this.tasks(message)),
+      this.on(subjects.snapshots, (_, message) => snapshotsPage(this.service, this.page(message), this.pageBytes)),
       this.on(subjects.dead, (_, message) => this.dead(message)),
       this.on(subjects.limits, (_, message) => this.limits(message)),
       this.on(subjects.nodes, () => this.nodes()),

@@ -80,6 +80,8 @@ export class CallJournal {
   checkpoint: Uint8Array | null = null
   childrenGiven = 0
   consumed = 0
+  /** By which version of the definition it was stored. */
+  version: string | undefined
   inbox: (readonly [sequence: number, event: Packed])[] = []
   readonly #ordinals = new Map<string, number>()
   readonly #usedNames = new Set<string>()
@@ -189,6 +191,12 @@ export class CallJournal {
     this.loaded = 0
   }
 
+  /** The calls that code has to make again, in the order of their outcomes, as people know them. */
+  names(): string[] {
+    const open = [...this.calls.values()].filter((call) => call.outcome === 'open')
+    return [...this.ends, ...open].map((call) => shownKey(call.key))
+  }
+
   pack(version: string | undefined): Uint8Array {
     const snapshot: FunctionSnapshot = {
       format: functionFormat,
@@ -208,13 +216,14 @@ export class CallJournal {
    * Returns the journal of a snapshot. An error that nothing followed is forgotten when the attempt has changed: trying it
    * again is what the new attempt is for. Throws TROUPE_SNAPSHOT_UNREADABLE.
    */
-  static unpack(packed: Packed, attempt: number): { journal: CallJournal; version: string | undefined } {
+  static unpack(packed: Packed, attempt: number): CallJournal {
     const snapshot = readSnapshot(packed)
     const journal = new CallJournal()
     journal.era = snapshot.era
     journal.checkpoint = snapshot.checkpoint
     journal.childrenGiven = snapshot.children
     journal.consumed = snapshot.consumed
+    journal.version = snapshot.version
     journal.inbox = [...snapshot.inbox]
     const calls = snapshot.calls.map(callOf)
     const seenMost = Math.max(0, ...calls.map((call) => call.seen))
@@ -226,7 +235,7 @@ export class CallJournal {
     journal.ends.sort((a, b) => a.end - b.end)
     for (const [index, call] of journal.ends.entries()) call.end = index
     journal.loaded = journal.ends.length
-    return { journal, version: snapshot.version }
+    return journal
   }
 }
 
@@ -241,9 +250,22 @@ export function orderMismatch(expected: Call, asked: readonly Call[]): TroupeErr
   )
 }
 
-/** How a key is shown to people. */
+const kinds: Readonly<Record<string, string>> = {
+  sleep: 'a sleep',
+  sleepUntil: 'a sleepUntil',
+  checkpoint: 'a checkpoint',
+  submit: 'a submit',
+  map: 'a map',
+}
+
+/** How a key is shown to people: a step by its name, an unnamed call by its kind. */
 function shownKey(key: string): string {
-  return key.startsWith('step:') ? key.slice(5) : key
+  if (key.startsWith('step:')) return key.slice(5)
+  const unnamed = /^(\w+)(?::(.*))?#\w+\.(\d+)$/.exec(key)
+  if (unnamed === null) return key
+  const [, what = '', event, ordinal] = unnamed
+  const kind = event === undefined ? kinds[what] : `an event ${event}`
+  return `${kind ?? what}${ordinal === '1' ? '' : ` (number ${ordinal})`}`
 }
 
 function isPreamble(key: string): boolean {

@@ -2,12 +2,12 @@
 import { checkInput } from '../../client/input.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
 import { TroupeError } from '../../protocol/errors.ts'
-import { packValue, unpackValue } from '../../protocol/payload.ts'
-import { CallJournal } from './call-journal.ts'
+import { unpackValue } from '../../protocol/payload.ts'
 import { FunctionContext } from './function-context.ts'
 import { FunctionRun } from './function-run.ts'
 import type { ArrivedSignal, LogicPort, LogicRunner, LogicStart } from './logic.ts'
 import { failureRecord } from './outcome.ts'
+import { restoredJournal } from './restore.ts'
 
 export class FunctionRunner implements LogicRunner {
   readonly #definition: AnyTaskDefinition
@@ -26,7 +26,11 @@ export class FunctionRunner implements LogicRunner {
     let input: unknown
     let run: FunctionRun
     try {
-      run = new FunctionRun(this.#definition, this.#port, this.#journal(from))
+      run = new FunctionRun(
+        this.#definition,
+        this.#port,
+        restoredJournal(this.#definition, from.snapshot, this.#port.attempt),
+      )
       input = checkInput(this.#definition, unpackValue(from.input))
     } catch (error) {
       this.#fault(error)
@@ -54,16 +58,6 @@ export class FunctionRunner implements LogicRunner {
   stop(error: TroupeError | undefined): void {
     this.#stopped = true
     this.#run?.stop(error)
-  }
-
-  #journal(from: LogicStart): CallJournal {
-    if (from.snapshot === null) return new CallJournal()
-    const { journal, version } = CallJournal.unpack(from.snapshot, this.#port.attempt)
-    const { migrate, profile } = this.#definition
-    if (migrate !== undefined && version !== profile.version && journal.checkpoint !== null) {
-      journal.checkpoint = packValue(migrate({ version }, unpackValue(journal.checkpoint)), 'migrated checkpoint')
-    }
-    return journal
   }
 
   #call(run: FunctionRun, input: unknown): void {

@@ -15,14 +15,8 @@ import type { ArrivedSignal, LogicPort, LogicRunner, LogicStart, Packed, TaskReq
 import { MachineChildren } from './machine-children.ts'
 import { type MachineSnapshot, machineFormat, packMachineSnapshot, unpackMachineSnapshot } from './machine-snapshot.ts'
 import { failureRecord } from './outcome.ts'
-import {
-  DurableActor,
-  isReactive,
-  machineId,
-  misfits,
-  type PersistedSnapshot,
-  xstateVersion,
-} from './xstate-adapter.ts'
+import { restorable, unreadable } from './restore.ts'
+import { DurableActor, isReactive, machineId, xstateVersion } from './xstate-adapter.ts'
 
 export class MachineRunner implements LogicRunner {
   readonly #definition: AnyTaskDefinition
@@ -104,7 +98,7 @@ export class MachineRunner implements LogicRunner {
         logic: this.#logic,
         id: this.#port.id,
         input,
-        snapshot: before === undefined ? undefined : this.#readable(before),
+        snapshot: before === undefined ? undefined : restorable(this.#definition, this.#logic, before),
         timers: before?.timers ?? [],
         nextTimerId: before?.nextTimerId ?? 1,
         nextActorId: before?.nextActorId ?? 1,
@@ -129,22 +123,6 @@ export class MachineRunner implements LogicRunner {
     }
     for (const signal of this.#early.splice(0)) this.#give(signal)
     this.#changed()
-  }
-
-  #readable(before: MachineSnapshot): PersistedSnapshot {
-    const { migrate, profile } = this.#definition
-    let snapshot = unpackValue(before.snapshot) as PersistedSnapshot
-    if (migrate !== undefined && before.version !== profile.version) {
-      const from = { version: before.version, machine: before.machine, xstate: before.xstate }
-      snapshot = migrate(from, snapshot) as PersistedSnapshot
-    }
-    const unknown = misfits(this.#logic, snapshot)
-    if (unknown.length === 0) return snapshot
-    throw new TroupeError(
-      'TROUPE_SNAPSHOT_UNREADABLE',
-      `the snapshot names what this version does not have: ${unknown.join(', ')}; bring it back, or give the task a "migrate" option`,
-      { details: { unknown, version: before.version, now: profile.version } },
-    )
   }
 
   // --- events -----------------------------------------------------------------------------------------------------
@@ -347,13 +325,6 @@ export class MachineRunner implements LogicRunner {
     const { record, retryable } = failureRecord(error)
     this.#port.fault(record, retryable && !(error instanceof TroupeError))
   }
-}
-
-/** XState tells what is wrong with a snapshot in errors of its own, or as a state. */
-function unreadable(cause: unknown): TroupeError {
-  if (cause instanceof TroupeError) return cause
-  const why = cause instanceof Error ? cause.message : String(cause)
-  return new TroupeError('TROUPE_SNAPSHOT_UNREADABLE', `the snapshot cannot be restored: ${why}`, { cause })
 }
 
 /** Returns the signal as an event; undefined if it is none, or one that only XState itself may send. */

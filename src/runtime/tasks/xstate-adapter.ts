@@ -22,6 +22,8 @@ export interface PersistedSnapshot {
   readonly status: string
   readonly value?: unknown
   readonly children?: Readonly<Record<string, PersistedChild>>
+  /** The states to which history states lead back. */
+  readonly historyValue?: Readonly<Record<string, readonly { readonly id: string }[]>>
 }
 
 interface PersistedChild {
@@ -300,6 +302,9 @@ function misfitsAt(logic: InnerLogic, snapshot: PersistedSnapshot, where: string
   if (logic.root === undefined) return []
   const about = `machine "${logic.id ?? ''}"${where}`
   const found = unknownStates(logic.root, snapshot.value, '').map((state) => `state "${state}" of ${about}`)
+  for (const { id } of Object.values(snapshot.historyValue ?? {}).flat()) {
+    if (stateNodeOf(logic, id) === undefined) found.push(`state "${id}" in the history of ${about}`)
+  }
   for (const [id, child] of Object.entries(snapshot.children ?? {})) {
     const childLogic = typeof child.src === 'string' ? referenced(logic, child.src) : undefined
     if (childLogic === undefined) found.push(`actor "${String(child.src)}" (child "${id}") of ${about}`)
@@ -320,10 +325,14 @@ function unknownStates(node: InnerState, value: unknown, path: string): string[]
 function referenced(logic: InnerLogic, src: string): InnerLogic | undefined {
   const match = /^xstate\.invoke\.(\d+)\.(.*)/.exec(src)
   if (match === null) return logic.implementations?.actors[src]
+  const invoke = stateNodeOf(logic, match[2] as string)?.config.invoke
+  const config = (Array.isArray(invoke) ? invoke[Number(match[1])] : invoke) as { src?: InnerLogic } | undefined
+  return config?.src
+}
+
+function stateNodeOf(logic: InnerLogic, id: string): { readonly config: { readonly invoke?: unknown } } | undefined {
   try {
-    const invoke = logic.getStateNodeById?.(match[2] as string).config.invoke
-    const config = (Array.isArray(invoke) ? invoke[Number(match[1])] : invoke) as { src?: InnerLogic } | undefined
-    return config?.src
+    return logic.getStateNodeById?.(id)
   } catch {
     return undefined
   }

@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { troupe } from './command.ts'
 
-const commands = 'dev start submit run ls show result signal cancel retry history dead nodes drain doctor'.split(' ')
+const commands = 'dev start submit run ls show result signal cancel retry history dead nodes drain doctor check'.split(
+  ' ',
+)
 
 test('--help lists the commands, and each has its own help with exit code 0', async () => {
   const help = await troupe(['--help'])
