@@ -33,7 +33,8 @@ export const defaultServers = 'nats://127.0.0.1:4222'
 
 /**
  * Resolves with a connection to a namespace; no Troupe process needs to run. Close it, or hold it with `await using`.
- * Rejects with TROUPE_NO_SERVER, TROUPE_SERVER_TOO_OLD, TROUPE_NO_JETSTREAM, TROUPE_NOT_ALLOWED or TROUPE_INVALID_OPTION.
+ * Rejects with TROUPE_NO_SERVER, TROUPE_SERVER_TOO_OLD, TROUPE_PAYLOAD_LIMIT, TROUPE_NO_JETSTREAM, TROUPE_NOT_ALLOWED or
+ * TROUPE_INVALID_OPTION.
  */
 export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
   const {

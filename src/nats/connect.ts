@@ -13,6 +13,7 @@ import {
   nkeyAuthenticator,
 } from '@nats-io/transport-node'
 import { hasCode, TroupeError } from '../protocol/errors.ts'
+import { limits } from '../protocol/limits.ts'
 import { NatsBus } from './connection.ts'
 
 export interface BusOptions {
@@ -45,13 +46,14 @@ const versionMin = [2, 14] as const
 
 /**
  * Returns a connected bus. A lost connection is tried again for ever, every 100 to 250 ms. Throws TROUPE_NO_SERVER,
- * TROUPE_NOT_ALLOWED, TROUPE_SERVER_TOO_OLD (before 2.14), TROUPE_NO_JETSTREAM, TROUPE_INVALID_OPTION.
+ * TROUPE_NOT_ALLOWED, TROUPE_SERVER_TOO_OLD (before 2.14), TROUPE_PAYLOAD_LIMIT, TROUPE_NO_JETSTREAM, TROUPE_INVALID_OPTION.
  */
 export async function openBus(options: BusOptions): Promise<NatsBus> {
   const connection = await dial(options)
   try {
     checkVersion(connection, options)
     const bus = new NatsBus(connection, options.inboxPrefix ?? '_INBOX')
+    checkPayload(bus, options)
     await bus.flush(options.connectTimeoutMs ?? 5_000)
     bus.checkAllowed()
     await checkJetStream(bus, options)
@@ -136,6 +138,16 @@ function checkVersion(connection: NatsConnection, options: BusOptions): void {
   throw new TroupeError('TROUPE_SERVER_TOO_OLD', `the server at ${shown(options.servers)} is nats-server ${version}`, {
     details: { version },
   })
+}
+
+/** Blocks and awards are of up to half of this, and are split no further. */
+const payloadBytesMin = 2 * limits.blockBytesMax
+
+function checkPayload(bus: NatsBus, options: BusOptions): void {
+  const { maxPayloadBytes } = bus
+  if (maxPayloadBytes >= payloadBytesMin) return
+  const message = `the server at ${shown(options.servers)} takes messages of ${maxPayloadBytes} bytes, and Troupe needs ${payloadBytesMin}`
+  throw new TroupeError('TROUPE_PAYLOAD_LIMIT', message, { details: { maxPayloadBytes, payloadBytesMin } })
 }
 
 async function checkJetStream(bus: NatsBus, options: BusOptions): Promise<void> {

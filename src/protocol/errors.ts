@@ -76,6 +76,7 @@ const table = {
   TROUPE_NO_ANSWER: { retryable: true, next: 'See `troupe doctor`: is a scheduler running in this namespace?' },
   TROUPE_REFUSED: { retryable: true, next: 'The system is full; send again later.' },
   TROUPE_SERVER_TOO_OLD: { retryable: false, next: 'Install nats-server 2.14 or later.' },
+  TROUPE_PAYLOAD_LIMIT: { retryable: false, next: 'Set max_payload of nats-server to 1 MiB, its default, or more.' },
   TROUPE_NO_JETSTREAM: { retryable: false, next: 'Start nats-server with JetStream (-js).' },
   TROUPE_NO_SERVER_BINARY: {
     retryable: false,

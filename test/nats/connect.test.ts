@@ -16,8 +16,11 @@ test('an absent server is TROUPE_NO_SERVER, and the message hides passwords', as
   expect(String(error)).not.toContain('secret')
 })
 
-test('a server before 2.14 is TROUPE_SERVER_TOO_OLD', async () => {
-  const info = { server_id: 'x', version: '2.13.9', proto: 1, headers: true, max_payload: 1024, host: '', port: 0 }
+test.each([
+  ['before 2.14', '2.13.9', 1_048_576, 'TROUPE_SERVER_TOO_OLD'],
+  ['that takes small messages only', '2.14.0', 65_536, 'TROUPE_PAYLOAD_LIMIT'],
+])('a server %s is refused', async (_, version, maxPayload, code) => {
+  const info = { server_id: 'x', version, proto: 1, headers: true, max_payload: maxPayload, host: '', port: 0 }
   const old = createServer((socket) => {
     socket.on('error', () => {})
     socket.write(`INFO ${JSON.stringify(info)}\r\n`)
@@ -25,9 +28,7 @@ test('a server before 2.14 is TROUPE_SERVER_TOO_OLD', async () => {
   })
   await new Promise<void>((done) => old.listen(0, '127.0.0.1', done))
   const { port } = old.address() as { port: number }
-  await expect(openBus({ servers: `nats://127.0.0.1:${port}`, name: 'x' })).rejects.toMatchObject({
-    code: 'TROUPE_SERVER_TOO_OLD',
-  })
+  await expect(openBus({ servers: `nats://127.0.0.1:${port}`, name: 'x' })).rejects.toMatchObject({ code })
   await new Promise((done) => old.close(done))
 })
 
