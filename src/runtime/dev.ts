@@ -80,7 +80,9 @@ class DevCluster implements AsyncDisposable {
     if (options.ephemeral) this.temporary = mkdtempSync(join(tmpdir(), 'troupe-dev-'))
     const storeDir = this.temporary ?? resolve(options.store ?? '.troupe')
     this.server = await startEmbeddedServer({ storeDir, port: options.port ?? 4222 })
-    const joined = children.map(({ number, child }) => this.join(number, child))
+    const joined = Promise.all(children.map(({ number, child }) => this.join(number, child)))
+    // If something else fails first, that is the reason to tell, and the children end because of it.
+    joined.catch(() => undefined)
     this.troupe = await TroupeProcess.start({
       servers: this.server.url,
       roles: ['scheduler', 'supervisor'],
@@ -90,7 +92,7 @@ class DevCluster implements AsyncDisposable {
       ...(options.placement !== undefined && { placement: options.placement }),
       ...(options.namespace !== undefined && { namespace: options.namespace }),
     })
-    await Promise.all([...joined, this.troupe.led()])
+    await Promise.all([joined, this.troupe.led()])
     this.writeReadyFile()
   }
 

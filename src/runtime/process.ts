@@ -81,13 +81,20 @@ export class TroupeProcess {
         .replaceAll(/[^A-Za-z0-9_-]/g, '-')
         .slice(0, 40)}-${randomBytes(3).toString('hex')}`
     const bus = await openBus({ ...options, name: `troupe ${options.roles.join(',')} ${name}` })
-    const opened = await openNamespace(bus, {
-      ...(options.namespace !== undefined && { namespace: options.namespace }),
-      ...(options.replicas !== undefined && { replicas: options.replicas }),
-    })
-    const process = new TroupeProcess(options, name, bus, opened)
-    await process.startRoles()
-    return process
+    let process: TroupeProcess | undefined
+    try {
+      const opened = await openNamespace(bus, {
+        ...(options.namespace !== undefined && { namespace: options.namespace }),
+        ...(options.replicas !== undefined && { replicas: options.replicas }),
+      })
+      process = new TroupeProcess(options, name, bus, opened)
+      await process.startRoles()
+      return process
+    } catch (error) {
+      await process?.stop().catch(() => undefined)
+      await bus.close()
+      throw error
+    }
   }
 
   /** Resolves when some scheduler leads, as this process has folded it. */

@@ -168,6 +168,10 @@ export class PlainClient {
   }
 
   /** The server that leads a stream of the namespace. */
+  async deleteStream(name: string): Promise<void> {
+    await this.api(`STREAM.DELETE.${name}`, '')
+  }
+
   /** Deletes one message of the log, as nobody should. */
   async deleteFromLog(sequence: number): Promise<void> {
     await this.api(`STREAM.MSG.DELETE.${this.logStream}`, JSON.stringify({ seq: sequence }))
