@@ -9,9 +9,10 @@ test('50,000 entries of nodes that die, zombies and stale leaders break nothing'
   const actors = new RandomActors(log, 11)
   const seen = new Map<string, { order: number; turn: number; ended: string | undefined }>()
   let committed = 0
-  while (log.messages.length < 30_000) {
+  for (let step = 0; log.messages.length < 30_000; step++) {
     actors.step()
-    checkState(log.state)
+    // Every message at first; later the ledger is large, and what is wrong once stays wrong.
+    if (log.messages.length < 3_000 || step % 10 === 0) checkState(log.state)
     for (const change of log.takeChanges()) {
       if (!('task' in change) || change.what === 'duplicate') continue
       const { task } = change
