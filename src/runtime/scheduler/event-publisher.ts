@@ -1,6 +1,7 @@
 /**
  * Publishes lifecycle events for whoever subscribes to `event.<type>.<id>.<what>`. They are news, not truth, and bounded:
- * beyond `eventsPerSecondMax` the rest of that second is left out, so that watching never slows the work.
+ * beyond `eventsPerSecondMax` the rest of that second is left out, so that watching never slows the work. They leave some
+ * milliseconds late and together, so that no award or outcome waits behind them.
  */
 import type { Change } from '../../actors/ledger/change.ts'
 import type { TaskRecord } from '../../actors/ledger/task-record.ts'
@@ -11,6 +12,9 @@ import { statusOf } from './answer-rows.ts'
 
 export const eventsPerSecondMax = 5_000
 
+/** How long events wait for others. */
+const gatherMs = 10
+
 const text = new TextEncoder()
 
 export class EventPublisher {
@@ -18,6 +22,8 @@ export class EventPublisher {
   private readonly subjects: Subjects
   private second = 0
   private published = 0
+  private waiting: LifecycleEvent[] = []
+  private timer: NodeJS.Timeout | undefined
 
   constructor(bus: Bus, subjects: Subjects) {
     this.bus = bus
@@ -30,28 +36,44 @@ export class EventPublisher {
       this.second = second
       this.published = 0
     }
+    if (this.published >= eventsPerSecondMax) return
+    const at = new Date(nowMs).toISOString()
     for (const change of changes) {
       if (this.published >= eventsPerSecondMax) return
       if (!('task' in change) || change.what === 'duplicate') continue
       this.published++
-      const { task, what } = change
       const error = 'error' in change ? change.error : undefined
-      this.bus.publish(
-        this.subjects.event(task.type, task.id, what),
-        text.encode(JSON.stringify(eventOf(task, what, nowMs, error))),
-      )
+      this.waiting.push(eventOf(change.task, change.what, nowMs, at, error))
+      this.timer ??= setTimeout(() => this.flush(), gatherMs)
+    }
+  }
+
+  /** Sends what waits. */
+  flush(): void {
+    clearTimeout(this.timer)
+    this.timer = undefined
+    const { waiting, bus, subjects } = this
+    this.waiting = []
+    for (const event of waiting) {
+      bus.publish(subjects.event(event.type, event.id, event.what), text.encode(JSON.stringify(event)))
     }
   }
 }
 
-function eventOf(task: TaskRecord, what: string, nowMs: number, error: LifecycleEvent['error']): LifecycleEvent {
+function eventOf(
+  task: TaskRecord,
+  what: string,
+  nowMs: number,
+  at: string,
+  error: LifecycleEvent['error'],
+): LifecycleEvent {
   const progress = task.rare?.progress
   return {
     id: task.id,
     type: task.type,
     what,
     status: statusOf(task, nowMs),
-    at: new Date(nowMs).toISOString(),
+    at,
     attempt: task.attempt,
     turn: task.turn,
     ...(task.owner && { node: task.owner.node }),

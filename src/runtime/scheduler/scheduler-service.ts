@@ -279,6 +279,7 @@ export class SchedulerService implements FoldListener {
     for (const subscription of this.subscriptions) subscription.unsubscribe()
     this.subscriptions = []
     this.teller.clear()
+    this.events.flush()
     this.values.clear(this.ledger.state.tasks.values())
     clearTimeout(this.alarm)
     this.alarmAtMs = Number.POSITIVE_INFINITY
