@@ -41,5 +41,6 @@ test('commands and options that the documents show are those of --help', async (
   const { stdout: startHelp } = await run(['bin/troupe.mjs', 'start', '--help'])
   const options = [...text('docs/operations.md').matchAll(/`(--[a-z-]+)/g)].map(([, name]) => name!)
   const { stdout: doctorHelp } = await run(['bin/troupe.mjs', 'doctor', '--help'])
-  expect(options.filter((name) => !`${startHelp}${doctorHelp}`.includes(name))).toEqual([])
+  const { stdout: benchHelp } = await run(['bin/troupe.mjs', 'bench', '--help'])
+  expect(options.filter((name) => !`${startHelp}${doctorHelp}${benchHelp}`.includes(name))).toEqual([])
 })

@@ -290,4 +290,27 @@ function addCluster(program: Command, act: Act): void {
     .addOption(setting('--monitoring <url>', "the server's monitoring (default: port 8222 of the first server)"))
     .addOption(json())
     .action(act(async () => (await import('./commands/doctor.ts')).doctor))
+  addBench(program, act)
+}
+
+function addBench(program: Command, act: Act): void {
+  const number = (flags: string, description: string, min: number, max: number) => {
+    const option = new Option(flags, description)
+    return option.argParser(wholeNumber(option.name(), min, max))
+  }
+  program
+    .command('bench')
+    .description('measure throughput and latency of this installation, with a node of its own that does nothing')
+    .option('--type <type>', 'measure this type on the nodes that have it (default: a node is added for the time)')
+    .option('--input <json>', 'the input of each task (default: text of --payload bytes)')
+    .addOption(number('--tasks <number>', 'tasks submitted at once', 50, 1_000_000).default(10_000))
+    .addOption(number('--in-flight <number>', 'tasks submitted singly at a time', 1, 10_000).default(200))
+    .addOption(number('--payload <bytes>', 'size of each input', 0, 100_000).default(200))
+    .addOption(
+      new Option('--timeout <duration>', 'longest time for all of it')
+        .argParser(milliseconds('timeout'))
+        .default(60_000, '60s'),
+    )
+    .addOption(json())
+    .action(act(async () => (await import('./commands/bench.ts')).bench))
 }

@@ -72,6 +72,27 @@ test('a dead letter is listed, retried and removed', async () => {
   expect((await run('retry', 'three')).code).toBe(1)
 })
 
+test('bench measures with a node of its own or with those of a type, and leaves no task and no node behind', async () => {
+  const own = await run('bench', '--tasks', '60', '--json')
+  expect(own).toMatchObject({ code: 0, stderr: '' })
+  const [found] = own.values as { type: string; bulk: object; latencyMs: { p50: number } }[]
+  expect(found).toMatchObject({
+    bulk: { tasks: 60, perSecond: expect.any(Number), acceptedPerSecond: expect.any(Number) },
+    single: { tasks: 12, inFlight: 200, perSecond: expect.any(Number) },
+    latencyMs: { tasks: 1, p99: expect.any(Number), max: expect.any(Number) },
+  })
+  expect(found!.latencyMs.p50).toBeGreaterThan(0)
+  expect((await run('ls', '--type', found!.type, '--json')).values).toEqual([])
+  expect((await run('nodes', '--json')).values).toHaveLength(2)
+
+  const given = await run('bench', '--type', 'cli-square', '--input', '4', '--tasks', '50', '--in-flight', '10')
+  expect(given).toMatchObject({ code: 0, stderr: '' })
+  expect(given.stdout).toMatch(/^many at once +\d.* tasks\/s/)
+  const none = await run('bench', '--type', 'nobody-has-it', '--tasks', '50', '--timeout', '1s')
+  expect(none.code).toBe(3)
+  expect((await run('ls', '--type', 'nobody-has-it', '--json')).values).toEqual([])
+})
+
 test('doctor finds all well; a drained node leaves', async () => {
   expect((await run('doctor')).stdout).not.toMatch(/^fail/m)
   expect((await run('nodes', '--json')).values).toMatchObject([{ status: 'ready' }, { status: 'ready' }])
