@@ -20,13 +20,14 @@ if (process.send === undefined) await measure()
 else await beChild()
 
 async function beChild(): Promise<void> {
-  const [servers, roles] = process.argv.slice(2) as [string, string]
-  const noop = task('noop', (input: { i: number }) => ({ i: input.i, ok: true }))
+  const [servers, roles, types = '1'] = process.argv.slice(2) as [string, string, string?]
+  const noop = (input: { i: number }) => ({ i: input.i, ok: true })
+  const names = Array.from({ length: Number(types) }, (_, i) => (i === 0 ? 'noop' : `noop-${i}`))
   const troupe = await TroupeProcess.start({
     servers,
     roles: roles.split(',') as Role[],
     slots: 1_000,
-    definitions: [noop],
+    definitions: names.map((name) => task(name, noop)),
     logger: createLogger('warn', false),
   })
   await troupe.led()
