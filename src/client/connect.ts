@@ -8,6 +8,7 @@ import type { NatsBus } from '../nats/connection.ts'
 import { JetStreamLog } from '../nats/log.ts'
 import { JetStreamObjectStore } from '../nats/objects.ts'
 import { openNamespace } from '../nats/setup.ts'
+import { checkOptionNames } from '../protocol/option-names.ts'
 import { type Duration, durationMs } from '../protocol/options.ts'
 import { Subjects } from '../protocol/subjects.ts'
 import { Troupe } from './troupe.ts'
@@ -29,14 +30,20 @@ export interface ConnectOptions extends Partial<Omit<BusOptions, 'name'>> {
   readonly keepOutcomes?: { readonly count?: number; readonly bytes?: number }
 }
 
+const known: readonly string[] = [
+  ...['servers', 'namespace', 'name', 'submitDeadline', 'askEvery', 'create', 'keepOutcomes'],
+  ...['creds', 'nkey', 'user', 'password', 'token', 'tls', 'inboxPrefix', 'connectTimeoutMs', 'pingIntervalMs'],
+]
+
 export const defaultServers = 'nats://127.0.0.1:4222'
 
 /**
  * Resolves with a connection to a namespace; no Troupe process needs to run. Close it, or hold it with `await using`.
- * Rejects with TROUPE_NO_SERVER, TROUPE_SERVER_TOO_OLD, TROUPE_PAYLOAD_LIMIT, TROUPE_NO_JETSTREAM, TROUPE_NOT_ALLOWED or
- * TROUPE_INVALID_OPTION.
+ * Rejects with TROUPE_NO_SERVER, TROUPE_SERVER_TOO_OLD, TROUPE_PAYLOAD_LIMIT, TROUPE_NO_JETSTREAM, TROUPE_NOT_ALLOWED,
+ * TROUPE_INVALID_OPTION or TROUPE_UNKNOWN_OPTION.
  */
 export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
+  checkOptionNames('connect', options, known)
   const {
     namespace = 'main',
     servers = defaultServers,

@@ -8,13 +8,13 @@ export interface FlowNode {
 
 /**
  * Returns the same nodes in dependency order, otherwise in the order given. Ids that are not in the flow are taken for
- * tasks that exist already. Throws TROUPE_INVALID_OPTION for an id used twice or a circle.
+ * tasks that exist already. Throws TROUPE_DUPLICATE_ID or TROUPE_FLOW_CYCLE.
  */
 export function inOrder<Node extends FlowNode>(nodes: readonly Node[]): Node[] {
   const byId = new Map<string, Node>()
   for (const node of nodes) {
     if (byId.has(node.id))
-      throw new TroupeError('TROUPE_INVALID_OPTION', `the flow has two tasks with the id "${node.id}"`)
+      throw new TroupeError('TROUPE_DUPLICATE_ID', `the flow has two tasks with the id "${node.id}"`)
     byId.set(node.id, node)
   }
   const waitingFor = new Map<string, number>()
@@ -35,7 +35,7 @@ export function inOrder<Node extends FlowNode>(nodes: readonly Node[]): Node[] {
   if (ordered.length === nodes.length) return ordered
   const circle = nodes.filter((node) => waitingFor.get(node.id)! > 0).map((node) => `"${node.id}"`)
   throw new TroupeError(
-    'TROUPE_INVALID_OPTION',
+    'TROUPE_FLOW_CYCLE',
     `the tasks ${circle.slice(0, 10).join(', ')} wait for each other in a circle`,
   )
 }

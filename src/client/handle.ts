@@ -15,6 +15,7 @@ import type { Ending } from './ending.ts'
 import { failureOf } from './failures.ts'
 import type { Outcomes } from './outcomes.ts'
 import { packEvent } from './payloads.ts'
+import { unknownType } from './unknown-type.ts'
 import { watchTask } from './watch.ts'
 
 /** What handles need from their connection. */
@@ -41,6 +42,9 @@ export interface SignalOptions {
   readonly id?: string
 }
 
+/** For what is nice to know. */
+const quickly: AskOptions = { timeoutMs: 1_000, patienceMs: 0 }
+
 const finished = new Set<string>(['completed', 'failed', 'cancelled', 'expired'])
 
 export class TaskHandle<Output = unknown, Events extends { readonly type: string } = AnyTaskEvent> {
@@ -66,15 +70,31 @@ export class TaskHandle<Output = unknown, Events extends { readonly type: string
   /**
    * Resolves with the task's result. Rejects with TaskFailed, TaskCancelled or TaskExpired (the task's own error is the
    * `cause`), with the reason if the submission was refused (TROUPE_ID_CONFLICT, TROUPE_INVALID_INPUT, …), with
-   * TROUPE_UNKNOWN_TASK, TROUPE_NO_ANSWER after `timeout`, or TROUPE_CLOSED.
+   * TROUPE_UNKNOWN_TASK, TROUPE_NO_ANSWER after `timeout` (TROUPE_UNKNOWN_TYPE if no node has its type), or TROUPE_CLOSED.
    */
   async result(options: ResultOptions = {}): Promise<Output> {
     const { timeout } = options
     this.ending ??= this.ended()
-    const ending =
-      timeout === undefined ? await this.ending : await before(this.ending, durationMs('timeout', timeout), this.id)
+    const timeoutMs = timeout === undefined ? undefined : durationMs('timeout', timeout)
+    const ending = timeoutMs === undefined ? await this.ending : await before(this.ending, timeoutMs)
+    if (ending === undefined) throw await this.late(timeoutMs!)
     if (ending.status !== 'completed') throw failureOf(ending.id, ending.status, ending.error)
     return (await this.host.resultOf(ending)) as Output
+  }
+
+  /** Says what the task is doing instead of ending, as far as somebody answers. */
+  private async late(timeoutMs: number): Promise<TroupeError> {
+    const { bus, subjects } = this.host
+    const asking = this.host.askTask<TaskAnswer>(subjects.task(this.id), 0, undefined, quickly)
+    const state = await asking.catch(() => undefined)
+    const unknown = state?.status === 'ready' ? await unknownType(bus, subjects, state.type) : undefined
+    const why = unknown?.message ?? state?.waiting
+    const now = state === undefined ? '' : `, it is ${state.status}${why === undefined ? '' : `: ${why}`}`
+    return new TroupeError(
+      unknown?.code ?? 'TROUPE_NO_ANSWER',
+      `task "${this.id}" did not end within ${timeoutMs} ms; it goes on${now}`,
+      { details: { timeoutMs, ...(state && { status: state.status }) } },
+    )
   }
 
   private ended(): Promise<Ending> {
@@ -175,17 +195,10 @@ export class TaskHandle<Output = unknown, Events extends { readonly type: string
   }
 }
 
-async function before<T>(promise: Promise<T>, timeoutMs: number, id: string): Promise<T> {
-  const { promise: timeout, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(
-    () =>
-      reject(
-        new TroupeError('TROUPE_NO_ANSWER', `task "${id}" did not end within ${timeoutMs} ms; it goes on`, {
-          details: { timeoutMs },
-        }),
-      ),
-    timeoutMs,
-  )
+/** Resolves with undefined when the promise has not settled in time. */
+async function before<T>(promise: Promise<T>, timeoutMs: number): Promise<T | undefined> {
+  const { promise: timeout, resolve } = Promise.withResolvers<undefined>()
+  const timer = setTimeout(() => resolve(undefined), timeoutMs)
   try {
     return await Promise.race([promise, timeout])
   } finally {

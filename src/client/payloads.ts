@@ -31,10 +31,11 @@ async function fetchValue([name, bytes, packed]: ObjectReference, objects: Objec
   return unpackValue(packed === 1 ? data : new TextDecoder().decode(data))
 }
 
-/** Returns the body of a signal. Throws TROUPE_INVALID_OPTION for what is no event, and as `packInput` does. */
+/** Returns the body of a signal. Throws TROUPE_INVALID_EVENT, and as `packInput` does. */
 export function packEvent(event: { readonly type: string }): { data: Uint8Array; headers: Headers } {
   if (typeof event !== 'object' || event === null || typeof event.type !== 'string') {
-    throw new TroupeError('TROUPE_INVALID_OPTION', 'an event is an object with a type, like { type: "APPROVE" }')
+    const shown = typeof event === 'object' ? `an object without a type` : `${typeof event} ${JSON.stringify(event)}`
+    throw new TroupeError('TROUPE_INVALID_EVENT', `${event === null ? 'null' : shown} is no event`)
   }
   const data = packValue(event, 'event')!
   if (data.length > limits.inlineBytesMax) {

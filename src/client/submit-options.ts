@@ -2,6 +2,7 @@
 import { errorFromRecord } from '../protocol/error-record.ts'
 import { TroupeError } from '../protocol/errors.ts'
 import { checkTaskId } from '../protocol/names.ts'
+import { checkOptionNames } from '../protocol/option-names.ts'
 import { type Duration, durationMs, type SubmissionOptions } from '../protocol/options.ts'
 import { checkSubmissionOptions } from '../protocol/submission.ts'
 import type { AnyTaskDefinition } from './task.ts'
@@ -39,17 +40,20 @@ export interface FlowTask extends SubmitOptions {
   readonly input?: unknown
 }
 
-const known = new Set(['id', 'priority', 'delay', 'deadline', 'key', 'after', 'replyTo', 'expected', 'startWithin'])
+const known = ['id', 'priority', 'delay', 'deadline', 'key', 'after', 'replyTo', 'expected', 'startWithin']
 
 /**
- * Returns checked options, or undefined when nothing is said. Throws TROUPE_INVALID_OPTION, TROUPE_INVALID_NAME or
- * TROUPE_RESERVED_ID.
+ * Returns checked options, or undefined when nothing is said. Throws TROUPE_UNKNOWN_OPTION, TROUPE_INVALID_… naming the
+ * option, TROUPE_RESERVED_ID or TROUPE_WAITS_FOR_ITSELF.
  */
 export function resolveOptions(options: SubmitOptions | undefined): SubmissionOptions | undefined {
   if (options === undefined) return undefined
+  if (typeof options !== 'object' || options === null) {
+    throw new TroupeError('TROUPE_INVALID_OPTION', `the options of a submission are an object, not ${typeof options}`)
+  }
+  checkOptionNames('a submission', options, known)
   const resolved: Record<string, unknown> = {}
   for (const name of Object.keys(options)) {
-    if (!known.has(name)) throw new TroupeError('TROUPE_INVALID_OPTION', `there is no option "${name}" of a submission`)
     const value = options[name as keyof SubmitOptions]
     if (value === undefined) continue
     if (name === 'delay') resolved.delayMs = durationMs('delay', value)
@@ -62,6 +66,9 @@ export function resolveOptions(options: SubmitOptions | undefined): SubmissionOp
   }
   if (Object.keys(resolved).length === 0) return undefined
   if (resolved.id !== undefined) checkTaskId(resolved.id)
+  if (resolved.id !== undefined && (resolved.after as string[] | undefined)?.includes(resolved.id as string)) {
+    throw new TroupeError('TROUPE_WAITS_FOR_ITSELF', `task "${resolved.id}" names itself in \`after\``)
+  }
   const checked = checkSubmissionOptions(resolved)
   if ('code' in checked) throw errorFromRecord(checked)
   return checked
@@ -71,7 +78,7 @@ function instantMs(deadline: Date | number | string): number {
   const atMs = typeof deadline === 'string' ? Date.parse(deadline) : Number(deadline)
   if (Number.isFinite(atMs) && atMs > 0) return Math.round(atMs)
   throw new TroupeError(
-    'TROUPE_INVALID_OPTION',
+    'TROUPE_INVALID_INSTANT',
     `deadline ${JSON.stringify(deadline)} is not an instant: a Date, ms since 1970, or ISO 8601 text`,
   )
 }

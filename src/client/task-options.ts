@@ -6,6 +6,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { TroupeError } from '../protocol/errors.ts'
 import { limits } from '../protocol/limits.ts'
 import { isName } from '../protocol/names.ts'
+import { checkOptionNames } from '../protocol/option-names.ts'
 import {
   type Duration,
   defaultRestart,
@@ -103,7 +104,7 @@ const known = {
   'labels.': ['required', 'preferred', 'avoided'],
 } as const
 
-/** Returns the options with defaults, checked and frozen; throws TROUPE_INVALID_OPTION naming the path. */
+/** Returns the options with defaults, checked and frozen; throws TROUPE_UNKNOWN_OPTION or TROUPE_INVALID_… naming the path. */
 export function resolveTaskOptions(
   type: string,
   logic: 'function' | 'machine',
@@ -152,18 +153,20 @@ function resolveRetry(where: string, retry: NonNullable<CommonTaskOptions['retry
   checkKeys(where, 'retry.', retry)
   const { attempts, backoff, factor, max, jitter } = retry
   const path = `${where}retry.`
+  const between = (name: string, value: number, min: number, max: number) => {
+    if (typeof value === 'number' && value >= min && value <= max) return value
+    throw new TroupeError('TROUPE_INVALID_RETRY', `${path}${name} ${shown(value)} is not between ${min} and ${max}`)
+  }
   return Object.freeze({
     attempts:
       attempts === undefined
         ? defaultRetry.attempts
-        : integerBetween(`${path}attempts`, attempts, 1, limits.attemptsMax),
+        : integerBetween(`${path}attempts`, attempts, 1, limits.attemptsMax, 'TROUPE_INVALID_RETRY'),
     backoffMs: backoff === undefined ? defaultRetry.backoffMs : durationMs(`${path}backoff`, backoff),
-    factor: factor === undefined ? defaultRetry.factor : numberBetween(where, 'retry.factor', factor, 1, 10),
+    factor: factor === undefined ? defaultRetry.factor : between('factor', factor, 1, 10),
     maxMs: max === undefined ? defaultRetry.maxMs : durationMs(`${path}max`, max),
     jitterPercent:
-      jitter === undefined
-        ? defaultRetry.jitterPercent
-        : Math.round(numberBetween(where, 'retry.jitter', jitter, 0, 1) * 100),
+      jitter === undefined ? defaultRetry.jitterPercent : Math.round(between('jitter', jitter, 0, 1) * 100),
   })
 }
 
@@ -211,13 +214,7 @@ function checkKeys(where: string, path: keyof typeof known, options: unknown): v
   if (typeof options !== 'object' || options === null) {
     refuse(where, path.slice(0, -1) || 'options', options, 'must be an object')
   }
-  for (const key of Object.keys(options as object)) {
-    if ((known[path] as readonly string[]).includes(key)) continue
-    throw new TroupeError(
-      'TROUPE_INVALID_OPTION',
-      `${where}there is no option ${path}${key}; known are ${known[path].map((name) => path + name).join(', ')}`,
-    )
-  }
+  checkOptionNames(where.slice(0, -2), options as object, known[path], path)
 }
 
 function numberBetween(where: string, path: string, value: unknown, min: number, max: number): number {
@@ -226,6 +223,9 @@ function numberBetween(where: string, path: string, value: unknown, min: number,
 }
 
 function refuse(where: string, path: string, value: unknown, must: string): never {
-  const shown = typeof value === 'object' && value !== null ? 'an object' : (JSON.stringify(value) ?? typeof value)
-  throw new TroupeError('TROUPE_INVALID_OPTION', `${where}${path} ${must}, not ${shown}`, { details: { path } })
+  throw new TroupeError('TROUPE_INVALID_OPTION', `${where}${path} ${must}, not ${shown(value)}`, { details: { path } })
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'object' && value !== null ? 'an object' : (JSON.stringify(value) ?? typeof value)
 }

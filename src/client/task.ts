@@ -8,6 +8,7 @@ import { TroupeError } from '../protocol/errors.ts'
 import { checkName } from '../protocol/names.ts'
 import type { TaskProfile } from '../protocol/options.ts'
 import type { AnyTaskEvent, TaskContext, TaskEvent } from './context.ts'
+import { checkActors } from './machine-actors.ts'
 import {
   type FunctionTaskOptions,
   type Isolation,
@@ -55,8 +56,8 @@ export type EventsOf<T> = T extends TaskDefinition<infer _Input, infer _Output, 
 
 /**
  * Returns the definition of a task type whose logic is an async function, or XState actor logic of any kind (a machine,
- * fromPromise, fromTransition, fromCallback, fromObservable). Throws TROUPE_INVALID_NAME, TROUPE_INVALID_TASK or
- * TROUPE_INVALID_OPTION, naming what is wrong.
+ * fromPromise, fromTransition, fromCallback, fromObservable). Throws TROUPE_INVALID_NAME, TROUPE_INVALID_TASK,
+ * TROUPE_UNKNOWN_ACTOR, TROUPE_UNKNOWN_OPTION or another TROUPE_INVALID_…, naming what is wrong.
  */
 export function task<Logic extends AnyActorLogic>(
   type: string,
@@ -101,7 +102,10 @@ export function isTaskDefinition(value: unknown): value is AnyTaskDefinition {
 function logicKind(type: string, logic: unknown): 'function' | 'machine' {
   if (typeof logic === 'function') return 'function'
   const actor = logic as Partial<AnyActorLogic> | null | undefined
-  if (typeof actor?.transition === 'function' && typeof actor.getInitialSnapshot === 'function') return 'machine'
+  if (typeof actor?.transition === 'function' && typeof actor.getInitialSnapshot === 'function') {
+    checkActors(type, actor as AnyActorLogic)
+    return 'machine'
+  }
   const hint =
     typeof (logic as { subscribe?: unknown } | null)?.subscribe === 'function'
       ? ': it is an actor that was created already; give the machine itself'

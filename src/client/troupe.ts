@@ -33,6 +33,7 @@ import { packInput, unpackResult } from './payloads.ts'
 import { type FlowTask, type ManyOptions, resolveOptions, type SubmitOptions } from './submit-options.ts'
 import { Submitter } from './submitter.ts'
 import { type AnyTaskDefinition, isTaskDefinition, type TaskDefinition } from './task.ts'
+import { unknownType } from './unknown-type.ts'
 
 export interface TroupeParts {
   readonly bus: Bus
@@ -184,7 +185,7 @@ export class Troupe {
 
   /**
    * Submits tasks that wait for each other, all or none, and resolves with their handles by id. `after` names tasks of
-   * the flow or tasks that exist already. Rejects with TROUPE_INVALID_OPTION for a circle or an id used twice, and with
+   * the flow or tasks that exist already. Rejects with TROUPE_FLOW_CYCLE or TROUPE_DUPLICATE_ID, and with
    * TROUPE_TOO_LARGE when they do not fit in one block (4,096 tasks, 512 KiB).
    */
   async flow(tasks: readonly FlowTask[]): Promise<ReadonlyMap<string, TaskHandle>> {
@@ -252,6 +253,14 @@ export class Troupe {
   /** Yields the tasks that have not ended, each with its last snapshot as it is stored; for tools such as `troupe check`. */
   liveTasks(): AsyncGenerator<LiveTask> {
     return liveTasks(this.#bus, this.#subjects, this.#objects)
+  }
+
+  /**
+   * Resolves with an error TROUPE_UNKNOWN_TYPE if there are nodes and none has this type, so that its tasks wait; with
+   * undefined if one has it, or nobody can say.
+   */
+  unknownType(type: string): Promise<TroupeError | undefined> {
+    return unknownType(this.#bus, this.#subjects, type)
   }
 
   /** Resolves with the nodes, their load, slots and bids. */

@@ -11,13 +11,57 @@ const table = {
     retryable: false,
     next: 'Correct the option; `troupe <command> --help` shows units and ranges.',
   },
+  TROUPE_UNKNOWN_OPTION: { retryable: false, next: 'Correct the name, or leave the option out.' },
+  TROUPE_INVALID_DURATION: {
+    retryable: false,
+    next: 'Give milliseconds as a number, or a text such as "500ms", "30s", "10m", "12h" or "7d".',
+  },
+  TROUPE_INVALID_INSTANT: {
+    retryable: false,
+    next: 'Give a Date, milliseconds since 1970, or a text like 2030-01-31T12:00:00Z.',
+  },
+  TROUPE_INVALID_RETRY: {
+    retryable: false,
+    next: 'Give { attempts: 1 to 1,000,000, backoff, factor: 1 to 10, max, jitter: 0 to 1 }; `attempts: 1` means no retry.',
+  },
+  TROUPE_INVALID_PRIORITY: {
+    retryable: false,
+    next: 'Give a whole number from 0 to 9; higher comes first, 4 is default.',
+  },
+  TROUPE_INVALID_EVENT: { retryable: false, next: 'Send an object with a type, like { type: "APPROVE" }.' },
+  TROUPE_DUPLICATE_ID: { retryable: false, next: 'Give each task of the flow an id of its own.' },
+  TROUPE_WAITS_FOR_ITSELF: { retryable: false, next: 'Name other tasks in `after`; this one could never start.' },
+  TROUPE_FLOW_CYCLE: {
+    retryable: false,
+    next: 'Take one of the `after` out of the circle, so that some task can start.',
+  },
   TROUPE_INVALID_TASK: { retryable: false, next: 'Correct the definition of the task.' },
+  TROUPE_NO_TASKS: { retryable: false, next: 'Export what `task(…)` returns: `export const resize = task(…)`.' },
+  TROUPE_DUPLICATE_TASK: { retryable: false, next: 'Give one of the two tasks another type, or load one file only.' },
+  TROUPE_IMPORT_FAILED: {
+    retryable: false,
+    next: 'Run the file by itself with node to see why it cannot be imported.',
+  },
+  TROUPE_INLINE_CHILD: {
+    retryable: false,
+    next: 'Name the logic in setup({ actors: { name: logic } }) and spawn it by that name.',
+  },
+  TROUPE_CHILD_WITHOUT_ID: { retryable: false, next: 'Give it an id: spawnChild(src, { id: "…" }).' },
+  TROUPE_UNKNOWN_ACTOR: {
+    retryable: false,
+    next: 'Add the actor to setup({ actors }) or provide({ actors }), or correct its name.',
+  },
   TROUPE_UNREADABLE: {
     retryable: false,
     next: 'Send JSON, or msgpack with the header Content-Type: application/msgpack.',
   },
   TROUPE_TOO_LARGE: { retryable: false, next: 'Send less, or store the value elsewhere and send a reference to it.' },
   TROUPE_NOT_SERIALIZABLE: { retryable: false, next: 'Keep to plain data, Date, Map, Set, Error and typed arrays.' },
+  TROUPE_CLASS_INSTANCE: {
+    retryable: false,
+    next: 'Keep its data as a plain object, and make the instance from it where it is used.',
+  },
+  TROUPE_CYCLIC_VALUE: { retryable: false, next: 'Refer to the other part by an id instead of by the object itself.' },
   TROUPE_RESERVED_ID: { retryable: false, next: 'Choose an id that does not look like <number>-<number>.' },
   TROUPE_ID_CONFLICT: {
     retryable: false,
@@ -28,6 +72,10 @@ const table = {
   TROUPE_NOT_FAILED: {
     retryable: false,
     next: 'Only a failed task can be retried, and only one that has ended can be removed.',
+  },
+  TROUPE_UNKNOWN_TYPE: {
+    retryable: true,
+    next: 'Check the name of the type, or start a node with a file that exports it; the task waits meanwhile.',
   },
   TROUPE_UNKNOWN_NODE: { retryable: false, next: '`troupe nodes` lists the nodes.' },
   TROUPE_USAGE: { retryable: false, next: '`troupe --help` lists the commands.' },
@@ -69,7 +117,19 @@ const table = {
     retryable: false,
     next: 'Give the task a `migrate` option; `(from, snapshot) => snapshot` says that nothing has to change.',
   },
-  TROUPE_STEP_MISMATCH: { retryable: false, next: 'Give each step its own name, and keep the names over deployments.' },
+  TROUPE_STEP_NAME_TWICE: {
+    retryable: false,
+    next: 'Give each step a name of its own; in a loop, put the number or key into it.',
+  },
+  TROUPE_NESTED_CALL: {
+    retryable: false,
+    next: 'Call ctx outside of the step, and give its result to the step; a step is run as a whole or not at all.',
+  },
+  TROUPE_CONTEXT_ENDED: { retryable: false, next: 'Await everything that the function begins before it returns.' },
+  TROUPE_STEP_MISMATCH: {
+    retryable: false,
+    next: 'Keep names and order of steps over deployments; new ones may come after the old ones.',
+  },
   TROUPE_SIGNAL_REJECTED: { retryable: false, next: 'Send an event that the task takes in its present state.' },
   // what happened to a process
   TROUPE_NO_SERVER: { retryable: true, next: 'Start one with `troupe dev`, or name another with --nats.' },

@@ -1,5 +1,5 @@
 /** Options of submissions and of task types as they travel and as the fold uses them: resolved, checked, plain data. */
-import { TroupeError } from './errors.ts'
+import { type ErrorCode, TroupeError } from './errors.ts'
 import { limits } from './limits.ts'
 
 /** What a submitter may say about one task. Absent means default. */
@@ -110,7 +110,7 @@ const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h:
 export type Duration = number | string
 
 /**
- * Returns whole milliseconds, 0 to ten years. Throws TROUPE_INVALID_OPTION naming `what`.
+ * Returns whole milliseconds, 0 to ten years. Throws TROUPE_INVALID_DURATION naming `what`.
  * A bare number, also as text, is milliseconds.
  */
 export function durationMs(what: string, duration: unknown): number {
@@ -120,17 +120,23 @@ export function durationMs(what: string, duration: unknown): number {
     typeof duration === 'number' ? duration : match ? Number(match[1]) * units[match[2] ?? 'ms']! : Number.NaN
   if (Number.isFinite(value) && value >= 0 && value <= limits.delayMsMax) return Math.ceil(value)
   throw new TroupeError(
-    'TROUPE_INVALID_OPTION',
+    'TROUPE_INVALID_DURATION',
     `${what} ${JSON.stringify(duration) ?? String(duration)} is not a duration between 0 and 10 years, like 500, "500ms", "30s", "10m", "12h" or "7d"`,
   )
 }
 
-/** Returns the integer; throws TROUPE_INVALID_OPTION naming `what` and the range. */
-export function integerBetween(what: string, value: unknown, min: number, max: number): number {
+/** Returns the integer; throws TROUPE_INVALID_OPTION, or the code given, naming `what` and the range. */
+export function integerBetween(
+  what: string,
+  value: unknown,
+  min: number,
+  max: number,
+  code: ErrorCode = 'TROUPE_INVALID_OPTION',
+): number {
   const number = typeof value === 'string' && /^-?\d+$/.test(value.trim()) ? Number(value) : value
   if (typeof number === 'number' && Number.isInteger(number) && number >= min && number <= max) return number
   throw new TroupeError(
-    'TROUPE_INVALID_OPTION',
+    code,
     `${what} ${JSON.stringify(value) ?? String(value)} is not a whole number between ${min} and ${max}`,
   )
 }

@@ -3,7 +3,7 @@
  * a relative deadline counts from the message's own log time. What it refuses it refuses with a reason for the submitter.
  */
 import type { LogMessage, ObjectReference, Payload, Submission } from './entries.ts'
-import { type ErrorRecord, TroupeError } from './errors.ts'
+import { type ErrorCode, type ErrorRecord, TroupeError } from './errors.ts'
 import { decodeUtf8, parseJson } from './json.ts'
 import { limits } from './limits.ts'
 import { checkName, checkTaskId } from './names.ts'
@@ -52,7 +52,8 @@ function readHeaders(headers: ReadonlyMap<string, string>, nowMs: number, option
   const id = given('troupe-id')
   if (id !== undefined) options.id = checkTaskId(id)
   const priority = given('troupe-priority')
-  if (priority !== undefined) options.priority = integerBetween('Troupe-Priority', priority, 0, 9)
+  if (priority !== undefined)
+    options.priority = checkPriority('Troupe-Priority', /^\d+$/.test(priority) ? Number(priority) : priority)
   const delay = given('troupe-delay')
   if (delay !== undefined) options.delayMs = durationMs('Troupe-Delay', delay)
   const deadline = given('troupe-deadline')
@@ -87,17 +88,22 @@ const instantMaxMs = 8_640_000_000_000_000
 
 function checkDeadline(what: string, atMs: unknown): number {
   if (typeof atMs === 'number' && Number.isSafeInteger(atMs) && atMs >= 0 && atMs <= instantMaxMs) return atMs
-  throw invalid(what, atMs, 'an instant in milliseconds since 1970')
+  throw invalid(what, atMs, 'an instant in milliseconds since 1970', 'TROUPE_INVALID_INSTANT')
 }
 
-function invalid(what: string, value: unknown, expected: string): TroupeError {
+function invalid(
+  what: string,
+  value: unknown,
+  expected: string,
+  code: ErrorCode = 'TROUPE_INVALID_OPTION',
+): TroupeError {
   const shown =
     typeof value === 'string'
       ? JSON.stringify(value.slice(0, 80))
       : typeof value === 'number'
         ? String(value)
         : `a value of type ${typeof value}`
-  return new TroupeError('TROUPE_INVALID_OPTION', `${what} ${shown} is not ${expected}`, { details: { what } })
+  return new TroupeError(code, `${what} ${shown} is not ${expected}`, { details: { what } })
 }
 
 const subjectToken = /^[!-)+-;=?-~]+$/ // printable ASCII without space, "*", "<" and ">"
@@ -181,7 +187,7 @@ function checkedOptions(given: object): SubmissionOptions {
   const id = own('id')
   if (id !== undefined) options.id = checkName('task id', id)
   const priority = own('priority')
-  if (priority !== undefined) options.priority = checkWhole('priority', priority, 0, 9)
+  if (priority !== undefined) options.priority = checkPriority('priority', priority)
   const delayMs = own('delayMs')
   if (delayMs !== undefined) options.delayMs = checkWhole('delayMs', delayMs, 0, limits.delayMsMax)
   const deadlineAtMs = own('deadlineAtMs')
@@ -202,6 +208,11 @@ function checkedOptions(given: object): SubmissionOptions {
   const expectedMs = own('expectedMs')
   if (expectedMs !== undefined) options.expectedMs = checkWhole('expectedMs', expectedMs, 0, limits.delayMsMax)
   return options
+}
+
+function checkPriority(what: string, value: unknown): number {
+  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 9) return value
+  throw invalid(what, value, 'a whole number between 0 and 9', 'TROUPE_INVALID_PRIORITY')
 }
 
 function checkWhole(what: string, value: unknown, min: number, max: number): number {

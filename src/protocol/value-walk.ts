@@ -130,8 +130,12 @@ export function findUnpackable(value: unknown, what: string): TroupeError {
   return refused(what, 'cannot be packed')
 }
 
-function refused(path: string, why: string): TroupeError {
-  return new TroupeError('TROUPE_NOT_SERIALIZABLE', `${shortened(path)} ${why}`, { details: { path: shortened(path) } })
+function refused(
+  path: string,
+  why: string,
+  code: 'TROUPE_NOT_SERIALIZABLE' | 'TROUPE_CLASS_INSTANCE' | 'TROUPE_CYCLIC_VALUE' = 'TROUPE_NOT_SERIALIZABLE',
+): TroupeError {
+  return new TroupeError(code, `${shortened(path)} ${why}`, { details: { path: shortened(path) } })
 }
 
 function shortened(path: string): string {
@@ -148,7 +152,7 @@ function search(value: unknown, path: string, depth: number, above: Set<object>)
   if (typeof value === 'bigint' && BigInt.asIntN(bigintBits, value) !== value)
     return refused(path, 'is a bigint above 64 KiB')
   if (typeof value !== 'object' || value === null) return undefined
-  if (above.has(value)) return refused(path, 'refers back to something that contains it')
+  if (above.has(value)) return refused(path, 'refers back to something that contains it', 'TROUPE_CYCLIC_VALUE')
   if (depth >= limits.depthMax) return refused(path, `is nested more than ${limits.depthMax} deep`)
   above.add(value)
   const found = searchParts(value, path, depth + 1, above)
@@ -171,8 +175,10 @@ function searchParts(value: object, path: string, depth: number, above: Set<obje
       ? refused(path, `is nested more than ${limits.depthMax} deep`)
       : undefined
   }
+  if (value instanceof Promise) return refused(path, 'is a promise that was not awaited')
   const name: unknown = value.constructor?.name
-  return refused(path, `is an instance of ${typeof name === 'string' && name !== '' ? name : 'a class'}`)
+  const className = typeof name === 'string' && name !== '' ? name : 'a class'
+  return refused(path, `is an instance of ${className}`, 'TROUPE_CLASS_INSTANCE')
 }
 
 function inspectBuiltIn(value: object, prototype: unknown): boolean {

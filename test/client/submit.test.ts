@@ -105,10 +105,10 @@ test('what cannot be sent is refused before anything is sent', async () => {
     [troupe.submit('a b', 1), 'TROUPE_INVALID_NAME'],
     [troupe.submit('echo', 1, { id: '0-7' }), 'TROUPE_RESERVED_ID'],
     [troupe.submit('echo', 1, { id: 'a.b' }), 'TROUPE_INVALID_NAME'],
-    [troupe.submit('echo', 1, { priority: 10 }), 'TROUPE_INVALID_OPTION'],
-    [troupe.submit('echo', 1, { delay: 'soon' }), 'TROUPE_INVALID_OPTION'],
-    [troupe.submit('echo', 1, { deadline: 'soon' }), 'TROUPE_INVALID_OPTION'],
-    [troupe.submit('echo', 1, { prioritty: 1 } as never), 'TROUPE_INVALID_OPTION'],
+    [troupe.submit('echo', 1, { priority: 10 }), 'TROUPE_INVALID_PRIORITY'],
+    [troupe.submit('echo', 1, { delay: 'soon' }), 'TROUPE_INVALID_DURATION'],
+    [troupe.submit('echo', 1, { deadline: 'soon' }), 'TROUPE_INVALID_INSTANT'],
+    [troupe.submit('echo', 1, { prioritty: 1 } as never), 'TROUPE_UNKNOWN_OPTION'],
     [troupe.submit('echo', { run: () => 1 }), 'TROUPE_NOT_SERIALIZABLE'],
     [troupe.submitMany('echo', [1, () => 1]), 'TROUPE_NOT_SERIALIZABLE'],
   ] as const
@@ -150,12 +150,12 @@ test('a flow that waits for itself, or has an id twice, is refused', async () =>
     { id: 'a', task: 'echo', after: ['b'] },
     { id: 'b', task: 'echo', after: ['a'] },
   ]
-  await expect(troupe.flow(circle)).rejects.toMatchObject({ code: 'TROUPE_INVALID_OPTION', message: /"a", "b"/ })
+  await expect(troupe.flow(circle)).rejects.toMatchObject({ code: 'TROUPE_FLOW_CYCLE', message: /"a", "b"/ })
   const twice = [
     { id: 'a', task: 'echo' },
     { id: 'a', task: 'echo' },
   ]
-  await expect(troupe.flow(twice)).rejects.toMatchObject({ code: 'TROUPE_INVALID_OPTION' })
+  await expect(troupe.flow(twice)).rejects.toMatchObject({ code: 'TROUPE_DUPLICATE_ID' })
 })
 
 test('what is submitted after close is refused, and who waits is told', async () => {

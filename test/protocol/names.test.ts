@@ -195,7 +195,7 @@ describe('durations and numbers', () => {
     ['1s\n2s'],
     [`${'1'.repeat(100_000)}s`],
   ])('%j is no duration', (duration) => {
-    expect(codeOf(() => durationMs('delay', duration))).toBe('TROUPE_INVALID_OPTION')
+    expect(codeOf(() => durationMs('delay', duration))).toBe('TROUPE_INVALID_DURATION')
   })
 
   test('whole numbers are taken as numbers or text, within their range', () => {

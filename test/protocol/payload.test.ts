@@ -196,7 +196,7 @@ describe('values that are refused', () => {
     ['a method', { context: { user: { save(): void {} } } }, 'value.context.user.save is a function'],
     ['a function in an array', [1, [() => 1]], 'value[1][0] is a function'],
     ['a symbol', { a: Symbol('x') }, 'value.a is a symbol'],
-    ['a promise', { result: Promise.resolve(1) }, 'value.result is an instance of Promise'],
+    ['a promise', { result: Promise.resolve(1) }, 'value.result is a promise that was not awaited'],
     ['an instance of a class', { user: new User() }, 'value.user is an instance of User'],
     ['a subclass of Map', new (class Index extends Map {})(), 'value is an instance of Index'],
     ['a WeakMap', [new WeakMap()], 'value[0] is an instance of WeakMap'],
@@ -215,7 +215,10 @@ describe('values that are refused', () => {
     ],
   ])('%s', (_, value, message) => {
     const error = refusal(() => packValue(value))
-    expect(error).toMatchObject({ code: 'TROUPE_NOT_SERIALIZABLE', message })
+    expect(error).toMatchObject({
+      code: message.includes(' an instance of ') ? 'TROUPE_CLASS_INSTANCE' : 'TROUPE_NOT_SERIALIZABLE',
+      message,
+    })
     expect(error.details).toEqual({ path: message.split(' ', 1)[0] })
   })
 
@@ -229,7 +232,7 @@ describe('values that are refused', () => {
     expect(refusal(() => packValue(object)).message).toBe('value.a.back[0] refers back to something that contains it')
     const map = new Map<string, unknown>()
     map.set('self', map)
-    expect(refusal(() => packValue(map))).toMatchObject({ code: 'TROUPE_NOT_SERIALIZABLE' })
+    expect(refusal(() => packValue(map))).toMatchObject({ code: 'TROUPE_CYCLIC_VALUE' })
     const error = new Error('x')
     error.cause = error
     expect(refusal(() => packValue(error)).message).toContain('refers back')

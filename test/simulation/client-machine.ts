@@ -200,5 +200,5 @@ function noop(): undefined {
 }
 
 function isCertain(code: string): boolean {
-  return code === 'TROUPE_REFUSED' || code === 'TROUPE_TOO_LARGE' || code === 'TROUPE_INVALID_OPTION'
+  return code === 'TROUPE_REFUSED' || code === 'TROUPE_TOO_LARGE' || code.startsWith('TROUPE_INVALID_')
 }

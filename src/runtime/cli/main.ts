@@ -13,10 +13,23 @@ const usageCodes = new Set<string>([
   'TROUPE_USAGE',
   'TROUPE_INVALID_NAME',
   'TROUPE_INVALID_OPTION',
+  'TROUPE_INVALID_DURATION',
+  'TROUPE_INVALID_INSTANT',
+  'TROUPE_INVALID_PRIORITY',
+  'TROUPE_INVALID_EVENT',
+  'TROUPE_UNKNOWN_OPTION',
+  'TROUPE_WAITS_FOR_ITSELF',
+  'TROUPE_NO_TASKS',
   'TROUPE_RESERVED_ID',
   'TROUPE_UNREADABLE',
 ])
-const noServerCodes = new Set<string>(['TROUPE_NO_SERVER', 'TROUPE_NO_ANSWER', 'TROUPE_NO_JETSTREAM', 'TROUPE_CLOSED'])
+const noServerCodes = new Set<string>([
+  'TROUPE_NO_SERVER',
+  'TROUPE_NO_ANSWER',
+  'TROUPE_UNKNOWN_TYPE',
+  'TROUPE_NO_JETSTREAM',
+  'TROUPE_CLOSED',
+])
 
 /** Runs one command and resolves with its exit code. Never rejects. */
 export async function main(argv: readonly string[], version: string): Promise<number> {

@@ -124,7 +124,7 @@ function checkNames(program: Command, configuration: Record<string, unknown>, fi
   const unknown = Object.keys(configuration).find((name) => !known.has(name))
   if (unknown === undefined) return
   throw new TroupeError(
-    'TROUPE_INVALID_OPTION',
+    'TROUPE_UNKNOWN_OPTION',
     `${file}: there is no option "${unknown}"; there are ${[...known].sort().join(', ')}`,
   )
 }

@@ -101,11 +101,11 @@ export class CallJournal {
     return `${part}.${ordinal}`
   }
 
-  /** Returns the call of this key, made now or in an earlier turn. Throws TROUPE_STEP_MISMATCH if it was made in this run. */
+  /** Returns the call of this key, made now or in an earlier turn. Throws TROUPE_STEP_NAME_TWICE if it was made in this run. */
   begin(key: string): Call {
     if (this.#usedNames.has(key)) {
       throw new TroupeError(
-        'TROUPE_STEP_MISMATCH',
+        'TROUPE_STEP_NAME_TWICE',
         `"${shownKey(key)}" was used twice in one run; names must be unique`,
         {
           details: { step: shownKey(key) },

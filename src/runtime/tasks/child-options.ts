@@ -1,14 +1,13 @@
 /** What a task says about a child, as it goes into the log. */
 import type { ChildOptions } from '../../client/context.ts'
-import { durationMs, type SubmissionOptions } from '../../protocol/options.ts'
+import { resolveOptions } from '../../client/submit-options.ts'
+import { TroupeError } from '../../protocol/errors.ts'
+import type { SubmissionOptions } from '../../protocol/options.ts'
 
-/** Returns the options with durations in ms. Throws TROUPE_INVALID_OPTION. */
-export function submissionOptions(options: ChildOptions, nowMs: number): SubmissionOptions {
-  const { delay, deadline, startWithin, ...rest } = options
-  return {
-    ...rest,
-    ...(delay === undefined ? {} : { delayMs: durationMs('delay', delay) }),
-    ...(startWithin === undefined ? {} : { startWithinMs: durationMs('startWithin', startWithin) }),
-    ...(deadline === undefined ? {} : { deadlineAtMs: Math.max(nowMs, Number(deadline)) }),
+/** Returns checked options: what the log would not take must not be asked for. Throws as `resolveOptions` does. */
+export function submissionOptions(options: ChildOptions): SubmissionOptions {
+  if ((options as { id?: unknown }).id !== undefined) {
+    throw new TroupeError('TROUPE_INVALID_OPTION', 'a child gets its id from its parent; leave `id` out')
   }
+  return resolveOptions(options) ?? {}
 }

@@ -38,7 +38,7 @@ export function submitChild(
     child = {
       type: typeOf(task),
       input: packValue(input, 'input'),
-      options: submissionOptions(options, run.port.nowMs()),
+      options: submissionOptions(options),
     }
   } catch (error) {
     return Promise.reject(error)
@@ -77,7 +77,7 @@ export function mapChildren(
 ): Promise<unknown[]> {
   let plan: MapPlan
   try {
-    plan = planMap(run, task, inputs, options)
+    plan = planMap(task, inputs, options)
   } catch (error) {
     return Promise.reject(error)
   }
@@ -99,19 +99,14 @@ interface MapPlan {
   readonly concurrency: number
 }
 
-function planMap(
-  run: FunctionRun,
-  task: AnyTaskDefinition | string,
-  inputs: readonly unknown[],
-  options: MapOptions,
-): MapPlan {
+function planMap(task: AnyTaskDefinition | string, inputs: readonly unknown[], options: MapOptions): MapPlan {
   if (!Array.isArray(inputs)) throw new TroupeError('TROUPE_INVALID_OPTION', 'ctx.map needs an array of inputs')
   const { concurrency, ...rest } = options
   const count = integerBetween('number of inputs of ctx.map', inputs.length, 0, mapInputsMax)
   return {
     type: typeOf(task),
     inputs: inputs.map((input, index) => packValue(input, `inputs[${index}]`)),
-    options: submissionOptions(rest, run.port.nowMs()),
+    options: submissionOptions(rest),
     concurrency: concurrency === undefined ? Math.max(1, count) : integerBetween('concurrency', concurrency, 1, 10_000),
   }
 }

@@ -10,7 +10,7 @@ import { limits } from '../../protocol/limits.ts'
 import { durationMs } from '../../protocol/options.ts'
 import { mapChildren, submitChild } from './function-children.ts'
 import type { FunctionRun } from './function-run.ts'
-import { runStep } from './function-steps.ts'
+import { noOptions, runStep } from './function-steps.ts'
 import { sleepUntil, waitFor } from './function-waits.ts'
 
 type Method<Name extends keyof TaskContext> = TaskContext[Name]
@@ -48,7 +48,7 @@ export class FunctionContext implements TaskContext {
 
   get step(): Method<'step'> {
     return <T>(name: string, fn: (step: StepContext) => T, options?: StepOptions) =>
-      runStep(this.#run, name, fn, options ?? {})
+      runStep(this.#run, name, fn, options ?? noOptions)
   }
 
   get sleep(): Method<'sleep'> {
@@ -106,7 +106,7 @@ function instantMs(instant: Date | number | string): number {
   const ms = typeof instant === 'number' ? instant : instant instanceof Date ? instant.getTime() : Date.parse(instant)
   if (Number.isFinite(ms)) return Math.ceil(ms)
   throw new TroupeError(
-    'TROUPE_INVALID_OPTION',
+    'TROUPE_INVALID_INSTANT',
     `sleepUntil ${String(instant)} is not a Date, a time in ms, or an ISO 8601 text`,
   )
 }

@@ -11,6 +11,7 @@ import { limits } from '../../protocol/limits.ts'
 import { errorRecord, packValue, unpackValue } from '../../protocol/payload.ts'
 import { Alarm } from './alarm.ts'
 import { type Call, type CallJournal, orderMismatch } from './call-journal.ts'
+import { misuse } from './function-misuse.ts'
 import { type SavedRun, Saves } from './function-saves.ts'
 import { type Wait, Waiting } from './function-waiting.ts'
 import type { ArrivedSignal, ChildSubmission, LogicPort, Packed } from './logic.ts'
@@ -45,6 +46,8 @@ export class FunctionRun implements SavedRun {
   #controller: AbortController | undefined
   #aborted: TroupeError | undefined
   #over = false
+  /** The function has returned or thrown. */
+  #ended = false
   #handingBack: Alarm | undefined
   /** Takes back the look that is due; undefined if none is. */
   #leaving: (() => void) | undefined
@@ -71,7 +74,8 @@ export class FunctionRun implements SavedRun {
    */
   call<T>(key: string | (() => string), start: (call: Call) => void, whileLeaving = false): Promise<T> {
     const answer = new Promise<T>((resolve, reject) => {
-      if (this.#aborted !== undefined) return reject(this.#aborted)
+      const refused = this.#aborted ?? misuse(this, this.#ended)
+      if (refused !== undefined) return reject(refused)
       if (this.#over) return
       if (this.#handingBack !== undefined && !whileLeaving) return this.leaveSoon()
       let call: Call
@@ -143,9 +147,8 @@ export class FunctionRun implements SavedRun {
     return this.#restored?.value
   }
 
-  idempotencyKey(step?: string): string {
-    const task = `${this.port.namespace}:${this.port.id}`
-    return step === undefined ? task : `${task}:${step}`
+  idempotencyKey(step = ''): string {
+    return `${this.port.namespace}:${this.port.id}${step && `:${step}`}`
   }
 
   checkpoint(value: unknown): Promise<void> {
@@ -363,20 +366,20 @@ export class FunctionRun implements SavedRun {
 
   /** The function has returned. */
   complete(value: unknown): void {
+    this.#ended = true
     if (this.#over) return
-    let packed: Uint8Array | null
     try {
-      packed = packValue(value, 'result')
+      const packed = packValue(value, 'result')
+      this.#over = true
+      this.port.done(packed)
     } catch (error) {
       this.fail(error)
-      return
     }
-    this.#over = true
-    this.port.done(packed)
   }
 
   /** The function has thrown. */
   fail(error: unknown): void {
+    this.#ended = true
     if (this.#over) return
     const { record, retryable } = failureRecord(error)
     this.#over = true

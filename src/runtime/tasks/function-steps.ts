@@ -2,10 +2,12 @@
 import type { StepContext, StepOptions } from '../../client/context.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/limits.ts'
+import { checkOptionNames } from '../../protocol/option-names.ts'
 import { durationMs, integerBetween } from '../../protocol/options.ts'
 import { packValue } from '../../protocol/payload.ts'
 import { Alarm } from './alarm.ts'
 import type { Call } from './call-journal.ts'
+import { insideStep } from './function-misuse.ts'
 import type { FunctionRun } from './function-run.ts'
 import { packFailure } from './outcome.ts'
 
@@ -17,6 +19,9 @@ interface StepPolicy {
   /** 0: none. */
   readonly timeoutMs: number
 }
+
+/** For a step without options. */
+export const noOptions: StepOptions = {}
 
 const once: StepPolicy = { attempts: 1, backoffMs: 0, factor: 1, maxMs: 0, timeoutMs: 0 }
 
@@ -83,7 +88,8 @@ async function tries(step: Step): Promise<unknown> {
 }
 
 function oneTry(step: Step, attempt: number): unknown {
-  const { run, name, fn, policy } = step
+  const { run, name, policy } = step
+  const fn = (context: StepContext) => insideStep(run, name, () => step.fn(context))
   const about = { attempt, idempotencyKey: run.idempotencyKey(name) }
   if (policy.timeoutMs === 0) {
     return fn({
@@ -126,14 +132,22 @@ function checkStep(name: unknown, fn: unknown, options: StepOptions): StepPolicy
     )
   }
   if (typeof fn !== 'function') throw new TroupeError('TROUPE_INVALID_OPTION', `step "${name}" needs a function`)
-  if (options.retry === undefined && options.timeout === undefined) return once
+  if (options === noOptions) return once
   const where = `step "${name}": `
+  checkOptionNames(`step "${name}"`, options, ['retry', 'timeout'])
+  checkOptionNames(`step "${name}"`, options.retry ?? {}, ['attempts', 'backoff', 'factor', 'max'], 'retry.')
   const { attempts = 1, backoff = 1_000, factor = 2, max = 60_000 } = options.retry ?? {}
   return {
-    attempts: integerBetween(`${where}retry.attempts`, attempts, 1, limits.attemptsMax),
+    attempts: integerBetween(`${where}retry.attempts`, attempts, 1, limits.attemptsMax, 'TROUPE_INVALID_RETRY'),
     backoffMs: durationMs(`${where}retry.backoff`, backoff),
-    factor: Math.min(10, Math.max(1, Number(factor) || 1)),
+    factor: factorOf(where, factor),
     maxMs: durationMs(`${where}retry.max`, max),
     timeoutMs: options.timeout === undefined ? 0 : durationMs(`${where}timeout`, options.timeout),
   }
+}
+
+function factorOf(where: string, factor: unknown): number {
+  if (typeof factor === 'number' && factor >= 1 && factor <= 10) return factor
+  const message = `${where}retry.factor ${JSON.stringify(factor)} is not between 1 and 10`
+  throw new TroupeError('TROUPE_INVALID_RETRY', message)
 }

@@ -24,7 +24,7 @@ export function originOf(definition: AnyTaskDefinition): string | undefined {
 
 /**
  * Returns the tasks that the files export, in order. Throws TROUPE_USAGE for a file that is not there, and
- * TROUPE_INVALID_TASK for one that cannot be imported, exports no task, or a type that another file exports as well.
+ * TROUPE_IMPORT_FAILED, TROUPE_NO_TASKS, or TROUPE_DUPLICATE_TASK for a type that is exported twice.
  */
 export async function loadTasks(files: readonly string[]): Promise<LoadedTask[]> {
   const byType = new Map<string, LoadedTask>()
@@ -33,7 +33,7 @@ export async function loadTasks(files: readonly string[]): Promise<LoadedTask[]>
     const url = pathToFileURL(file).href
     const found = [...new Set(definitionsIn(await importFile(name, file, url)))]
     if (found.length === 0) {
-      throw new TroupeError('TROUPE_INVALID_TASK', `${name} exports no task; export what \`task(…)\` returns`, {
+      throw new TroupeError('TROUPE_NO_TASKS', `${name} exports no task; export what \`task(…)\` returns`, {
         details: { file },
       })
     }
@@ -44,7 +44,7 @@ export async function loadTasks(files: readonly string[]): Promise<LoadedTask[]>
         byType.set(definition.type, { definition, file, url })
       } else if (other.definition !== definition) {
         const where = other.file === file ? `twice by ${name}` : `by ${other.file} and by ${file}`
-        throw new TroupeError('TROUPE_INVALID_TASK', `task type "${definition.type}" is exported ${where}`, {
+        throw new TroupeError('TROUPE_DUPLICATE_TASK', `task type "${definition.type}" is exported ${where}`, {
           details: { type: definition.type, files: [other.file, file] },
         })
       }
@@ -69,7 +69,7 @@ async function importFile(name: string, file: string, url: string): Promise<obje
     return (await import(url)) as object
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause)
-    throw new TroupeError('TROUPE_INVALID_TASK', `${name} cannot be imported: ${why}`, { cause, details: { file } })
+    throw new TroupeError('TROUPE_IMPORT_FAILED', `${name} cannot be imported: ${why}`, { cause, details: { file } })
   }
 }
 

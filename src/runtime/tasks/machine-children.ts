@@ -219,7 +219,7 @@ export class MachineChildren implements TaskOutbox {
 
   #submission(number: number, type: string, input: unknown, options: ChildOptions): ChildSubmission {
     const packed = packValue(input, `input of task "${type}"`)
-    const resolved = submissionOptions(options, this.#port.nowMs())
+    const resolved = submissionOptions(options)
     return { type, input: packed, options: { ...resolved, id: this.#id(number) } }
   }
 

@@ -155,7 +155,7 @@ export class DurableActor {
     return isAtWork(this.#root)
   }
 
-  /** Returns the packed snapshot. Throws TROUPE_NOT_SERIALIZABLE or TROUPE_INVALID_TASK, naming the place. */
+  /** Returns the packed snapshot. Throws TROUPE_NOT_SERIALIZABLE or its like, TROUPE_INLINE_CHILD or TROUPE_CHILD_WITHOUT_ID, naming the place. */
   persist(): Uint8Array {
     checkChildren(this.#root, '')
     let persisted: unknown
@@ -272,14 +272,14 @@ function checkChildren(actor: AnyActorRef, path: string): void {
     const name = path + id
     if (typeof src !== 'string') {
       throw new TroupeError(
-        'TROUPE_INVALID_TASK',
+        'TROUPE_INLINE_CHILD',
         `child "${name}" was spawned from inline logic, which cannot be restored; name its logic in setup({ actors }) and spawn it by that name`,
         { details: { child: name } },
       )
     }
     if (id === 'undefined') {
       throw new TroupeError(
-        'TROUPE_INVALID_TASK',
+        'TROUPE_CHILD_WITHOUT_ID',
         `a child of "${src}" was spawned by spawnChild without an id; give it one`,
         {
           details: { src },

@@ -73,7 +73,7 @@ describe('ids', () => {
 
 describe('a submission that cannot be one is a dead letter with its reason:', () => {
   const bad: [string, (log: TestLog) => void, string][] = [
-    ['a priority that is none', (log) => log.submit({ 'troupe-priority': '99' }), 'TROUPE_INVALID_OPTION'],
+    ['a priority that is none', (log) => log.submit({ 'troupe-priority': '99' }), 'TROUPE_INVALID_PRIORITY'],
     ['a body that is no JSON', (log) => log.submit({}, 'work', '{'), 'TROUPE_UNREADABLE'],
     ['a type that is no name', (log) => log.submit({}, 'a.b'), 'TROUPE_INVALID_NAME'],
     ['a block of noise', (log) => log.append('troupe.main.block.c', new Uint8Array([1, 2, 3])), 'TROUPE_UNREADABLE'],

@@ -89,8 +89,8 @@ describe('a task in a process', () => {
 describe('loading task files', () => {
   test.each([
     ['a file that is not there', ['missing'], 'TROUPE_USAGE', /no file .*missing/],
-    ['a file without tasks', ['none'], 'TROUPE_INVALID_TASK', /exports no task/],
-    ['a type that two files export', ['isolated', 'twice'], 'TROUPE_INVALID_TASK', /"sum" is exported by/],
+    ['a file without tasks', ['none'], 'TROUPE_NO_TASKS', /exports no task/],
+    ['a type that two files export', ['isolated', 'twice'], 'TROUPE_DUPLICATE_TASK', /"sum" is exported by/],
   ])('%s is refused', async (_name, files, code, message) => {
     const error = await loadTasks(files.map(fixture)).catch((thrown: unknown) => thrown)
     expect(error).toMatchObject({ code, message: expect.stringMatching(message) })

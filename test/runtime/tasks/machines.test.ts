@@ -412,15 +412,15 @@ describe('what cannot be restored is refused with its place', () => {
     [
       'a class instance',
       createMachine({ ...idle, context: { price: new Money() } }),
-      'TROUPE_NOT_SERIALIZABLE',
+      'TROUPE_CLASS_INSTANCE',
       /context\.price.*Money/,
     ],
     ['a function', createMachine({ ...idle, context: { f: () => 1 } }), 'TROUPE_NOT_SERIALIZABLE', /context\.f/],
-    ['a cycle', createMachine({ ...idle, context: { cyclic } }), 'TROUPE_NOT_SERIALIZABLE', /context\.cyclic/],
+    ['a cycle', createMachine({ ...idle, context: { cyclic } }), 'TROUPE_CYCLIC_VALUE', /context\.cyclic/],
     [
       'an inline child',
       createMachine({ ...idle, context: ({ spawn }) => ({ ref: spawn(child, { id: 'kid' }) }) }),
-      'TROUPE_INVALID_TASK',
+      'TROUPE_INLINE_CHILD',
       /child "kid".*inline/,
     ],
   ])('%s', async (_name, machine, code, message) => {

@@ -35,7 +35,7 @@ describe('steps', () => {
     )
     await live(life, 100, advance)
     expect(life.error).toMatchObject({
-      code: 'TROUPE_STEP_MISMATCH',
+      code: 'TROUPE_STEP_NAME_TWICE',
       message: expect.stringContaining('"a" was used twice'),
     })
     expect(life.retryable).toBe(false)

@@ -42,12 +42,15 @@ export async function run(invocation: Invocation): Promise<number> {
   )
 }
 
-async function submitOne(troupe: Troupe, { args, options }: Invocation): Promise<TaskHandle> {
+async function submitOne(troupe: Troupe, { args, options, output }: Invocation): Promise<TaskHandle> {
   const [given, json] = args
   const type = required('the type of the task', given)
   const input = await jsonArgument(json)
   await troupe.validate(type, input)
-  return troupe.submit(type, input, submission(options as Options))
+  const handle = await troupe.submit(type, input, submission(options as Options))
+  const unknown = await troupe.unknownType(type)
+  if (unknown !== undefined) output.note(`${unknown.message}: the task waits (${unknown.code})`)
+  return handle
 }
 
 function submission(options: Options): SubmitOptions {

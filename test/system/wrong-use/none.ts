@@ -1,0 +1,2 @@
+/** A file that exports no task. */
+export const answer = 42
