@@ -42,6 +42,8 @@ const finished = async () => {
 }
 const otherOrder = async () => {
   const handle = await troupe.submit('other-order')
+  await until(async () => (await handle.state()).status === 'parked', 'its first run is over', 30_000)
+  await handle.signal({ type: 'GO' })
   return handle.result()
 }
 

@@ -32,10 +32,10 @@ export const twoSteps = run('two-steps', async ({ step }) => {
   await step('pay', () => 2)
 })
 let runs = 0
-export const otherOrder = run('other-order', async ({ step, sleep }) => {
+export const otherOrder = run('other-order', async ({ step, waitFor }) => {
   const names = runs++ === 0 ? ['a', 'b'] : ['b', 'a']
   for (const name of names) await step(name, () => name)
-  await sleep('1s')
+  await waitFor('GO')
 })
 export const stepInStep = run('step-in-step', ({ step }) => step('outer', () => step('inner', () => 1)))
 export const badStepRetry = run('bad-step-retry', ({ step }) => step('s', () => 1, { retry: { attempts: 0 } }))
