@@ -7,6 +7,7 @@ export type {
   LimitsAnswer,
   NodeAnswer,
   PlacementAnswer,
+  ScheduleAnswer,
   StatsAnswer,
   TaskAnswer,
   TaskStatus,
@@ -14,6 +15,7 @@ export type {
   TasksRequest,
 } from '../protocol/messages.ts'
 export type { Duration, LabelWishes, TypeLimits } from '../protocol/options.ts'
+export type { MissedRule, OverlapRule } from '../protocol/schedule.ts'
 export { type ConnectOptions, connect } from './connect.ts'
 export type {
   AnyTaskEvent,
@@ -25,6 +27,7 @@ export type {
   TaskContext,
   TaskEvent,
 } from './context.ts'
+export type { Cron, CronOptions } from './cron.ts'
 export { TaskCancelled, TaskExpired, TaskFailed } from './failures.ts'
 export type { ResultOptions, SignalOptions, TaskHandle } from './handle.ts'
 export type { LiveTask } from './live-tasks.ts'

@@ -22,6 +22,7 @@ import { packValue } from '../protocol/payload.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { ask, askAboutTask, askEnding, readAnswer } from './ask.ts'
 import type { AnyTaskEvent } from './context.ts'
+import { Cron } from './cron.ts'
 import { inOrder } from './flow.ts'
 import { type HandleHost, TaskHandle } from './handle.ts'
 import { checkInput } from './input.ts'
@@ -56,6 +57,8 @@ const blockTasksMax = 512
 const waitingBytesMax = 64 * 1024 * 1024
 
 export class Troupe {
+  /** Cron schedules: tasks that are submitted when their time comes. */
+  readonly cron: Cron
   readonly #bus: Bus
   readonly #objects: ObjectStore
   readonly #subjects: Subjects
@@ -72,6 +75,7 @@ export class Troupe {
     this.#bus = bus
     this.#objects = objects
     this.#subjects = subjects
+    this.cron = new Cron(bus, subjects, (type, input) => this.validate(type, input))
     const ids = new MessageIds()
     this.#outcomes = new Outcomes({
       askEnding: (id) => askEnding(bus, subjects.task(id)),

@@ -7,6 +7,7 @@
  */
 import type { ErrorRecord } from './errors.ts'
 import type { NodeProfile, SubmissionOptions, TypeLimits } from './options.ts'
+import type { Schedule } from './schedule.ts'
 
 /** Version of everything in this file; the first item of every block. */
 export const formatVersion = 1
@@ -48,6 +49,9 @@ export const kind = {
   removed: 46,
   kept: 47,
   limited: 48,
+  scheduled: 52,
+  fired: 53,
+  missed: 54,
   lost: 59,
 } as const
 
@@ -161,7 +165,30 @@ export type Limited = readonly [kind: 48, type: string, limits: TypeLimits | nul
  */
 export type Lost = readonly [kind: 59, task: string, turn: number, reason: string]
 
-export type ControlEntry = Led | Revoked | Cancelled | Expired | TimedOut | Retried | Removed | Kept | Limited | Lost
+/**
+ * A schedule from here on, instead of one of that name before it; null: none. `nextAtMs` is when it is due, as its writer's
+ * calendar says: calendars differ in what they know of time zones, so the fold never asks one. 0: never.
+ */
+export type Scheduled = readonly [kind: 52, name: string, schedule: Schedule | null, input: Payload, nextAtMs: number]
+/** The schedule's firing that is due makes its task, whose input stands here; after it, `nextAtMs` is due. */
+export type Fired = readonly [kind: 53, name: string, dueAtMs: number, nextAtMs: number, input: Payload]
+/** The firing that is due, and those up to `nextAtMs`, were missed and make no task. */
+export type Missed = readonly [kind: 54, name: string, dueAtMs: number, nextAtMs: number]
+
+export type ControlEntry =
+  | Led
+  | Revoked
+  | Cancelled
+  | Expired
+  | TimedOut
+  | Retried
+  | Removed
+  | Kept
+  | Limited
+  | Lost
+  | Scheduled
+  | Fired
+  | Missed
 
 /** `epoch` is the sequence of the writer's `led` entry; 0 in the block that carries `led` itself. */
 export type ControlBlock = readonly [version: number, epoch: number, entries: readonly ControlEntry[]]

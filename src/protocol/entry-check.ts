@@ -6,6 +6,7 @@
 import { kind } from './entries.ts'
 import { limits } from './limits.ts'
 import { isName } from './names.ts'
+import { isDueTime, scheduleComplaint } from './schedule.ts'
 import {
   causeDepthMax,
   errorRecordComplaint,
@@ -72,6 +73,12 @@ export function checkControlEntry(entry: unknown): string | undefined {
       return taskComplaint(entry)
     case kind.kept:
       return taskComplaint(entry) ?? keptComplaint(entry)
+    case kind.scheduled:
+      return nameComplaint(entry[1]) ?? scheduledComplaint(entry)
+    case kind.fired:
+      return nameComplaint(entry[1]) ?? dueComplaint(entry) ?? inputComplaint(entry[4])
+    case kind.missed:
+      return nameComplaint(entry[1]) ?? dueComplaint(entry)
     case kind.limited:
       return isName(entry[1]) ? limitsComplaint(entry[2]) : 'the task type is not a name'
     default:
@@ -129,6 +136,26 @@ function parkedComplaint(entry: readonly unknown[]): string | undefined {
 function progressedComplaint(entry: readonly unknown[]): string | undefined {
   if (!isFraction(entry[3])) return 'the progress is not between 0 and 1'
   return isText(entry[4], textCharsMax) ? undefined : 'the note is not a text'
+}
+
+function nameComplaint(name: unknown): string | undefined {
+  const fits = isName(name) && name.length <= limits.scheduleNameCharsMax
+  return fits ? undefined : 'the name of the schedule is not a name'
+}
+
+function scheduledComplaint(entry: readonly unknown[]): string | undefined {
+  if (entry[4] !== 0 && !isDueTime(entry[4])) return 'the next due time is not a whole second'
+  return entry[2] === null ? undefined : (scheduleComplaint(entry[2]) ?? inputComplaint(entry[3]))
+}
+
+function dueComplaint(entry: readonly unknown[]): string | undefined {
+  const next = entry[3]
+  if (!isDueTime(entry[2]) || (next !== 0 && !isDueTime(next))) return 'a due time is not a whole second'
+  return next === 0 || (next as number) > entry[2] ? undefined : 'the next due time is not after this one'
+}
+
+function inputComplaint(input: unknown): string | undefined {
+  return isPayload(input) ? undefined : 'the input is not a payload'
 }
 
 function submittedComplaint(entry: readonly unknown[]): string | undefined {

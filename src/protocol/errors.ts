@@ -77,6 +77,7 @@ const table = {
     retryable: true,
     next: 'Check the name of the type, or start a node with a file that exports it; the task waits meanwhile.',
   },
+  TROUPE_UNKNOWN_SCHEDULE: { retryable: false, next: '`troupe cron ls` lists the schedules.' },
   TROUPE_UNKNOWN_NODE: { retryable: false, next: '`troupe nodes` lists the nodes.' },
   TROUPE_USAGE: { retryable: false, next: '`troupe --help` lists the commands.' },
   // what became of a task

@@ -25,6 +25,16 @@ export const limits = {
   awardTasksMax: 256,
   /** Task types that one node may offer. */
   typesPerNodeMax: 20_000,
+  /** Characters of the name of a schedule; the id of a firing's task is made from it. */
+  scheduleNameCharsMax: 100,
+  /** Schedules of a namespace. */
+  schedulesMax: 10_000,
+  /** Bytes of the input of a schedule, which every firing copies. */
+  scheduleInputBytesMax: 16 * 1024,
+  /** Missed firings of a schedule that are made up for, the latest ones. */
+  firingsMissedMax: 100,
+  /** Tasks of one schedule that wait for each other; firings beyond are left out. */
+  firingsQueuedMax: 100,
   /** Characters of an error message kept in the log. */
   errorMessageCharsMax: 4_096,
   /** Characters of an error stack kept in the log. */

@@ -2,6 +2,7 @@
 import type { Payload } from './entries.ts'
 import type { ErrorRecord } from './errors.ts'
 import type { TypeLimits } from './options.ts'
+import type { MissedRule, OverlapRule, Schedule } from './schedule.ts'
 
 // --- scheduler or supervisor → node (msgpack) --------------------------------------------------------------------
 
@@ -168,6 +169,42 @@ export interface LimitsRequest {
 /** The answer of `limits`: the types that have some. */
 export interface LimitsAnswer {
   readonly types: readonly (TypeLimits & { readonly type: string })[]
+}
+
+/** The body of `cron`: none to list; else a schedule that holds from now on, or the name of one that is no more. */
+export type CronRequest =
+  | { readonly name: string; readonly schedule: null }
+  | {
+      readonly name: string
+      readonly schedule: string
+      readonly timeZone?: string
+      readonly type: string
+      readonly input?: unknown
+      readonly options?: Readonly<Record<string, unknown>>
+      readonly missed?: MissedRule
+      readonly overlap?: OverlapRule
+    }
+
+export interface ScheduleAnswer extends Schedule {
+  readonly name: string
+  readonly input?: unknown
+  readonly setAt: string
+  /** Left out when it is never due again. */
+  readonly nextAt?: string
+  /** The due time of the latest firing, and its task. */
+  readonly lastAt?: string
+  readonly lastTask?: string
+  /** Firings that made a task, and those that did not because of the rule of overlap. */
+  readonly fired: number
+  readonly skipped: number
+  /** The due time of the first of those that were missed last. */
+  readonly missedAt?: string
+}
+
+/** The answer of `cron`: a page of the schedules, by name; of the one that was set alone, and of none after a removal. */
+export interface CronAnswer {
+  readonly schedules: readonly ScheduleAnswer[]
+  readonly more: boolean
 }
 
 /** The answer of `run.<type>`. */

@@ -118,6 +118,11 @@ export class Subjects {
     return `${this.root}.limits`
   }
 
+  /** `troupe.main.cron` — request; lists the cron schedules, or sets or removes one. */
+  get cron(): string {
+    return `${this.root}.cron`
+  }
+
   /** `troupe.main.nodes` — request; the nodes with load, slots and bids. */
   get nodes(): string {
     return `${this.root}.nodes`

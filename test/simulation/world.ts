@@ -91,7 +91,7 @@ const nothing = (): void => undefined
 export class World {
   readonly seed: number
   /** Wall clock at the beginning, ms since 1970. */
-  readonly epochMs = Date.UTC(2026, 0, 1)
+  readonly epochMs: number
   nowMs = 0
   steps = 0
   current: SimProcess | undefined
@@ -103,8 +103,9 @@ export class World {
   private readonly heap: Scheduled[] = []
   private orders = 0
 
-  constructor(seed: number) {
+  constructor(seed: number, epochMs = Date.UTC(2026, 0, 1)) {
     this.seed = seed
+    this.epochMs = epochMs
   }
 
   schedule(process: SimProcess | undefined, delayMs: number, label: string, run: () => void): Scheduled {

@@ -34,6 +34,7 @@ export type Change =
   | { readonly what: 'refused'; readonly submitter: Submitter; readonly id: string; readonly error: ErrorRecord }
   | { readonly what: 'joined' | 'left' | 'fenced'; readonly member: Member }
   | { readonly what: 'limited'; readonly type: string }
+  | { readonly what: 'scheduled'; readonly name: string }
   | { readonly what: 'led'; readonly leader: string; readonly epoch: number }
   /** A node accepted a turn that is not its to have; it should be told to drop it. */
   | { readonly what: 'void-accept'; readonly member: Member; readonly id: string; readonly turn: number }

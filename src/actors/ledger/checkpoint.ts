@@ -7,6 +7,7 @@ import type { FoldRules } from '../../protocol/entries.ts'
 import type { NodeProfile, TaskProfile, TypeLimits } from '../../protocol/options.ts'
 import type { SetAside } from './change.ts'
 import { Member } from './member.ts'
+import type { ScheduleRecord } from './schedules.ts'
 import { LedgerState, type Saving, type Totals } from './state.ts'
 import { type Rare, type RecordStatus, type SignalPlace, TaskRecord } from './task-record.ts'
 
@@ -57,6 +58,7 @@ export type CheckpointPart =
   | readonly [of: 'members', rows: readonly MemberRow[]]
   | readonly [of: 'dead', rows: readonly string[]]
   | readonly [of: 'set-asides', rows: readonly SetAside[]]
+  | readonly [of: 'schedules', rows: readonly ScheduleRecord[]]
   | readonly [of: 'limits', rows: readonly (readonly [type: string, limits: TypeLimits])[]]
 
 /** Saves one ledger as it is now. Begin by constructing it; take `rows` until done; then `others` and `manifest`. */
@@ -69,6 +71,7 @@ export class LedgerSaving implements Saving {
   private readonly dead: readonly string[]
   private readonly setAsides: readonly SetAside[]
   private readonly limits: readonly (readonly [type: string, limits: TypeLimits])[]
+  private readonly schedules: readonly ScheduleRecord[]
   private readonly profiles = new Map<TaskProfile, ProfileNumber>()
   private pending: TaskRow[] = []
   private tasks = 0
@@ -93,6 +96,7 @@ export class LedgerSaving implements Saving {
     this.dead = [...state.deadIncarnations]
     this.setAsides = [...state.setAsides]
     this.limits = [...state.limits]
+    this.schedules = [...state.schedules.values()].map((record) => ({ ...record }))
     this.neededFrom = state.position
     this.readableFrom = state.position
     for (const { lastSequence } of this.members) this.neededFrom = Math.min(this.neededFrom, lastSequence)
@@ -135,6 +139,7 @@ export class LedgerSaving implements Saving {
       ['dead', this.dead],
       ['set-asides', this.setAsides],
       ['limits', this.limits],
+      ['schedules', this.schedules],
     ]
   }
 
@@ -268,6 +273,7 @@ export function restoreState(manifest: Manifest, parts: readonly CheckpointPart[
   for (const incarnation of rowsOf(parts, 'dead')) state.deadIncarnations.add(incarnation)
   for (const item of rowsOf(parts, 'set-asides')) state.setAsides.push(item)
   for (const [type, limits] of rowsOf(parts, 'limits')) state.limits.set(type, limits)
+  for (const record of rowsOf(parts, 'schedules')) state.schedules.set(record.name, { ...record })
   const tasks = rowsOf(parts, 'tasks').map((row) => restoreTask(state, profiles, row))
   restoreFamilies(state, tasks)
   restoreRetention(state, tasks)

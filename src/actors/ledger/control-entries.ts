@@ -3,8 +3,18 @@
  * block of the present epoch, written by the present leader. Even then the fold checks what can be checked: time alone ends
  * nothing, but nothing ends before its time either (rule 7).
  */
-import { type ControlEntry, type Kept, kind, type Led, type Limited } from '../../protocol/entries.ts'
+import {
+  type ControlEntry,
+  type Fired,
+  type Kept,
+  kind,
+  type Led,
+  type Limited,
+  type Missed,
+  type Scheduled,
+} from '../../protocol/entries.ts'
 import { limits } from '../../protocol/limits.ts'
+import { foldFired, foldMissed, foldScheduled } from './schedules.ts'
 import type { LedgerState } from './state.ts'
 import type { Place, TaskRecord } from './task-record.ts'
 import { expiryOf, turnLimitOf } from './time-limits.ts'
@@ -17,9 +27,25 @@ export function foldLed(state: LedgerState, scheduler: string, entry: Led): void
   state.changes.push({ what: 'led', leader: scheduler, epoch: state.epoch })
 }
 
+type TaskDecision = Exclude<ControlEntry, Led | Limited | Scheduled | Fired | Missed>
+
 /** Folds one entry of the present leader. Returns whether it counted. */
 export function foldControlEntry(state: LedgerState, entry: Exclude<ControlEntry, Led>, index: number): boolean {
-  if (entry[0] === kind.limited) return limited(state, entry)
+  switch (entry[0]) {
+    case kind.limited:
+      return limited(state, entry)
+    case kind.scheduled:
+      return foldScheduled(state, entry)
+    case kind.fired:
+      return foldFired(state, entry, index)
+    case kind.missed:
+      return foldMissed(state, entry)
+    default:
+      return foldTaskDecision(state, entry, index)
+  }
+}
+
+function foldTaskDecision(state: LedgerState, entry: TaskDecision, index: number): boolean {
   const task = state.tasks.get(entry[1])
   if (task === undefined) return false
   const place: Place = { sequence: state.position, index }

@@ -12,6 +12,7 @@ import { restartAfter } from './delays.ts'
 import { Fifo } from './fifo.ts'
 import { inOrder, register, unregister } from './indexes.ts'
 import type { Member } from './member.ts'
+import type { ScheduleRecord } from './schedules.ts'
 import { isTerminal, type Place, type RecordStatus, type TaskRecord, type TerminalStatus } from './task-record.ts'
 import { beginStartLimit } from './time-limits.ts'
 
@@ -84,6 +85,8 @@ export class LedgerState {
   rules: FoldRules = defaultRules
   /** By task type. */
   readonly limits = new Map<string, TypeLimits>()
+  /** By name, in the order in which they were first set. */
+  readonly schedules = new Map<string, ScheduleRecord>()
   leader = ''
   epoch = 0
   /** Sequence of the message folded last. */
@@ -215,9 +218,10 @@ export class LedgerState {
     const dependents = this.dependents.get(task.id)
     if (dependents === undefined) return
     for (const dependent of inOrder(dependents)) {
-      if (status === 'completed') {
+      if (status === 'completed' || dependent.rare?.afterEnd) {
         this.touch(dependent)
         dependent.rare?.after?.delete(task.id)
+        unregister(this.dependents, task.id, dependent)
         if (dependent.rare?.after?.size === 0) this.makeReady(dependent, 'ready', dependent.dueAtMs)
       } else {
         const message = `it waited for "${task.id}", which was ${status}`
@@ -225,7 +229,6 @@ export class LedgerState {
         this.end(dependent, 'failed', error, place)
       }
     }
-    if (status === 'completed') this.dependents.delete(task.id)
   }
 
   private settleAwaiters(id: string): void {

@@ -80,6 +80,21 @@ export function foldDismissed(state: LedgerState, member: Member, entry: Dismiss
   return true
 }
 
+/** The task of a firing, known by its id: made again, it is the task that is there. */
+interface Firing extends Pick<NewTask, 'id' | 'type' | 'options' | 'input' | 'index'> {
+  /** Task whose end it waits for. */
+  readonly follows: string | undefined
+}
+
+export function foldFiring(state: LedgerState, { follows, ...firing }: Firing): void {
+  const { id, type, input, index, options } = firing
+  const hash = submissionHash(type, input)
+  const reference = systemTaskId(state.partition, state.position, index)
+  if (isKnown(state, id, type, hash, { reference, client: undefined, replyTo: options.replyTo })) return
+  const waiting = follows === undefined ? options : { ...options, after: [follows] }
+  create(state, { ...firing, options: waiting, client: undefined, hash, parent: undefined, afterEnd: true })
+}
+
 function complaint(type: string, options: SubmissionOptions): ErrorRecord | undefined {
   if (!isName(type)) return { code: 'TROUPE_INVALID_NAME', message: 'the task type is not a valid name' }
   if (options.id !== undefined && isSystemId(options.id)) {
@@ -123,9 +138,12 @@ interface NewTask {
   readonly hash: number
   readonly parent: string | undefined
   readonly input: Payload
+  /** What it waits for may end in any way. */
+  readonly afterEnd?: boolean
 }
 
-function create(state: LedgerState, { id, type, options, index, client, hash, parent, input }: NewTask): void {
+function create(state: LedgerState, born: NewTask): void {
+  const { id, type, options, index, client, hash, parent, input } = born
   const task = new TaskRecord({
     id,
     type,
@@ -154,6 +172,7 @@ function create(state: LedgerState, { id, type, options, index, client, hash, pa
     task.more.after = after.waiting
     state.end(task, 'failed', error, task)
   } else if (after !== undefined && after.waiting.size > 0) {
+    if (born.afterEnd) task.more.afterEnd = true
     state.block(task, after.waiting)
     state.change('blocked', task)
   } else {

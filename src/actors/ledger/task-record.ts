@@ -40,6 +40,8 @@ export interface Rare {
   replyTo?: string
   /** Ids still waited for before the first start; kept when it ends blocked, for a retry. */
   after?: Set<string>
+  /** It waits for their end, however they end. */
+  afterEnd?: boolean
   parent?: string
   children?: Set<string>
   /** Tasks, mostly children, that a parked turn waits for. */

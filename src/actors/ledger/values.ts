@@ -68,6 +68,7 @@ export function inputAt(unpacked: Unpacked, index: number): Payload | undefined 
   }
   if (unpacked.of === 'control') {
     const entry = unpacked.entries[index]
+    if (entry?.[0] === kind.fired) return entry[4]
     return entry?.[0] === kind.kept ? entry[3] : undefined
   }
   return undefined

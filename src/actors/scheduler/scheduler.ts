@@ -15,6 +15,7 @@ import type { Change } from '../ledger/change.ts'
 import type { LedgerState } from '../ledger/state.ts'
 import { Agenda, type AgendaOptions } from './agenda.ts'
 import type { SchedulerEffect } from './effects.ts'
+import { type Calendar, Firings } from './firings.ts'
 
 export interface SchedulerInput {
   /** The name under which it writes control entries; unique per process. */
@@ -22,6 +23,10 @@ export interface SchedulerInput {
   readonly ledger: LedgerState
   readonly ask: (effect: SchedulerEffect) => void
   readonly policies?: AgendaOptions
+  /** Without one, cron schedules wait for a leader that has one. */
+  readonly calendar?: Calendar
+  /** Log time from which on this process has followed the log; asked when leading begins. Default: always. */
+  readonly followingSinceMs?: () => number
 }
 
 /** All instants are log time, in ms. */
@@ -37,14 +42,15 @@ export type SchedulerEvent =
 
 export interface SchedulerContext extends SchedulerInput {
   readonly agenda: Agenda | undefined
+  readonly firings: Firings | undefined
 }
 
 /** Carries out what the agenda decided, places what can be placed, and sets the next alarm. */
-function proceed({ agenda, ask }: SchedulerContext, effects: readonly SchedulerEffect[], nowMs: number): void {
+function proceed({ agenda, firings, ask }: SchedulerContext, effects: readonly SchedulerEffect[], nowMs: number): void {
   if (agenda === undefined) return
   for (const effect of effects) ask(effect)
   for (const effect of agenda.place(nowMs)) ask(effect)
-  const atMs = agenda.nextAlarmMs(nowMs)
+  const atMs = Math.min(agenda.nextAlarmMs(nowMs), firings?.nextMs ?? Number.POSITIVE_INFINITY)
   if (atMs < Number.POSITIVE_INFINITY) ask({ do: 'wake', atMs })
 }
 
@@ -79,6 +85,8 @@ export const schedulerMachine = setup({
         if (event.type === 'FOLDED') agenda.build(event.nowMs)
         return agenda
       },
+      firings: ({ context: { ledger, calendar, followingSinceMs } }) =>
+        calendar && new Firings(ledger, calendar, followingSinceMs?.() ?? 0),
     }),
     announce: ({ context }) => context.ask({ do: 'announce', epoch: context.ledger.epoch }),
     firstPlacing: ({ context, event }) => {
@@ -88,11 +96,12 @@ export const schedulerMachine = setup({
       const reason = event.type === 'LEASE_LOST' ? event.reason : 'another scheduler leads'
       context.ask({ do: 'retire', reason })
     },
-    forgetAgenda: assign({ agenda: undefined }),
+    forgetAgenda: assign({ agenda: undefined, firings: undefined }),
     noteFolded: ({ context, event }) => {
       if (event.type !== 'FOLDED' || context.agenda === undefined) return
       // A `led` of its own that was stored twice began another epoch.
       context.agenda.epoch = context.ledger.epoch
+      context.firings?.note(event.changes)
       proceed(context, context.agenda.note(event.changes, event.nowMs), event.nowMs)
     },
     hear: ({ context, event }) => {
@@ -101,12 +110,16 @@ export const schedulerMachine = setup({
     },
     alarm: ({ context, event }) => {
       if (event.type !== 'ALARM' || context.agenda === undefined) return
-      proceed(context, context.agenda.alarm(event.nowMs), event.nowMs)
+      const { agenda, firings } = context
+      const effects = agenda.alarm(event.nowMs)
+      const entries = firings?.alarm(event.nowMs) ?? []
+      if (entries.length > 0) effects.push({ do: 'append', epoch: agenda.epoch, entries })
+      proceed(context, effects, event.nowMs)
     },
   },
 }).createMachine({
   id: 'scheduler',
-  context: ({ input }) => ({ ...input, agenda: undefined }),
+  context: ({ input }) => ({ ...input, agenda: undefined, firings: undefined }),
   initial: 'standby',
   on: { OUTDATED: '.retired' },
   states: {

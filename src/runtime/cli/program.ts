@@ -4,6 +4,7 @@
  */
 import { Argument, Command, Option } from 'commander'
 import { orderingNamed, orderingNames, placementNames, placementsNamed } from '../../actors/scheduler/policies/named.ts'
+import { addCron } from './cron-program.ts'
 import type { Output } from './output.ts'
 import { addQueue } from './queue-program.ts'
 import {
@@ -284,6 +285,7 @@ function addCluster(program: Command, act: Act): void {
     .addOption(json())
     .action(act(async () => (await import('./commands/check.ts')).check))
   addQueue(program, act)
+  addCron(program, act)
   program
     .command('doctor')
     .description('check server, streams, permissions, clock and durability; say what to do')

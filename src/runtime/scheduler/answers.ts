@@ -6,6 +6,7 @@
 import type { Submitter } from '../../actors/ledger/change.ts'
 import type { TaskRecord } from '../../actors/ledger/task-record.ts'
 import { resultAt, unpackMessage } from '../../actors/ledger/values.ts'
+import type { Calendar } from '../../actors/scheduler/firings.ts'
 import type { Bus, BusMessage, Log, Subscription } from '../../nats/bus.ts'
 import { packBlock } from '../../protocol/blocks.ts'
 import { kind } from '../../protocol/entries.ts'
@@ -29,6 +30,7 @@ import { checkName } from '../../protocol/names.ts'
 import { integerBetween } from '../../protocol/options.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 import { limitsRow, type NodeHealth, nodeRow, placementRow, statsRow, statusOf, taskRow } from './answer-rows.ts'
+import { answerCron } from './cron-requests.ts'
 import { historyOf } from './history.ts'
 import { packedHeaders, packedOutcome, wantsPacked } from './packed-outcome.ts'
 import { Page } from './page.ts'
@@ -60,9 +62,11 @@ const headerBytesMax = 1_024
 export class Answers {
   private readonly service: SchedulerService
   private readonly options: AnswersOptions
+  private readonly calendar: Calendar
   private open_ = 0
 
-  constructor(service: SchedulerService, options: AnswersOptions) {
+  constructor(service: SchedulerService, options: AnswersOptions, calendar: Calendar) {
+    this.calendar = calendar
     this.service = service
     this.options = options
   }
@@ -82,6 +86,7 @@ export class Answers {
       this.on(subjects.snapshots, (_, message) => snapshotsPage(this.service, this.page(message), this.pageBytes)),
       this.on(subjects.dead, (_, message) => this.dead(message)),
       this.on(subjects.limits, (_, message) => this.limits(message)),
+      this.on(subjects.cron, (_, message) => answerCron(this.service, this.calendar, bodyOf(message), this.pageBytes)),
       this.on(subjects.nodes, () => this.nodes()),
       this.on(subjects.stats, () => statsRow(this.service.ledger.state, this.service.nowMs(), this.service.agenda)),
     ]

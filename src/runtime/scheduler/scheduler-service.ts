@@ -20,6 +20,7 @@ import { Leadership } from '../leadership.ts'
 import type { FoldListener, LedgerReader } from '../ledger/ledger-reader.ts'
 import { Answers, type NodeStatusSource } from './answers.ts'
 import { AwardSender } from './award-sender.ts'
+import { CronCalendar } from './calendar.ts'
 import { ControlWriter } from './control-writer.ts'
 import { EventPublisher } from './event-publisher.ts'
 import { LogValues } from './log-values.ts'
@@ -54,6 +55,8 @@ export class SchedulerService implements FoldListener {
   private readonly awards: AwardSender
   private readonly events: EventPublisher
   private readonly answers: Answers
+  private readonly calendar = new CronCalendar()
+  private readonly createdAtMs = performance.now()
   private actor: Actor<typeof schedulerMachine>
   private stopListening: (() => void) | undefined
   private subscriptions: Subscription[] = []
@@ -77,7 +80,7 @@ export class SchedulerService implements FoldListener {
       onLost: (task, reason) => this.lost(task, reason),
     })
     this.events = new EventPublisher(bus, subjects)
-    this.answers = new Answers(this, options)
+    this.answers = new Answers(this, options, this.calendar)
     this.actor = this.createActor()
     this.leadership = new Leadership({
       leases,
@@ -193,7 +196,11 @@ export class SchedulerService implements FoldListener {
   private createActor(): Actor<typeof schedulerMachine> {
     const { name, policies } = this.options
     const ask = (effect: SchedulerEffect) => this.carryOut(effect)
-    const input = { name, ledger: this.options.reader.ledger.state, ask, ...(policies && { policies }) }
+    const { calendar } = this
+    // By now log time is known; when this was made it was not.
+    const followingSinceMs = () => this.nowMs() - (performance.now() - this.createdAtMs)
+    const { state: ledger } = this.options.reader.ledger
+    const input = { name, ledger, ask, calendar, followingSinceMs, ...(policies && { policies }) }
     return createActor(schedulerMachine, { input })
   }
 

@@ -5,7 +5,7 @@
  */
 
 import type { TaskRecord } from '../../../src/actors/ledger/task-record.ts'
-import { type JournalEntry, kind } from '../../../src/protocol/entries.ts'
+import { type ControlEntry, type JournalEntry, kind } from '../../../src/protocol/entries.ts'
 import type { TypeLimits } from '../../../src/protocol/options.ts'
 import { boom, noJitter, type TestLog, TestNode, taskProfile } from './test-log.ts'
 
@@ -122,8 +122,28 @@ export class RandomActors {
     else if (dice < 0.5) this.log.decideAs(name, epoch, [kind.expired, id], [kind.timedOut, id, turn])
     else if (dice < 0.6) this.log.decideAs(name, epoch, [kind.retried, id])
     else if (dice < 0.65) this.log.decideAs(name, epoch, [kind.removed, id])
-    else if (dice < 0.7) this.log.decideAs(name, epoch, [kind.limited, `t${this.#below(4)}`, this.#limits()])
+    else if (dice < 0.7) this.log.decideAs(name, epoch, ...this.#cron())
+    else if (dice < 0.8) this.log.decideAs(name, epoch, [kind.limited, `t${this.#below(4)}`, this.#limits()])
     else this.log.decideAs(name, epoch, [kind.kept, id, input, 'null', task?.snapshot?.sequence ?? 0, null])
+  }
+
+  /** A schedule is set or removed, or a firing of it made or given up, mostly the one that is due. */
+  #cron(): ControlEntry[] {
+    const schedule = `c${this.#below(3)}`
+    const record = this.log.state.schedules.get(schedule)
+    const soonMs = (Math.floor(this.log.nowMs / 1_000) + 1) * 1_000
+    if (record === undefined || this.#chance(0.1)) {
+      const overlap = this.#one(['allow', 'skip', 'queue', 'replace'] as const)
+      const asked = { schedule: '* * * * * *', timeZone: 'UTC', type: 'work', missed: 'all', overlap } as const
+      return [[kind.scheduled, schedule, this.#chance(0.1) ? null : asked, '1', soonMs - 1_000]]
+    }
+    const dueAtMs = this.#chance(0.8) ? record.nextAtMs : soonMs
+    if (this.#chance(0.2)) return [[kind.missed, schedule, dueAtMs, dueAtMs + 1_000]]
+    const nextAtMs = dueAtMs + 1_000
+    return [
+      [kind.fired, schedule, dueAtMs, nextAtMs, '1'],
+      [kind.fired, schedule, nextAtMs, nextAtMs + 1_000, '1'],
+    ]
   }
 
   /** A node writes what came of a few turns, of its own or of others. */
