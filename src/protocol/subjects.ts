@@ -133,6 +133,11 @@ export class Subjects {
     return `${this.root}.stats`
   }
 
+  /** `troupe.main.health.<process>` — request; whether this process is ready, and what its roles do. */
+  health(name: string): string {
+    return `${this.root}.health.${name}`
+  }
+
   /** `troupe.main.event.<type>.<id>.<what>` — lifecycle events as they happen. */
   event(type: string, id: string, what: string): string {
     return `${this.root}.event.${type}.${id}.${what}`

@@ -23,8 +23,10 @@ import { LedgerReader } from './ledger/ledger-reader.ts'
 import { detectedResources } from './node/detected-resources.ts'
 import { MeasuredBalance } from './node/measured-balance.ts'
 import { NodeService } from './node/node-service.ts'
+import { Registration } from './registration.ts'
 import type { NodeStatusSource } from './scheduler/answers.ts'
 import { SchedulerService } from './scheduler/scheduler-service.ts'
+import { servicesOf } from './services.ts'
 import { Supervisor } from './supervisor.ts'
 import { lanes } from './tasks/lanes.ts'
 
@@ -51,6 +53,8 @@ export interface ProcessOptions extends Omit<BusOptions, 'name'> {
 }
 
 export const slotsDefault = 256
+/** Of Troupe. */
+const version = '0.1.0'
 
 export class TroupeProcess {
   readonly name: string
@@ -62,7 +66,9 @@ export class TroupeProcess {
   supervisor: Supervisor | undefined
   /** Of a scheduler without a supervisor: it watches, so that it can say how nodes are. */
   private watch: HealthWatch | undefined
+  profile: NodeProfile | undefined
   private heartbeat: RunningHeartbeat | undefined
+  private registration: Registration | undefined
   private housekeeping: Housekeeping | undefined
   private readonly options: ProcessOptions
 
@@ -130,6 +136,7 @@ export class TroupeProcess {
   /** Hands everything back and leaves: the node drains, leases are released. */
   async stop(): Promise<void> {
     await this.node?.drain()
+    this.registration?.stop()
     await this.heartbeat?.stop()
     if (this.node !== undefined) await lanes.close()
     this.watch?.stop()
@@ -148,6 +155,20 @@ export class TroupeProcess {
     if (roles.includes('scheduler')) this.startScheduler()
     if (this.reader !== undefined) this.startHousekeeping(this.reader)
     if (roles.includes('node')) await this.startNode()
+    this.register()
+  }
+
+  /** Whoever asks with NATS's own tooling finds each role from now on. */
+  private register(): void {
+    const { bus, name, namespace } = this
+    this.registration = new Registration({
+      bus,
+      subjects: namespace.subjects,
+      name,
+      version,
+      services: servicesOf(this),
+      complaint: () => this.complaint(),
+    })
   }
 
   private async startLedger(): Promise<void> {
@@ -231,11 +252,11 @@ export class TroupeProcess {
   private async startNode(): Promise<void> {
     const { log, objects, subjects, partition } = this.namespace
     const { definitions = [], slots = slotsDefault, labels = {}, resources, logger, drainMs } = this.options
-    const profile: NodeProfile = {
+    this.profile = {
       node: this.name,
       host: hostname(),
       pid: process.pid,
-      version: '0.1.0',
+      version,
       slots,
       resources: { ...detectedResources(), ...resources },
       labels,
@@ -249,7 +270,7 @@ export class TroupeProcess {
       objects,
       subjects,
       partition,
-      profile,
+      profile: this.profile,
       definitions,
       balance: new MeasuredBalance(slots),
       logger: logger.child({ role: 'node', node: this.name }),
