@@ -5,6 +5,7 @@ export type {
   HistoryEntry,
   LifecycleEvent,
   LimitsAnswer,
+  NegotiationAnswer,
   NodeAnswer,
   PlacementAnswer,
   ScheduleAnswer,
@@ -14,7 +15,7 @@ export type {
   TasksAnswer,
   TasksRequest,
 } from '../protocol/messages.ts'
-export type { Duration, LabelWishes, TypeLimits } from '../protocol/options.ts'
+export type { Duration, GangOption, LabelWishes, TypeLimits } from '../protocol/options.ts'
 export type { MissedRule, OverlapRule } from '../protocol/schedule.ts'
 export { type ConnectOptions, connect } from './connect.ts'
 export type {
@@ -31,7 +32,7 @@ export type { Cron, CronOptions } from './cron.ts'
 export { TaskCancelled, TaskExpired, TaskFailed } from './failures.ts'
 export type { ResultOptions, SignalOptions, TaskHandle } from './handle.ts'
 export type { LiveTask } from './live-tasks.ts'
-export type { FlowTask, ManyOptions, SubmitOptions } from './submit-options.ts'
+export type { FlowTask, GangTask, ManyOptions, SubmitOptions } from './submit-options.ts'
 export {
   type AnyTaskDefinition,
   type EventsOf,

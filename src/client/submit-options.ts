@@ -3,7 +3,7 @@ import { errorFromRecord } from '../protocol/error-record.ts'
 import { TroupeError } from '../protocol/errors.ts'
 import { checkTaskId } from '../protocol/names.ts'
 import { checkOptionNames } from '../protocol/option-names.ts'
-import { type Duration, durationMs, type SubmissionOptions } from '../protocol/options.ts'
+import { type Duration, durationMs, type GangOption, type SubmissionOptions } from '../protocol/options.ts'
 import { checkSubmissionOptions } from '../protocol/submission.ts'
 import type { AnyTaskDefinition } from './task.ts'
 
@@ -24,6 +24,8 @@ export interface SubmitOptions {
   readonly after?: readonly (string | { readonly id: string })[] | undefined
   /** How long it is expected to take; a hint for orders by duration. Default: as learned for its type. */
   readonly expected?: Duration | undefined
+  /** Starts only together with the other members of this gang, which say the same; see `submitGang`. */
+  readonly gang?: GangOption | undefined
   /** A subject that gets the outcome as JSON. */
   readonly replyTo?: string | undefined
 }
@@ -33,6 +35,12 @@ export interface ManyOptions<Input> extends Omit<SubmitOptions, 'id'> {
   readonly id?: (input: Input, index: number) => string
 }
 
+/** One member of a gang: a definition or the name of a type, its input, and its options. */
+export interface GangTask extends Omit<SubmitOptions, 'gang'> {
+  readonly task: AnyTaskDefinition | string
+  readonly input?: unknown
+}
+
 /** One task of a flow: a definition or the name of a type, its input, and its options. */
 export interface FlowTask extends SubmitOptions {
   readonly id: string
@@ -40,7 +48,7 @@ export interface FlowTask extends SubmitOptions {
   readonly input?: unknown
 }
 
-const known = ['id', 'priority', 'delay', 'deadline', 'key', 'after', 'replyTo', 'expected', 'startWithin']
+const known = ['id', 'priority', 'delay', 'deadline', 'key', 'after', 'replyTo', 'expected', 'startWithin', 'gang']
 
 /**
  * Returns checked options, or undefined when nothing is said. Throws TROUPE_UNKNOWN_OPTION, TROUPE_INVALID_… naming the

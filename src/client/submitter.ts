@@ -213,6 +213,7 @@ function bytesOf(submission: Submission): number {
     (options.id?.length ?? 0) +
     (options.key?.length ?? 0) +
     (options.replyTo?.length ?? 0) +
+    (options.gang?.id.length ?? 0) +
     128
   )
 }

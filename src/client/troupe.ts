@@ -17,7 +17,7 @@ import type {
   TasksRequest,
 } from '../protocol/messages.ts'
 import { checkName } from '../protocol/names.ts'
-import type { SubmissionOptions, TypeLimits } from '../protocol/options.ts'
+import type { GangOption, SubmissionOptions, TypeLimits } from '../protocol/options.ts'
 import { packValue } from '../protocol/payload.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { ask, askAboutTask, askEnding, readAnswer } from './ask.ts'
@@ -31,7 +31,7 @@ import { Gathering, submitEach } from './many.ts'
 import { MessageIds } from './message-ids.ts'
 import { Outcomes } from './outcomes.ts'
 import { packInput, unpackResult } from './payloads.ts'
-import { type FlowTask, type ManyOptions, resolveOptions, type SubmitOptions } from './submit-options.ts'
+import { type FlowTask, type GangTask, type ManyOptions, resolveOptions, type SubmitOptions } from './submit-options.ts'
 import { Submitter } from './submitter.ts'
 import { type AnyTaskDefinition, isTaskDefinition, type TaskDefinition } from './task.ts'
 import { unknownType } from './unknown-type.ts'
@@ -204,6 +204,24 @@ export class Troupe {
     for (const { task, input, options } of ordered) prepared.push(await this.#prepare(task, input, options))
     const sequence = await this.#submitter.addTogether(prepared, limits.blockEntriesMax)
     return new Map(ordered.map(({ id }, index) => [id, new TaskHandle(this.#host, id, sequence, index)]))
+  }
+
+  /**
+   * Submits tasks that start together or not at all, and resolves with their handles, in order, once the log has them all.
+   * `id` names the gang (default: a random name); `restart` says what happens when a member loses its node after the start
+   * (see `GangOption`). Rejects with TROUPE_TOO_LARGE when they do not fit in one block, or are more than 1,000.
+   */
+  async submitGang(
+    members: readonly GangTask[],
+    gang: Partial<Omit<GangOption, 'size'>> = {},
+  ): Promise<readonly TaskHandle[]> {
+    const option: GangOption = { ...gang, id: gang.id ?? this.#host.randomId(), size: members.length }
+    const prepared: Submission[] = []
+    for (const { task, input, ...options } of members) {
+      prepared.push(await this.#prepare(task, input, resolveOptions({ ...options, gang: option })))
+    }
+    const sequence = await this.#submitter.addTogether(prepared, limits.gangSizeMax)
+    return prepared.map(([, , options], index) => new TaskHandle(this.#host, options?.id, sequence, index))
   }
 
   #prepare(task: TaskOrType, input: unknown, options: SubmissionOptions | undefined): Submission | Promise<Submission> {

@@ -53,6 +53,7 @@ export const kind = {
   fired: 53,
   missed: 54,
   lost: 59,
+  ungathered: 55,
 } as const
 
 // --- journal ----------------------------------------------------------------------------------------------------
@@ -175,6 +176,12 @@ export type Fired = readonly [kind: 53, name: string, dueAtMs: number, nextAtMs:
 /** The firing that is due, and those up to `nextAtMs`, were missed and make no task. */
 export type Missed = readonly [kind: 54, name: string, dueAtMs: number, nextAtMs: number]
 
+/**
+ * Members of a gang have been held too long without the others: they are handed back. `heldSince` is the sequence of the
+ * first accept that is held; void once the gang has started.
+ */
+export type Ungathered = readonly [kind: 55, gang: string, heldSince: number, reason: string]
+
 export type ControlEntry =
   | Led
   | Revoked
@@ -189,6 +196,7 @@ export type ControlEntry =
   | Scheduled
   | Fired
   | Missed
+  | Ungathered
 
 /** `epoch` is the sequence of the writer's `led` entry; 0 in the block that carries `led` itself. */
 export type ControlBlock = readonly [version: number, epoch: number, entries: readonly ControlEntry[]]

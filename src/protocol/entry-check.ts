@@ -79,6 +79,9 @@ export function checkControlEntry(entry: unknown): string | undefined {
       return nameComplaint(entry[1]) ?? dueComplaint(entry) ?? inputComplaint(entry[4])
     case kind.missed:
       return nameComplaint(entry[1]) ?? dueComplaint(entry)
+    case kind.ungathered:
+      if (!isName(entry[1]) || !isCount(entry[2])) return 'the gang or its gathering is not named'
+      return reasonComplaint(entry[3])
     case kind.limited:
       return isName(entry[1]) ? limitsComplaint(entry[2]) : 'the task type is not a name'
     default:

@@ -102,6 +102,11 @@ const table = {
     next: 'Its nodes died too often while it ran; look at what it does, then `troupe retry <id>`.',
   },
   TROUPE_DEPENDENCY_FAILED: { retryable: false, next: 'Retry the task it waited for, then this one.' },
+  TROUPE_GANG_BROKEN: {
+    retryable: false,
+    next: 'A member ended before the gang could start: retry, or submit, all of its members again.',
+  },
+  TROUPE_GANG_CONFLICT: { retryable: false, next: 'Give each gang an id of its own, and its true size.' },
   TROUPE_SNAPSHOT_UNREADABLE: {
     retryable: false,
     next: 'Deploy a version that can read the snapshot, then `troupe retry <id>`.',

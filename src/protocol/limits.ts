@@ -19,6 +19,8 @@ export const limits = {
   itemsMax: 1_000_000,
   /** Tasks that one task may wait for with `after`. */
   afterMax: 1_000,
+  /** Members of a gang. */
+  gangSizeMax: 1_000,
   /** Signals kept for one task that has not consumed them; further ones are set aside. */
   signalsPerTaskMax: 1_000,
   /** Tasks in one award message. */

@@ -32,6 +32,10 @@ export function checkNodeMessage(message: Items): string | undefined {
     case 'drop':
     case 'yield':
       return turnsComplaint(message[1], true)
+    case 'begin':
+      return turnsComplaint(message[1], false)
+    case 'release':
+      return isName(message[1]) ? countsComplaint(message[2]) : 'a release names no call for bids'
     case 'drain':
       return undefined
     case 'fenced':
@@ -60,7 +64,10 @@ function aboutComplaint(about: unknown): string | undefined {
   if (!isRecord(about)) return 'what is said about an awarded task is not an object'
   if (about.key !== undefined && !isText(about.key, limits.nameCharsMax)) return 'the key is not a text'
   if (about.parent !== undefined && !isName(about.parent)) return 'the parent is not a name'
-  if (about.careful !== undefined && typeof about.careful !== 'boolean') return 'careful is not true or false'
+  if (about.tender !== undefined && !isName(about.tender)) return 'the call for bids is not a name'
+  for (const field of ['careful', 'gang']) {
+    if (about[field] !== undefined && typeof about[field] !== 'boolean') return `${field} is not true or false`
+  }
   for (const field of ['priority', 'deadlineAtMs', 'submittedAtMs']) {
     if (about[field] !== undefined && !isCount(about[field])) return `${field} is not a count`
   }
@@ -76,6 +83,10 @@ export function checkNodeReport(report: Items): string | undefined {
       return turnsComplaint(report[1], true)
     case 'running':
       return isCount(report[1]) ? turnsComplaint(report[2], false) : 'the sequence of the last block is not a count'
+    case 'reserved':
+      if (!isName(report[1]) || !isAmount(report[3])) return 'a reservation names no call for bids and time'
+      if (!isText(report[4], textCharsMax)) return 'the reason of a reservation is not a text'
+      return countsComplaint(report[2])
     case 'gap':
       return isName(report[1]) && isCount(report[2]) && isCount(report[3])
         ? undefined
@@ -131,6 +142,12 @@ export function checkHeartbeat(beat: Items): string | undefined {
 
 function isSignal(signal: unknown): boolean {
   return Array.isArray(signal) && isCount(signal[0]) && isCount(signal[1]) && isPayload(signal[2])
+}
+
+function countsComplaint(counts: unknown): string | undefined {
+  const ok =
+    Array.isArray(counts) && counts.every((of: unknown) => Array.isArray(of) && isName(of[0]) && isCount(of[1]))
+  return ok ? undefined : 'the places are not counts by type'
 }
 
 function turnsComplaint(turns: unknown, withReason: boolean): string | undefined {

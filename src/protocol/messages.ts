@@ -1,7 +1,7 @@
 /** What the actors say to each other and to clients over core NATS. Nothing here is truth: losing any of it is harmless. */
 import type { Payload } from './entries.ts'
 import type { ErrorRecord } from './errors.ts'
-import type { TypeLimits } from './options.ts'
+import type { GangOption, TypeLimits } from './options.ts'
 import type { MissedRule, OverlapRule, Schedule } from './schedule.ts'
 
 // --- scheduler or supervisor → node (msgpack) --------------------------------------------------------------------
@@ -29,6 +29,10 @@ export interface AwardAbout {
   readonly submittedAtMs?: number
   /** An award of this turn has lapsed: the node has `accepted` stored before it runs anything of the task. */
   readonly careful?: boolean
+  /** It starts with its gang: the node has `accepted` stored, and waits for `begin`. */
+  readonly gang?: boolean
+  /** It takes a place that the node has reserved under this call for bids. */
+  readonly tender?: string
 }
 
 /** A signal with its place in the log; `previous` is the sequence of the task's signal before it (0: none). */
@@ -42,8 +46,24 @@ export type NodeMessage =
   | readonly ['drop', turns: readonly (readonly [task: string, turn: number, reason: string])[]]
   /** Others need the slots: give these turns up at their next boundary. */
   | readonly ['yield', turns: readonly (readonly [task: string, turn: number, reason: string])[]]
+  /** Their gang has been accepted as a whole: these turns begin. */
+  | readonly ['begin', turns: readonly (readonly [task: string, turn: number])[]]
+  /** The call for bids is over: of what was reserved under it, only this is still wanted. */
+  | readonly ['release', tender: string, keep: readonly TypeCount[]]
   | readonly ['drain']
   | readonly ['fenced', reason: string]
+
+/** So many places for tasks of this type. */
+export type TypeCount = readonly [type: string, count: number]
+
+/**
+ * A call for bids (JSON): whoever has one of these types bids at once. With a tender, a node also reserves as many of the
+ * wanted places as it has room for, for `ttlMs`, and says so in `reserved`; called again, it tops up and goes on keeping them.
+ */
+export interface CallForBids {
+  readonly types: readonly string[]
+  readonly tender?: { readonly id: string; readonly wants: readonly TypeCount[]; readonly ttlMs: number }
+}
 
 // --- node → scheduler (msgpack) ----------------------------------------------------------------------------------
 
@@ -72,6 +92,9 @@ export interface NodeLoad {
   readonly rssBytes: number
 }
 
+/** `held`: it waits for `begin`. */
+export type RunningTurn = readonly [task: string, turn: number, held?: boolean]
+
 export type NodeReport =
   | readonly [
       'bid',
@@ -85,7 +108,9 @@ export type NodeReport =
     ]
   | readonly ['declined', turns: readonly (readonly [task: string, turn: number, reason: string])[]]
   /** All turns the node runs, and the log sequence of its last stored block: a ledger past it can be compared. */
-  | readonly ['running', lastBlockSequence: number, turns: readonly (readonly [task: string, turn: number])[]]
+  | readonly ['running', lastBlockSequence: number, turns: readonly RunningTurn[]]
+  /** What the node keeps for a call for bids, for how long, and why not more. */
+  | readonly ['reserved', tender: string, places: readonly TypeCount[], ttlMs: number, reason: string]
   /** The node lacks signals after `sequence` for this turn. */
   | readonly ['gap', task: string, turn: number, sequence: number]
 
@@ -128,6 +153,7 @@ export interface TaskAnswer {
   readonly node?: string
   readonly priority: number
   readonly key?: string
+  readonly gang?: GangOption
   readonly submittedAt: string
   readonly dueAt?: string
   readonly deadlineAt?: string
@@ -138,6 +164,8 @@ export interface TaskAnswer {
   readonly waiting?: string
   /** How it was placed last, if the leading scheduler still remembers. */
   readonly placement?: PlacementAnswer
+  /** The last call for bids in which places were reserved for it, or for its gang. */
+  readonly negotiation?: NegotiationAnswer
   readonly result?: unknown
   readonly error?: ErrorRecord
 }
@@ -157,6 +185,21 @@ export interface PlacementAnswer {
     readonly free: number
     /** Why this node could not have the task, if it could not. */
     readonly unfit?: string
+  }[]
+}
+
+/** A call for bids with reservation: who kept how many places, who got them, and why nobody did. */
+export interface NegotiationAnswer {
+  readonly at: string
+  /** Places asked for. */
+  readonly asked: number
+  readonly outcome: string
+  readonly bids: readonly {
+    readonly node: string
+    readonly places: number
+    readonly awarded: number
+    /** Why it kept no more. */
+    readonly reason?: string
   }[]
 }
 

@@ -21,6 +21,21 @@ export interface SubmissionOptions {
   readonly startWithinMs?: number
   /** How long it is expected to take, ms; a hint for orders by duration. Default: as learned for its type. */
   readonly expectedMs?: number
+  /** Starts only together with the other members of this gang. */
+  readonly gang?: GangOption
+}
+
+/** Tasks that start together or not at all. All members say the same. */
+export interface GangOption {
+  /** Names the gang; free again when all its members have ended. */
+  readonly id: string
+  /** How many members it has, 1 to 1,000; none starts before all have been submitted. */
+  readonly size: number
+  /**
+   * When a member loses its node after the start: 'together' (default), those that run start again with it, from their
+   * snapshots; 'alone', the others go on.
+   */
+  readonly restart?: 'together' | 'alone'
 }
 
 export const defaultPriority = 4

@@ -7,7 +7,7 @@ import { type ErrorCode, type ErrorRecord, TroupeError } from './errors.ts'
 import { decodeUtf8, parseJson } from './json.ts'
 import { limits } from './limits.ts'
 import { checkName, checkTaskId } from './names.ts'
-import { durationMs, integerBetween, type SubmissionOptions } from './options.ts'
+import { durationMs, type GangOption, integerBetween, type SubmissionOptions } from './options.ts'
 import { checkPacked } from './payload.ts'
 
 export type ReadSubmission =
@@ -64,12 +64,30 @@ function readHeaders(headers: ReadonlyMap<string, string>, nowMs: number, option
   if (expected !== undefined) options.expectedMs = durationMs('Troupe-Expected', expected)
   const startWithin = given('troupe-start-within')
   if (startWithin !== undefined) options.startWithinMs = durationMs('Troupe-Start-Within', startWithin)
+  const gang = given('troupe-gang')
+  if (gang !== undefined) options.gang = readGang('Troupe-Gang', gang)
   const after = given('troupe-after')
   if (after !== undefined)
     options.after = checkAfter(
       'Troupe-After',
       after.split(',').map((part) => part.trim()),
     )
+}
+
+/** Returns the gang that `<id>/<size>`, or `<id>/<size>/alone`, means. Throws TROUPE_INVALID_OPTION, TROUPE_INVALID_NAME. */
+export function readGang(what: string, text: string): GangOption {
+  const [id, size, restart] = text.split('/').map((part) => part.trim())
+  return checkGang(what, { id, size: Number(size), restart })
+}
+
+function checkGang(what: string, gang: unknown): GangOption {
+  if (typeof gang !== 'object' || gang === null) throw invalid(what, gang, 'an object with the id and size of a gang')
+  const { id, size, restart } = gang as Record<string, unknown>
+  const name = checkName(`the id of ${what}`, id)
+  const members = checkWhole(`the size of ${what}`, size, 1, limits.gangSizeMax)
+  if (restart === undefined) return { id: name, size: members }
+  if (restart === 'together' || restart === 'alone') return { id: name, size: members, restart }
+  throw invalid(`the restart of ${what}`, restart, "'together' or 'alone'")
 }
 
 const instant = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)$/i
@@ -207,6 +225,8 @@ function checkedOptions(given: object): SubmissionOptions {
   }
   const expectedMs = own('expectedMs')
   if (expectedMs !== undefined) options.expectedMs = checkWhole('expectedMs', expectedMs, 0, limits.delayMsMax)
+  const gang = own('gang')
+  if (gang !== undefined) options.gang = checkGang('gang', gang)
   return options
 }
 
@@ -232,6 +252,10 @@ export function submissionHeaders(options: SubmissionOptions): Record<string, st
   if (options.replyTo !== undefined) headers['Troupe-Reply-To'] = options.replyTo
   if (options.startWithinMs !== undefined) headers['Troupe-Start-Within'] = String(options.startWithinMs)
   if (options.expectedMs !== undefined) headers['Troupe-Expected'] = String(options.expectedMs)
+  if (options.gang !== undefined) {
+    const { id, size, restart } = options.gang
+    headers['Troupe-Gang'] = [id, size, ...(restart === undefined ? [] : [restart])].join('/')
+  }
   return headers
 }
 

@@ -14,6 +14,7 @@ export interface Submitter {
 export type TaskChange =
   | 'blocked'
   | 'ready'
+  | 'held'
   | 'running'
   | 'progress'
   | 'checkpointed'
@@ -38,6 +39,14 @@ export type Change =
   | { readonly what: 'led'; readonly leader: string; readonly epoch: number }
   /** A node accepted a turn that is not its to have; it should be told to drop it. */
   | { readonly what: 'void-accept'; readonly member: Member; readonly id: string; readonly turn: number }
+  /** A turn was taken from a node that knows nothing of it; it should be told to drop it. */
+  | {
+      readonly what: 'recalled'
+      readonly member: Member
+      readonly id: string
+      readonly turn: number
+      readonly reason: string
+    }
   | { readonly what: 'set-aside'; readonly item: SetAside }
 
 /** A message or entry that could not count, kept for people to see. */

@@ -6,6 +6,7 @@
 import type { FoldRules } from '../../protocol/entries.ts'
 import type { NodeProfile, TaskProfile, TypeLimits } from '../../protocol/options.ts'
 import type { SetAside } from './change.ts'
+import { type GangRow, gangRow, restoreGang } from './gangs.ts'
 import { Member } from './member.ts'
 import type { ScheduleRecord } from './schedules.ts'
 import { LedgerState, type Saving, type Totals } from './state.ts'
@@ -59,6 +60,7 @@ export type CheckpointPart =
   | readonly [of: 'dead', rows: readonly string[]]
   | readonly [of: 'set-asides', rows: readonly SetAside[]]
   | readonly [of: 'schedules', rows: readonly ScheduleRecord[]]
+  | readonly [of: 'gangs', rows: readonly GangRow[]]
   | readonly [of: 'limits', rows: readonly (readonly [type: string, limits: TypeLimits])[]]
 
 /** Saves one ledger as it is now. Begin by constructing it; take `rows` until done; then `others` and `manifest`. */
@@ -72,6 +74,7 @@ export class LedgerSaving implements Saving {
   private readonly setAsides: readonly SetAside[]
   private readonly limits: readonly (readonly [type: string, limits: TypeLimits])[]
   private readonly schedules: readonly ScheduleRecord[]
+  private readonly gangs: readonly GangRow[]
   private readonly profiles = new Map<TaskProfile, ProfileNumber>()
   private pending: TaskRow[] = []
   private tasks = 0
@@ -97,6 +100,7 @@ export class LedgerSaving implements Saving {
     this.setAsides = [...state.setAsides]
     this.limits = [...state.limits]
     this.schedules = [...state.schedules.values()].map((record) => ({ ...record }))
+    this.gangs = [...state.gangs.values()].map(gangRow)
     this.neededFrom = state.position
     this.readableFrom = state.position
     for (const { lastSequence } of this.members) this.neededFrom = Math.min(this.neededFrom, lastSequence)
@@ -140,6 +144,7 @@ export class LedgerSaving implements Saving {
       ['set-asides', this.setAsides],
       ['limits', this.limits],
       ['schedules', this.schedules],
+      ['gangs', this.gangs],
     ]
   }
 
@@ -277,6 +282,7 @@ export function restoreState(manifest: Manifest, parts: readonly CheckpointPart[
   const tasks = rowsOf(parts, 'tasks').map((row) => restoreTask(state, profiles, row))
   restoreFamilies(state, tasks)
   restoreRetention(state, tasks)
+  for (const row of rowsOf(parts, 'gangs')) restoreGang(state, row)
   return state
 }
 

@@ -12,8 +12,10 @@ import {
   type Limited,
   type Missed,
   type Scheduled,
+  type Ungathered,
 } from '../../protocol/entries.ts'
 import { limits } from '../../protocol/limits.ts'
+import { gatherAgain, rejoinGang, ungathered } from './gangs.ts'
 import { foldFired, foldMissed, foldScheduled } from './schedules.ts'
 import type { LedgerState } from './state.ts'
 import type { Place, TaskRecord } from './task-record.ts'
@@ -27,13 +29,15 @@ export function foldLed(state: LedgerState, scheduler: string, entry: Led): void
   state.changes.push({ what: 'led', leader: scheduler, epoch: state.epoch })
 }
 
-type TaskDecision = Exclude<ControlEntry, Led | Limited | Scheduled | Fired | Missed>
+type TaskDecision = Exclude<ControlEntry, Led | Limited | Scheduled | Fired | Missed | Ungathered>
 
 /** Folds one entry of the present leader. Returns whether it counted. */
 export function foldControlEntry(state: LedgerState, entry: Exclude<ControlEntry, Led>, index: number): boolean {
   switch (entry[0]) {
     case kind.limited:
       return limited(state, entry)
+    case kind.ungathered:
+      return ungathered(state, entry)
     case kind.scheduled:
       return foldScheduled(state, entry)
     case kind.fired:
@@ -88,9 +92,11 @@ function limited(state: LedgerState, [, type, given]: Limited): boolean {
 
 /** Rule 6: the owner does not know of this turn, so it goes to another. */
 function revoked(state: LedgerState, task: TaskRecord, turn: number): boolean {
-  if (task.status !== 'running' || task.turn !== turn) return false
+  const isHeld = task.status === 'held'
+  if ((task.status !== 'running' && !isHeld) || task.turn !== turn) return false
   state.touch(task)
   state.makeReady(task, 'restarted')
+  if (task.rare?.gang !== undefined && !isHeld) gatherAgain(state, task)
   return true
 }
 
@@ -126,6 +132,7 @@ function retried(state: LedgerState, task: TaskRecord): boolean {
     delete rare.deaths
     delete rare.deadlineAtMs
   }
+  rejoinGang(state, task)
   const unmet = [...(rare?.after ?? [])].filter((id) => state.tasks.get(id)?.status !== 'completed')
   if (unmet.length === 0) {
     delete rare?.after

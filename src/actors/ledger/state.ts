@@ -10,6 +10,7 @@ import { defaultRestart, type TypeLimits } from '../../protocol/options.ts'
 import type { Change, SetAside, TaskChange } from './change.ts'
 import { restartAfter } from './delays.ts'
 import { Fifo } from './fifo.ts'
+import { type Gang, gatherAgain, leaveGang } from './gangs.ts'
 import { inOrder, register, unregister } from './indexes.ts'
 import type { Member } from './member.ts'
 import type { ScheduleRecord } from './schedules.ts'
@@ -67,6 +68,8 @@ export class LedgerState {
   readonly dependents = new Map<string, Set<TaskRecord>>()
   /** Task id → parked tasks that wait for it to end. */
   readonly awaiters = new Map<string, Set<TaskRecord>>()
+  /** Those with members that have not ended. */
+  readonly gangs = new Map<string, Gang>()
   /** Ended tasks that are still readable, in the order in which they ended. */
   readonly results = new Fifo<TaskRecord>()
   readonly dead = new Fifo<TaskRecord>()
@@ -74,6 +77,7 @@ export class LedgerState {
   readonly counts: Record<RecordStatus, number> = {
     blocked: 0,
     waiting: 0,
+    held: 0,
     running: 0,
     parked: 0,
     completed: 0,
@@ -207,6 +211,7 @@ export class LedgerState {
     if (task.rare?.children !== undefined) this.releaseChildren(task, task.rare.children, status, place)
     if (this.dependents.size > 0) this.settleDependents(task, status, place)
     if (this.awaiters.size > 0) this.settleAwaiters(task.id)
+    if (task.rare?.gang !== undefined) leaveGang(this, task, place)
   }
 
   /** It waits for nothing any more; what it waited for stays noted, in case that it is retried. */
@@ -302,9 +307,13 @@ export class LedgerState {
     this.membersBySubject.delete(member.subject)
     this.bury(member.incarnation)
     for (const task of inOrder(member.running)) {
+      // One that its gang has taken along is there no more.
+      if (task.owner !== member) continue
       this.touch(task)
-      if (how === 'left') this.makeReady(task, 'yielded')
+      const isHeld = task.status === 'held'
+      if (how === 'left' || isHeld) this.makeReady(task, how === 'left' ? 'yielded' : 'restarted')
       else this.restart(task, member)
+      if (task.rare?.gang !== undefined && !isHeld && !task.ended) gatherAgain(this, task)
     }
     this.changes.push({ what: how, member })
   }

@@ -10,6 +10,7 @@ import { defaultPriority, type SubmissionOptions } from '../../protocol/options.
 import { checkSubmissionOptions, inputHash } from '../../protocol/submission.ts'
 import type { Submitter } from './change.ts'
 import { jitterHash } from './delays.ts'
+import { joinGang } from './gangs.ts'
 import type { Member } from './member.ts'
 import type { LedgerState } from './state.ts'
 import { TaskRecord } from './task-record.ts'
@@ -166,7 +167,11 @@ function create(state: LedgerState, born: NewTask): void {
   if (after !== undefined && after.failed === undefined && after.waiting.size > 0) task.status = 'blocked'
   state.add(task)
   state.changes.push({ what: 'submitted', task, input })
-  if (after?.failed !== undefined) {
+  const conflict = options.gang && joinGang(state, task, options.gang)
+  if (conflict !== undefined) {
+    task.more.unreadable = true
+    state.end(task, 'failed', conflict, task)
+  } else if (after?.failed !== undefined) {
     const message = `it waited for "${after.failed}", which did not complete`
     const error = { code: 'TROUPE_DEPENDENCY_FAILED', message, details: { task: after.failed } }
     task.more.after = after.waiting

@@ -5,17 +5,18 @@
 import type { Payload } from '../../protocol/entries.ts'
 import type { ErrorRecord } from '../../protocol/errors.ts'
 import { systemTaskId } from '../../protocol/names.ts'
-import type { TaskProfile } from '../../protocol/options.ts'
+import type { GangOption, TaskProfile } from '../../protocol/options.ts'
 import type { Member } from './member.ts'
 
 /**
  * - `blocked`: waits for the tasks in `rare.after` to complete.
  * - `waiting`: may be accepted from `dueAtMs` on (0: at once). People see `delayed` or `ready`.
+ * - `held`: `owner` has accepted turn `turn` and begins nothing until its whole gang has been accepted.
  * - `running`: `owner` holds turn `turn`.
  * - `parked`: no owner; goes on at `rare.wakeAtMs`, on a signal, or when `rare.awaited` children have ended.
  * - the other four are terminal and never change, but by an operator's `retried`.
  */
-export type RecordStatus = 'blocked' | 'waiting' | 'running' | 'parked' | TerminalStatus
+export type RecordStatus = 'blocked' | 'waiting' | 'held' | 'running' | 'parked' | TerminalStatus
 export type TerminalStatus = 'completed' | 'failed' | 'cancelled' | 'expired'
 
 /** Where a value stands: message sequence and index of the entry within it. */
@@ -60,6 +61,9 @@ export interface Rare {
   restarts?: number[]
   /** Deaths of its nodes in a row while its snapshot stood at this sequence (0: it has none). */
   deaths?: { standsAt: number; count: number }
+  /** The gang that it belongs to, and whether it has started with it once. */
+  gang?: GangOption
+  gangBegun?: boolean
   progress?: { fraction: number; note: string }
   lastError?: ErrorRecord
   /** How long its submitter expects it to take, ms; a hint for the order. */

@@ -17,6 +17,7 @@ import {
 import { defaultRetry } from '../../protocol/options.ts'
 import { retryDelayMs } from './delays.ts'
 import { boundedError } from './errors.ts'
+import { gangToStartWith, holdMember } from './gangs.ts'
 import type { Member } from './member.ts'
 import type { LedgerState } from './state.ts'
 import type { Place, TaskRecord } from './task-record.ts'
@@ -71,8 +72,13 @@ function accepted(state: LedgerState, member: Member, task: TaskRecord, entry: A
   task.profile = profile
   task.turnAtMs = state.timeMs
   task.turnSequence = state.position
-  if (task.startedAtMs === 0) task.startedAtMs = state.timeMs
   member.running.add(task)
+  const gang = gangToStartWith(state, task)
+  if (gang !== undefined) {
+    holdMember(state, gang, task)
+    return true
+  }
+  if (task.startedAtMs === 0) task.startedAtMs = state.timeMs
   state.become(task, 'running')
   state.change('running', task)
   return true

@@ -11,6 +11,8 @@ export interface Held {
 
 export class Slots<Turn> {
   slots: number
+  /** Kept free for a call for bids. */
+  reserved = 0
   /** By task id. */
   readonly running = new Map<string, Turn>()
   private held: Held[] = []
@@ -25,7 +27,7 @@ export class Slots<Turn> {
   }
 
   get free(): number {
-    return this.slots - this.running.size
+    return this.slots - this.running.size - this.reserved
   }
 
   hold(awarded: AwardedTask, expiresAtMs: number): void {

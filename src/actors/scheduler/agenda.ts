@@ -3,6 +3,7 @@
  * what nodes say, so a new leader builds it anew. It decides what to award, to whom, and what has come due; it carries
  * nothing out.
  */
+import type { ControlEntry } from '../../protocol/entries.ts'
 import type { NodeReport } from '../../protocol/messages.ts'
 import { Durations } from '../balancer/durations.ts'
 import type { Change } from '../ledger/change.ts'
@@ -14,11 +15,13 @@ import { Calendar } from './calendar.ts'
 import { compareTurns, type RunningReport } from './comparison.ts'
 import type { SchedulerEffect } from './effects.ts'
 import type { Gate } from './gate.ts'
+import { Gatherings } from './gatherings.ts'
 import { Offers } from './offers.ts'
 import { Placing, type PlacingPolicies } from './placing.ts'
 import type { Decision } from './policies/decisions.ts'
+import type { Negotiation } from './policies/negotiations.ts'
 import type { ReadyTasks } from './policies/ready-tasks.ts'
-import { waitingReason } from './waiting.ts'
+import { type Refusal, waitingReason } from './waiting.ts'
 
 /** Before a task that a node declined is placed again: the same node may be the only one. */
 const declinedPauseMs = 20
@@ -34,7 +37,9 @@ export class Agenda {
   private readonly durations = new Durations()
   private readonly placing: Placing
   private readonly gate: Gate
-  private readonly calendar = new Calendar((task) => this.ready.add(task))
+  private readonly calendar = new Calendar((task) => this.placing.admit(task))
+  private readonly gatherings = new Gatherings()
+  private readonly refusals = new WeakMap<TaskRecord, Refusal>()
 
   constructor(state: LedgerState, options: AgendaOptions = {}) {
     this.state = state
@@ -48,9 +53,10 @@ export class Agenda {
     for (const task of this.state.tasks.values()) {
       if (task.ended) continue
       this.calendar.watchDeadline(task)
-      if (task.status === 'running') this.noteRunning(task)
+      if (task.status === 'running' || task.status === 'held') this.noteRunning(task)
       else this.calendar.enter(task, nowMs)
     }
+    this.gatherings.build(this.state, nowMs)
   }
 
   /** Takes note of what was folded; returns what nodes have to be told at once. */
@@ -61,8 +67,13 @@ export class Agenda {
         case 'submitted':
           this.calendar.watchDeadline(change.task)
           break
+        case 'held':
+          this.noteRunning(change.task)
+          this.gatherings.noteHeld(this.state, change.task, nowMs)
+          break
         case 'running':
           this.noteRunning(change.task)
+          if (change.task.rare?.gang !== undefined) begin(change.task, effects)
           this.handOver(change.task, effects)
           break
         case 'ready':
@@ -94,12 +105,11 @@ export class Agenda {
           this.forgetNode(change.member, nowMs)
           break
         case 'void-accept':
-          effects.push({
-            do: 'drop',
-            member: change.member,
-            turns: [[change.id, change.turn, 'the turn belongs to another']],
-          })
+        case 'recalled': {
+          const reason = change.what === 'recalled' ? change.reason : 'the turn belongs to another'
+          effects.push({ do: 'drop', member: change.member, turns: [[change.id, change.turn, reason]] })
           break
+        }
         default:
       }
     }
@@ -120,13 +130,9 @@ export class Agenda {
         this.noteBid(member, report, nowMs)
         return []
       case 'declined':
-        for (const [id, turn] of report[1]) {
-          const task = this.state.tasks.get(id)
-          if (task !== undefined && this.offers.declined(task, turn, incarnation)) {
-            this.over(task, true)
-            this.calendar.again(task, nowMs + declinedPauseMs)
-          }
-        }
+        return this.declined(member, report[1], nowMs)
+      case 'reserved':
+        this.placing.tenders.hear(member, report, nowMs)
         return []
       case 'running':
         return this.compare(member, report[1], report[2])
@@ -141,7 +147,7 @@ export class Agenda {
 
   /** What has come due by `nowMs`: tasks become placeable; deadlines and timeouts become entries. */
   alarm(nowMs: number): SchedulerEffect[] {
-    const entries = this.calendar.due(nowMs)
+    const entries = [...this.calendar.due(nowMs), ...this.gatherings.lapsed(nowMs)]
     for (const task of this.offers.expired(nowMs)) {
       this.over(task, true)
       this.calendar.enter(task, nowMs)
@@ -152,18 +158,37 @@ export class Agenda {
   /** When `alarm` has something to do next; awards that nobody accepted are looked at now and then. */
   nextAlarmMs(nowMs: number): number {
     const awards = this.offers.awardedCount > 0 ? nowMs + expiryCheckMs : Number.POSITIVE_INFINITY
-    return Math.min(this.calendar.nextMs, awards, this.gate.opensAtMs, this.placing.preemption.nextMs)
+    return Math.min(awards, ...this.soonest)
+  }
+
+  private get soonest(): number[] {
+    const { calendar, gatherings, gate, placing } = this
+    return [calendar.nextMs, gatherings.nextMs, gate.opensAtMs, placing.preemption.nextMs, placing.tenders.nextMs]
   }
 
   /** Why a task is not running, in a sentence, for whoever asks. */
   waitingReason(task: TaskRecord, nowMs: number): string | undefined {
-    const { offers, gate, state } = this
-    return waitingReason(task, { offers, gate, members: state.membersBySubject.values(), nowMs })
+    const { offers, gate, state, refusals } = this
+    const { tenders } = this.placing
+    return waitingReason(task, {
+      offers,
+      gate,
+      tenders,
+      gangs: state.gangs,
+      refusals,
+      members: state.membersBySubject.values(),
+      nowMs,
+    })
   }
 
   /** How the task was placed last, if that is not long ago. */
   decisionOf(task: TaskRecord): (Decision & { readonly policy: string }) | undefined {
     return this.placing.decisionOf(task)
+  }
+
+  /** The last call for bids in which places were reserved for it, if that is not long ago. */
+  negotiationOf(task: TaskRecord, nowMs: number): Negotiation | undefined {
+    return this.placing.tenders.about(task, nowMs)
   }
 
   /** Tasks with a timer before which they cannot start; an upper bound, for people. */
@@ -193,6 +218,28 @@ export class Agenda {
     this.ready.turnEnded(task, unused || task.turnAtMs === 0 ? 0 : Math.max(0, endedAtMs - task.turnAtMs))
   }
 
+  /** What a node does not take goes to others, or to it again a moment later; one that it holds goes back with its gang. */
+  private declined(
+    member: Member,
+    turns: Extract<NodeReport, readonly ['declined', ...unknown[]]>[1],
+    nowMs: number,
+  ): SchedulerEffect[] {
+    const entries: ControlEntry[] = []
+    for (const [id, turn, reason] of turns) {
+      const task = this.state.tasks.get(id)
+      if (task === undefined) continue
+      if (task.status === 'held' && task.owner === member && task.turn === turn) {
+        const entry = this.gatherings.refused(this.state, task, reason)
+        if (entry !== undefined && !entries.some(([, gang]) => gang === entry[1])) entries.push(entry)
+      } else if (this.offers.declined(task, turn, member.incarnation)) {
+        this.refusals.set(task, { node: member.node, reason, atMs: nowMs, turn })
+        this.over(task, true)
+        this.calendar.again(task, nowMs + declinedPauseMs)
+      }
+    }
+    return entries.length === 0 ? [] : [{ do: 'append', epoch: this.epoch, entries }]
+  }
+
   private noteBid(member: Member, report: Extract<NodeReport, readonly ['bid', ...unknown[]]>, nowMs: number): void {
     const isNew = this.offers.of(member.incarnation) === undefined
     const offer = this.offers.hear(member, report, nowMs)
@@ -208,7 +255,7 @@ export class Agenda {
     this.placing.ready = this.placing.emptyQueue()
     for (const task of this.state.tasks.values()) {
       const due = dueAtMs(task)
-      if (due !== undefined && due <= nowMs && this.offers.awardOf(task) === undefined) this.ready.add(task)
+      if (due !== undefined && due <= nowMs && this.offers.awardOf(task) === undefined) this.placing.admit(task)
     }
   }
 
@@ -231,8 +278,9 @@ export class Agenda {
 
   /** Rule 6: what a node says that it runs, against the ledger. */
   private compare(member: Member, lastBlockSequence: number, turns: RunningReport[2]): SchedulerEffect[] {
-    const { dropped, revoked, owned } = compareTurns(this.state, member, lastBlockSequence, turns)
+    const { dropped, revoked, owned, unbegun } = compareTurns(this.state, member, lastBlockSequence, turns)
     const effects: SchedulerEffect[] = []
+    for (const task of unbegun) begin(task, effects)
     for (const task of owned) this.handOver(task, effects)
     if (dropped.length > 0) effects.push({ do: 'drop', member, turns: dropped })
     if (revoked.length > 0) effects.push({ do: 'append', epoch: this.epoch, entries: revoked })
@@ -241,10 +289,16 @@ export class Agenda {
 
   private forgetNode(member: Member, nowMs: number): void {
     const offer = this.offers.of(member.incarnation)
+    this.placing.tenders.forget(member)
     for (const task of this.offers.remove(member.incarnation)) {
       this.over(task, true)
       this.calendar.enter(task, nowMs)
     }
     if (offer !== undefined) this.gate.left(offer)
   }
+}
+
+/** Its node, which holds it, may begin: the whole gang has been accepted. */
+function begin(task: TaskRecord, effects: SchedulerEffect[]): void {
+  if (task.owner !== undefined) effects.push({ do: 'begin', member: task.owner, turns: [[task.id, task.turn]] })
 }

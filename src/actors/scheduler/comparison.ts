@@ -17,6 +17,8 @@ export interface Compared {
   readonly revoked: readonly ControlEntry[]
   /** What both agree on. */
   readonly owned: readonly TaskRecord[]
+  /** What the node holds for its gang, which has been accepted as a whole. */
+  readonly unbegun: readonly TaskRecord[]
 }
 
 /** Returns what differs; nothing while the ledger has not been folded as far as the node's last block. */
@@ -29,18 +31,22 @@ export function compareTurns(
   const dropped: Dropped[] = []
   const revoked: ControlEntry[] = []
   const owned: TaskRecord[] = []
-  if (state.position < lastBlockSequence) return { dropped, revoked, owned }
+  const unbegun: TaskRecord[] = []
+  if (state.position < lastBlockSequence) return { dropped, revoked, owned, unbegun }
   const listed = new Set<string>()
-  for (const [id, turn] of turns) {
+  for (const [id, turn, held] of turns) {
     listed.add(id)
     const task = state.tasks.get(id)
     if (task?.owner !== member || task.turn !== turn) dropped.push([id, turn, 'the turn belongs to another'])
-    else owned.push(task)
+    else {
+      owned.push(task)
+      if (held && task.status === 'running') unbegun.push(task)
+    }
   }
   for (const task of member.running) {
     if (task.turnSequence <= lastBlockSequence && !listed.has(task.id) && revoked.length < limits.rowsMax) {
       revoked.push([kind.revoked, task.id, task.turn, 'its node does not know the turn'])
     }
   }
-  return { dropped, revoked, owned }
+  return { dropped, revoked, owned, unbegun }
 }

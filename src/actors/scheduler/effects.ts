@@ -1,5 +1,6 @@
 /** What a scheduler asks of its runtime, as plain data. None of it is truth; only what is appended to the log is. */
 import type { ControlEntry } from '../../protocol/entries.ts'
+import type { CallForBids, TypeCount } from '../../protocol/messages.ts'
 import type { Member } from '../ledger/member.ts'
 import type { SignalPlace, TaskRecord } from '../ledger/task-record.ts'
 
@@ -9,7 +10,18 @@ export type SchedulerEffect =
   /** Append these control entries under this epoch. */
   | { readonly do: 'append'; readonly epoch: number; readonly entries: readonly ControlEntry[] }
   /** Invite this node to run the next turn of each task. */
-  | { readonly do: 'award'; readonly epoch: number; readonly member: Member; readonly tasks: readonly TaskRecord[] }
+  | {
+      readonly do: 'award'
+      readonly epoch: number
+      readonly member: Member
+      readonly tasks: readonly TaskRecord[]
+      /** The call for bids under which the node has reserved their places. */
+      readonly tender?: string
+    }
+  /** The gangs of these turns, which the node holds, have been accepted as a whole. */
+  | { readonly do: 'begin'; readonly member: Member; readonly turns: readonly (readonly [string, number])[] }
+  /** A call for bids is over: the node keeps only these places. */
+  | { readonly do: 'release'; readonly member: Member; readonly tender: string; readonly keep: readonly TypeCount[] }
   /** Tell this node that these turns are not its own. */
   | { readonly do: 'drop'; readonly member: Member; readonly turns: readonly Dropped[] }
   /** Ask this node to give up a turn at its next boundary. */
@@ -21,8 +33,8 @@ export type SchedulerEffect =
       readonly task: TaskRecord
       readonly signals: readonly SignalPlace[]
     }
-  /** Call for bids: no standing bid covers tasks of these types. */
-  | { readonly do: 'call'; readonly types: readonly string[] }
+  /** Call for bids: no standing bid covers tasks of these types, or places are to be reserved for a tender. */
+  | ({ readonly do: 'call' } & CallForBids)
   /** Send an `ALARM` at this log time. */
   | { readonly do: 'wake'; readonly atMs: number }
   /** Leadership began with this epoch, or ended. */

@@ -133,6 +133,18 @@ export class Gate {
     return able.filter((_, i) => wishes[i] === most)
   }
 
+  /** Some node could have the task, if others did not take so much of it. */
+  isShort(task: TaskRecord): boolean {
+    let short = false
+    for (const { member } of this.demanding) {
+      const profile = member.types.get(task.type)
+      if (profile === undefined || unfit(profile, member.profile) !== undefined) continue
+      if (lacking(profile.resources, this.claims.roomOf(member)) === undefined) return false
+      short = true
+    }
+    return short
+  }
+
   private canTake(task: TaskRecord, candidate: Candidate): boolean {
     const { offer } = candidate
     const profile = offer.member.types.get(task.type)

@@ -18,6 +18,10 @@ import { LaneQueue } from './policies/lane-queue.ts'
 import type { ReadyTasks } from './policies/ready-tasks.ts'
 import { Preemption } from './preemption.ts'
 import { ReadyQueue } from './ready-queue.ts'
+import { Tenders } from './tenders.ts'
+
+/** How long a task at the head of its queue finds no room before places are reserved for it. */
+const largeAfterMs = 1_000
 
 export interface PlacingPolicies {
   /** Default: by priority. */
@@ -31,6 +35,7 @@ export interface PlacingPolicies {
 export class Placing {
   readonly gate: Gate
   readonly preemption: Preemption
+  readonly tenders: Tenders
   ready: ReadyTasks
   private readonly state: LedgerState
   private readonly offers: Offers
@@ -40,6 +45,8 @@ export class Placing {
   private readonly placements: ReadonlyMap<string, PlacementPolicy>
   private readonly bidCall = new BidCall()
   private readonly decisions = new Decisions()
+  /** By type, the task that finds no room, and since when. */
+  private readonly short = new Map<string, { readonly task: TaskRecord; readonly sinceMs: number }>()
 
   constructor(state: LedgerState, offers: Offers, durations: Durations, policies: PlacingPolicies) {
     this.state = state
@@ -49,6 +56,7 @@ export class Placing {
     this.ordering = policies.ordering ?? priority
     this.placements = policies.placements ?? new Map()
     this.gate = new Gate(state, offers)
+    this.tenders = new Tenders(state, offers, this.gate, (task) => this.ready.add(task))
     this.preemption = new Preemption(this.ordering)
     this.ready = this.emptyQueue()
   }
@@ -56,11 +64,11 @@ export class Placing {
   /** Matches ready tasks to bids until one side is used up; returns the awards, one per node. */
   place(epoch: number, nowMs: number): SchedulerEffect[] {
     const awards = new Map<Member, TaskRecord[]>()
-    const effects: SchedulerEffect[] = []
     const aside: string[] = []
     const { gate } = this
     let bids: BidSeen[] | undefined
     if (gate.active) gate.open(nowMs, this.ready)
+    const effects = this.tenders.proceed(epoch, nowMs)
     let open = this.openOffers(nowMs)
     while (open.length > 0) {
       const task = this.ready.peek()
@@ -71,6 +79,10 @@ export class Placing {
         ? gate.candidates(task, open)
         : open.filter((candidate) => candidate.offer.member.types.has(task.type))
       if (candidates.length === 0) {
+        if (gate.active && this.isLarge(task, nowMs)) {
+          this.ready.take()
+          continue
+        }
         this.ready.setUncovered(task.type)
         if (this.offers.has(task.type)) aside.push(task.type)
         continue
@@ -106,6 +118,23 @@ export class Placing {
     return decision && { ...decision, policy: this.placementOf(task).name }
   }
 
+  /** The task may start: it waits for its turn. */
+  admit(task: TaskRecord): void {
+    if (!this.tenders.admit(task) && !this.tenders.has(task)) this.ready.add(task)
+  }
+
+  /** It has been first of its type for some time, what it asks for is never free at once, and places are sought for it now. */
+  private isLarge(task: TaskRecord, nowMs: number): boolean {
+    const { type } = task
+    if (!this.gate.isShort(task)) {
+      this.short.delete(type)
+      return false
+    }
+    const known = this.short.get(type)
+    if (known?.task !== task) this.short.set(type, { task, sinceMs: nowMs })
+    return known?.task === task && nowMs - known.sinceMs >= largeAfterMs && this.tenders.admitLarge(task, nowMs)
+  }
+
   /** For an order that preempts: the first task that found no room may have that of a running one. */
   private makeRoom(nowMs: number, effects: SchedulerEffect[]): void {
     const waiting = this.ready.peek()
@@ -137,6 +166,7 @@ export class Placing {
     const open: Candidate[] = []
     const preempts = this.ordering.outranks !== undefined
     for (const offer of this.offers.all()) {
+      if (this.tenders.isClearing(offer.member)) continue
       const credits = this.offers.freeCredits(offer, nowMs)
       // With an order that preempts, what waits does so here: one that a node holds already could not take a slot from another.
       const { member, awarded } = offer

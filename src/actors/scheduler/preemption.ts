@@ -52,7 +52,7 @@ export class Preemption {
       for (const task of member.running) {
         if (quantumMs !== undefined)
           this.nextMs = Math.min(this.nextMs, Math.max(nowMs + pauseMs, task.turnAtMs + quantumMs))
-        if (this.asked.has(task) || !outranks(waiting, task, nowMs)) continue
+        if (task.status !== 'running' || this.asked.has(task) || !outranks(waiting, task, nowMs)) continue
         const rank = runningRank(task, nowMs)
         if (rank <= greatest) continue
         greatest = rank

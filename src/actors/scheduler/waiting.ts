@@ -1,13 +1,26 @@
 /** Why a task is not running, in a sentence, for whoever asks. */
+import type { Gang } from '../ledger/gangs.ts'
 import type { Member } from '../ledger/member.ts'
 import type { TaskRecord } from '../ledger/task-record.ts'
 import type { Gate } from './gate.ts'
 import type { Offers } from './offers.ts'
 import { lacking, unfit } from './policies/demands.ts'
+import type { Tenders } from './tenders.ts'
+
+/** A node did not take an award. */
+export interface Refusal {
+  readonly node: string
+  readonly reason: string
+  readonly atMs: number
+  readonly turn: number
+}
 
 export interface WaitingView {
   readonly offers: Offers
   readonly gate: Gate
+  readonly tenders: Tenders
+  readonly gangs: ReadonlyMap<string, Gang>
+  readonly refusals: WeakMap<TaskRecord, Refusal>
   readonly members: Iterable<Member>
   readonly nowMs: number
 }
@@ -16,6 +29,7 @@ export interface WaitingView {
 export function waitingReason(task: TaskRecord, view: WaitingView): string | undefined {
   if (task.status === 'blocked') return `waits for ${[...(task.rare?.after ?? [])].slice(0, 5).join(', ')}`
   if (task.status === 'parked') return parkedReason(task)
+  if (task.status === 'held') return heldReason(task, view.gangs)
   if (task.status !== 'waiting') return undefined
   if (task.dueAtMs > view.nowMs) {
     const why = task.turn > 0 ? 'backs off after a failure' : 'is delayed'
@@ -23,7 +37,19 @@ export function waitingReason(task: TaskRecord, view: WaitingView): string | und
   }
   const award = view.offers.awardOf(task)
   if (award !== undefined) return `awarded to ${award.member.node}, not accepted yet`
-  return view.gate.limiter.blocks(task, view.nowMs)?.reason ?? nodesReason(task, view)
+  const reason =
+    view.tenders.waitingReason(task, view.nowMs) ??
+    view.gate.limiter.blocks(task, view.nowMs)?.reason ??
+    nodesReason(task, view)
+  const refusal = view.refusals.get(task)
+  if (refusal?.turn !== task.turn + 1) return reason
+  return `${reason}; ${refusal.node} refused its last award: ${refusal.reason}`
+}
+
+function heldReason(task: TaskRecord, gangs: WaitingView['gangs']): string {
+  const gang = gangs.get(task.rare?.gang?.id ?? '')
+  const node = task.owner?.node ?? '?'
+  return `${node} holds it until all of its gang "${gang?.id}" are accepted: ${gang?.held.length} of ${gang?.starting.size} are`
 }
 
 function parkedReason(task: TaskRecord): string {

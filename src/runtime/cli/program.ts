@@ -172,6 +172,10 @@ function addSubmitting(program: Command, act: Act): void {
       .option('--deadline <instant>', 'when it must have ended, as ISO 8601 text (default: none)')
       .option('--expected <duration>', 'how long it is expected to take, for orders by duration (default: as learned)')
       .option('--key <text>', 'groups tasks for fairness, limits and affinity (default: none)')
+      .option(
+        '--gang <id/size>',
+        'starts together with the others of this gang, or not at all, like job-7/4 (default: none)',
+      )
       .addOption(
         new Option('--after <ids>', 'tasks that must complete first, separated by commas (default: none)').argParser(
           list,

@@ -12,7 +12,7 @@ import { packBlock, unpackNodeMessage } from '../../protocol/blocks.ts'
 import { type JournalEntry, kind } from '../../protocol/entries.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import { parseJson } from '../../protocol/json.ts'
-import type { NodeMessage, NodeReport, TaskAnswer } from '../../protocol/messages.ts'
+import type { CallForBids, NodeMessage, NodeReport, TaskAnswer } from '../../protocol/messages.ts'
 import type { NodeProfile } from '../../protocol/options.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 import { LogTime } from '../ledger/log-time.ts'
@@ -78,7 +78,7 @@ export class NodeService implements TurnsOwner {
       bus.subscribe(subjects.call(this.options.partition), ({ data }) => this.called(data)),
       ...answerValidation(bus, subjects, this.options.definitions),
     )
-    this.timers.push(setInterval(() => this.bid(), bidEveryMs))
+    this.timers.push(setInterval(() => this.beat(), bidEveryMs))
     this.timers.push(setInterval(() => this.reportRunning(), runningEveryMs))
     this.timers.push(setInterval(() => this.journal?.write([[kind.alive]]), aliveEveryMs))
     this.time.start()
@@ -214,6 +214,11 @@ export class NodeService implements TurnsOwner {
       case 'yield':
         for (const [id, turn] of message[1]) this.turns.yieldOne(id, turn)
         return
+      case 'begin':
+        for (const [id, turn] of message[1]) this.turns.beginHeld(id, turn)
+        return
+      case 'release':
+        return this.turns.release(message[1], message[2])
       case 'drain':
         this.actor.send({ type: 'DRAIN' })
         return
@@ -262,6 +267,11 @@ export class NodeService implements TurnsOwner {
     bus.publish(subjects.report(profile.node, this.incarnation), packBlock(report))
   }
 
+  private beat(): void {
+    this.turns.expireReservations()
+    this.bid()
+  }
+
   bid(): void {
     const { status } = this
     if (status !== 'ready' && status !== 'draining') return
@@ -269,7 +279,7 @@ export class NodeService implements TurnsOwner {
     const running = slots.running.size
     const held = slots.heldCount
     const { bid, load } = this.options.balance.bid({ running, held, draining: status === 'draining' })
-    const credits = Math.min(bid.credits, running + room)
+    const credits = Math.max(0, Math.min(bid.credits - slots.reserved, running + room))
     this.report(['bid', { ...bid, credits }, load, running, held, status, freeQuantities])
   }
 
@@ -277,11 +287,19 @@ export class NodeService implements TurnsOwner {
   private called(data: Uint8Array): void {
     const { definitions, logger } = this.options
     try {
-      const { types } = parseJson(data) as { types: readonly unknown[] }
-      if (definitions.some(({ type }) => types.includes(type))) this.bid()
+      const { types, tender } = parseJson(data) as CallForBids
+      if (!definitions.some(({ type }) => types.includes(type))) return
+      if (tender !== undefined) this.reserve(tender)
+      this.bid()
     } catch (error) {
       logger.warn({ err: error }, 'a call for bids cannot be read')
     }
+  }
+
+  private reserve({ id, wants, ttlMs }: NonNullable<CallForBids['tender']>): void {
+    if (this.status !== 'ready' && this.status !== 'draining') return
+    const { places, reason } = this.turns.reserve(id, wants, ttlMs)
+    this.report(['reserved', id, places, ttlMs, reason ?? ''])
   }
 
   /** All turns whose accept is stored, so that a ledger folded past the last block must know each of them. */

@@ -3,6 +3,7 @@
  * back. It knows nothing of lives and fences; whoever owns it says when to stop.
  */
 import { Quantities } from '../../actors/node/quantities.ts'
+import { Reservations, type Reserved } from '../../actors/node/reservations.ts'
 import { Slots } from '../../actors/node/slots.ts'
 import { StartPace } from '../../actors/node/start-pace.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
@@ -16,7 +17,7 @@ import {
 } from '../../protocol/entries.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/limits.ts'
-import type { AwardedTask, NodeReport } from '../../protocol/messages.ts'
+import type { AwardedTask, NodeReport, RunningTurn, TypeCount } from '../../protocol/messages.ts'
 import type { NodeProfile } from '../../protocol/options.ts'
 import { startTurn, type Turn, type TurnHost } from '../tasks/turn.ts'
 
@@ -36,6 +37,13 @@ interface Run {
   /** The accept is stored once as many writes have been. */
   readonly ticket: number
   readonly startedAtMs: number
+  /** Accepted, but waits for its gang. */
+  held: HeldTurn | undefined
+}
+
+interface HeldTurn {
+  readonly definition: AnyTaskDefinition
+  readonly awarded: AwardedTask
 }
 
 /** A turn that is to make room for another may take this long to its next boundary: no work is lost for it. */
@@ -50,6 +58,7 @@ export class Turns {
   readonly slots: Slots<Run>
   private readonly owner: TurnsOwner
   private readonly quantities: Quantities
+  private readonly reservations: Reservations
   private readonly definitions: ReadonlyMap<string, AnyTaskDefinition>
   private readonly pace = new StartPace()
   private pumping = false
@@ -59,6 +68,7 @@ export class Turns {
     this.owner = owner
     this.slots = new Slots(profile.slots)
     this.quantities = new Quantities(profile.resources)
+    this.reservations = new Reservations(this.quantities)
     this.definitions = new Map(definitions.map((definition) => [definition.type, definition]))
   }
 
@@ -81,7 +91,11 @@ export class Turns {
       return
     }
     const expiresAtMs = Date.now() + ttlMs
-    for (const task of tasks) this.slots.hold(task, expiresAtMs)
+    for (const task of tasks) {
+      const tender = task[7]?.tender
+      if (tender === undefined) this.slots.hold(task, expiresAtMs)
+      else this.startReserved(tender, task)
+    }
     this.pump()
   }
 
@@ -128,7 +142,7 @@ export class Turns {
   }
 
   private startTurn(awarded: AwardedTask): void {
-    const [id, type, number] = awarded
+    const [id, type, number, , , , , about] = awarded
     const definition = this.definitions.get(type)
     const running = this.slots.running.has(id) ? 'an earlier turn has not ended here yet' : undefined
     const reason = definition && (running ?? this.quantities.take(id, definition.profile.resources))
@@ -137,12 +151,13 @@ export class Turns {
       return
     }
     // If a node may have choked on it, the log has to know that it is here before it can do so again.
-    const careful = awarded[7]?.careful === true
+    const careful = about?.careful === true && !about.gang
     const onStored = careful ? () => this.beginCarefully(id, definition, awarded) : undefined
     const ticket = this.owner.write([[kind.accepted, id, number]], onStored)
-    const run: Run = { number, turn: undefined, ticket, startedAtMs: performance.now() }
+    const run: Run = { number, turn: undefined, ticket, startedAtMs: performance.now(), held: undefined }
+    if (about?.gang) run.held = { definition, awarded }
     this.slots.running.set(id, run)
-    if (!careful) this.begin(run, definition, awarded)
+    if (!careful && run.held === undefined) this.begin(run, definition, awarded)
   }
 
   private beginCarefully(id: string, definition: AnyTaskDefinition, awarded: AwardedTask): void {
@@ -153,6 +168,52 @@ export class Turns {
       this.owner.write([[kind.yielded, id, run.number, null, 0]])
       this.forget(id)
     }
+  }
+
+  // --- places kept for a call for bids, and gangs -----------------------------------------------------------------
+
+  /** Keeps as many of the wanted places as there is room for. */
+  reserve(tender: string, wants: readonly TypeCount[], ttlMs: number): Reserved {
+    if (this.owner.status !== 'ready') return { places: [], reason: `the node is ${this.owner.status}` }
+    const asked = (type: string) => this.definitions.get(type)?.profile.resources
+    const reserved = this.reservations.reserve(tender, wants, asked, this.slots.free, Date.now() + ttlMs)
+    this.slots.reserved = this.reservations.count
+    return reserved
+  }
+
+  release(tender: string, keep: readonly TypeCount[]): void {
+    this.reservations.release(tender, keep)
+    this.freed()
+  }
+
+  /** Gives up reservations that nobody has used in time. */
+  expireReservations(): void {
+    if (this.slots.reserved > 0 && this.reservations.expire(Date.now())) this.freed()
+  }
+
+  private freed(): void {
+    this.slots.reserved = this.reservations.count
+    this.owner.bid()
+    this.pump()
+  }
+
+  /** An award of a place that was reserved takes it at once, before whatever is held for a slot. */
+  private startReserved(tender: string, awarded: AwardedTask): void {
+    const isKept = this.reservations.use(tender, awarded[1])
+    this.slots.reserved = this.reservations.count
+    if (isKept) this.startTurn(awarded)
+    else this.owner.report(['declined', [[awarded[0], awarded[2], 'its place was not reserved any more']]])
+  }
+
+  /** The gang of these turns has been accepted as a whole. */
+  beginHeld(id: string, number: number): void {
+    const run = this.slots.running.get(id)
+    if (run?.number !== number || run.held === undefined) return
+    const { definition, awarded } = run.held
+    run.held = undefined
+    this.begin(run, definition, awarded)
+    // Its gang has started, so it cannot be handed back as if nothing had been; it begins, and yields.
+    if (this.owner.status !== 'ready') run.turn?.yield(boundaryMsMax)
   }
 
   /** Frees a slot. */
@@ -187,6 +248,8 @@ export class Turns {
     for (const run of [...this.slots.running.values()]) run.turn?.abort(error)
     this.slots.running.clear()
     this.quantities.clear()
+    this.reservations.clear()
+    this.slots.reserved = 0
   }
 
   /** Declines what is held and asks every turn to yield within `graceMs`. */
@@ -194,6 +257,10 @@ export class Turns {
     const held = this.slots.takeHeld()
     if (held.length > 0)
       this.owner.report(['declined', held.map((task) => [task[0], task[2], 'the node is draining'] as const)])
+    // The log says whether their gang has started; the scheduler takes these turns back, or has them begin.
+    const waiting = [...this.slots.running].filter(([, run]) => run.held !== undefined)
+    if (waiting.length > 0)
+      this.owner.report(['declined', waiting.map(([id, run]) => [id, run.number, 'the node is draining'] as const)])
     for (const run of [...this.slots.running.values()]) run.turn?.yield(graceMs)
   }
 
@@ -214,10 +281,10 @@ export class Turns {
    * All turns whose accept was among the first `stored` writes and whose end is not stored; `unstored` is what was written
    * and is not stored yet. Undefined when they are too many to list.
    */
-  listed(stored: number, unstored: Iterable<JournalEntry>): [id: string, turn: number][] | undefined {
-    const turns: [string, number][] = []
+  listed(stored: number, unstored: Iterable<JournalEntry>): RunningTurn[] | undefined {
+    const turns: RunningTurn[] = []
     for (const [id, run] of this.slots.running) {
-      if (run.ticket <= stored) turns.push([id, run.number])
+      if (run.ticket <= stored) turns.push(run.held === undefined ? [id, run.number] : [id, run.number, true])
       if (turns.length > listedMax) return undefined
     }
     const acceptedOnly = new Set<string>()

@@ -8,6 +8,7 @@ import { unfit } from '../../actors/scheduler/policies/demands.ts'
 import { limits } from '../../protocol/limits.ts'
 import type {
   LimitsAnswer,
+  NegotiationAnswer,
   NodeAnswer,
   PlacementAnswer,
   StatsAnswer,
@@ -17,6 +18,7 @@ import type {
 
 /** A record's status in the contract's words. */
 export function statusOf(task: TaskRecord, nowMs: number, agenda?: Agenda): TaskStatus {
+  if (task.status === 'held') return 'awarded'
   if (task.status !== 'waiting') return task.status
   if (task.dueAtMs > nowMs) return 'delayed'
   return agenda?.awardedTo(task) === undefined ? 'ready' : 'awarded'
@@ -37,6 +39,7 @@ export function taskRow(task: TaskRecord, nowMs: number, agenda?: Agenda): TaskA
     ...(node !== undefined && { node }),
     priority: task.priority,
     ...(task.key !== undefined && { key: task.key }),
+    ...(rare?.gang && { gang: rare.gang }),
     submittedAt: iso(task.submittedAtMs),
     ...(dueAtMs !== undefined && !task.ended && { dueAt: iso(dueAtMs) }),
     ...(rare?.deadlineAtMs !== undefined && { deadlineAt: iso(rare.deadlineAtMs) }),
@@ -62,6 +65,18 @@ export function placementRow(task: TaskRecord, state: LedgerState, agenda?: Agen
   })
   const { node, atMs, policy } = decision
   return { node, at: iso(atMs), policy, bids: bids.sort((a, b) => a.priceMs - b.priceMs).slice(0, 20) }
+}
+
+/** The call for bids in which places were reserved for the task, for `task.<id>`. */
+export function negotiationRow(task: TaskRecord, nowMs: number, agenda?: Agenda): NegotiationAnswer | undefined {
+  const negotiation = agenda?.negotiationOf(task, nowMs)
+  if (negotiation === undefined) return undefined
+  const { atMs, ...rest } = negotiation
+  return {
+    at: iso(atMs),
+    ...rest,
+    bids: rest.bids.map(({ reason, ...bid }) => ({ ...bid, ...(reason && { reason }) })),
+  }
 }
 
 export function limitsRow(state: LedgerState): LimitsAnswer {
@@ -105,7 +120,7 @@ export function statsRow(state: LedgerState, nowMs: number, agenda: Agenda | und
       delayed,
       blocked: counts.blocked,
       ready: Math.max(0, counts.waiting - awarded - delayed),
-      awarded,
+      awarded: awarded + counts.held,
       running: counts.running,
       parked: counts.parked,
       completed: counts.completed,

@@ -29,7 +29,16 @@ import type {
 import { checkName } from '../../protocol/names.ts'
 import { integerBetween } from '../../protocol/options.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
-import { limitsRow, type NodeHealth, nodeRow, placementRow, statsRow, statusOf, taskRow } from './answer-rows.ts'
+import {
+  limitsRow,
+  type NodeHealth,
+  negotiationRow,
+  nodeRow,
+  placementRow,
+  statsRow,
+  statusOf,
+  taskRow,
+} from './answer-rows.ts'
 import { answerCron } from './cron-requests.ts'
 import { historyOf } from './history.ts'
 import { packedHeaders, packedOutcome, wantsPacked } from './packed-outcome.ts'
@@ -146,7 +155,13 @@ export class Answers {
   private async shown(task: TaskRecord): Promise<TaskAnswer> {
     const { agenda, ledger } = this.service
     const placement = placementRow(task, ledger.state, agenda)
-    const row = { ...taskRow(task, this.service.nowMs(), agenda), ...(placement && { placement }) }
+    const nowMs = this.service.nowMs()
+    const negotiation = negotiationRow(task, nowMs, agenda)
+    const row = {
+      ...taskRow(task, nowMs, agenda),
+      ...(placement && { placement }),
+      ...(negotiation && { negotiation }),
+    }
     const { outcome } = task
     if (outcome === undefined || task.status !== 'completed') return row
     const message = await this.options.log.get(outcome.sequence)

@@ -2,6 +2,7 @@
 import type { Logger } from 'pino'
 import type { Member } from '../../actors/ledger/member.ts'
 import type { SignalPlace, TaskRecord } from '../../actors/ledger/task-record.ts'
+import type { SchedulerEffect } from '../../actors/scheduler/effects.ts'
 import { awardTtlMs } from '../../actors/scheduler/offers.ts'
 import type { Bus } from '../../nats/bus.ts'
 import { packBlock, payloadBytes } from '../../protocol/blocks.ts'
@@ -23,7 +24,13 @@ export interface AwardSenderOptions {
   readonly isDoubtful: (task: TaskRecord) => boolean
   /** The log does not have what the task needs, and never will. */
   readonly onLost: (task: TaskRecord, reason: string) => void
+  /** It is held until its whole gang has been accepted. */
+  readonly startsWithGang: (task: TaskRecord) => boolean
 }
+
+/** What is said about an award beyond the task's own. */
+type Terms = Pick<AwardAbout, 'careful' | 'gang' | 'tender'>
+type Award = Extract<SchedulerEffect, { do: 'award' }>
 
 export class AwardSender {
   private readonly bus: Bus
@@ -32,17 +39,19 @@ export class AwardSender {
   private readonly logger: Logger
   private readonly isDoubtful: (task: TaskRecord) => boolean
   private readonly onLost: AwardSenderOptions['onLost']
+  private readonly startsWithGang: (task: TaskRecord) => boolean
 
-  constructor({ bus, subjects, values, logger, isDoubtful, onLost }: AwardSenderOptions) {
+  constructor({ bus, subjects, values, logger, isDoubtful, onLost, startsWithGang }: AwardSenderOptions) {
     this.bus = bus
     this.subjects = subjects
     this.values = values
     this.logger = logger
     this.isDoubtful = isDoubtful
     this.onLost = onLost
+    this.startsWithGang = startsWithGang
   }
 
-  send(epoch: number, member: Member, tasks: readonly TaskRecord[]): void {
+  send({ epoch, member, tasks, tender }: Award): void {
     const atHand: AwardedTask[] = []
     const missing: TaskRecord[] = []
     for (const task of tasks) {
@@ -57,11 +66,11 @@ export class AwardSender {
           input,
           null,
           null,
-          aboutOf(task, this.isDoubtful(task)),
+          aboutOf(task, this.termsOf(task, tender)),
         ])
     }
     this.publish(epoch, member, atHand)
-    if (missing.length > 0) void this.sendRead(epoch, member, missing)
+    if (missing.length > 0) void this.sendRead({ epoch, member, tasks: missing, tender })
   }
 
   /** Hands a running turn its new signals. */
@@ -82,7 +91,12 @@ export class AwardSender {
     }
   }
 
-  private async sendRead(epoch: number, member: Member, tasks: readonly TaskRecord[]): Promise<void> {
+  private async sendRead({
+    epoch,
+    member,
+    tasks,
+    tender,
+  }: Omit<Award, 'do' | 'tender'> & { tender: string | undefined }): Promise<void> {
     const before = tasks.map(standing)
     try {
       const loaded = await this.values.load(tasks)
@@ -91,13 +105,20 @@ export class AwardSender {
         // The task may have gone on while the log was read.
         if (task.ended || standing(task) !== before[i]) continue
         const values = loaded.get(task)
-        if (values !== undefined) awarded.push(awardedTask(task, values, this.isDoubtful(task)))
+        if (values !== undefined) awarded.push(awardedTask(task, values, this.termsOf(task, tender)))
         else this.onLost(task, lostReason(task))
       }
       this.publish(epoch, member, awarded)
     } catch (error) {
       this.logger.warn({ err: error, tasks: tasks.length }, 'values could not be read; these tasks are awarded again')
     }
+  }
+
+  private termsOf(task: TaskRecord, tender: string | undefined): Terms | undefined {
+    const careful = this.isDoubtful(task)
+    const gang = task.rare?.gang !== undefined && this.startsWithGang(task)
+    if (!careful && !gang && tender === undefined) return undefined
+    return { ...(careful && { careful }), ...(gang && { gang }), ...(tender !== undefined && { tender }) }
   }
 
   private publish(epoch: number, member: Member, awarded: readonly AwardedTask[]): void {
@@ -135,10 +156,10 @@ function awardBytes(awarded: AwardedTask): number {
   return bytes
 }
 
-function awardedTask(task: TaskRecord, values: TaskValues, careful: boolean): AwardedTask {
+function awardedTask(task: TaskRecord, values: TaskValues, terms: Terms | undefined): AwardedTask {
   const places = task.rare?.signals ?? []
   const items = values.signals.map((event, i): SignalItem => [places[i]!.sequence, places[i]!.previous, event])
-  const about = aboutOf(task, careful)
+  const about = aboutOf(task, terms)
   return [
     task.id,
     task.type,
@@ -152,10 +173,10 @@ function awardedTask(task: TaskRecord, values: TaskValues, careful: boolean): Aw
 }
 
 /** Only what the task has; most have nothing. */
-function aboutOf(task: TaskRecord, careful: boolean): AwardAbout | null {
+function aboutOf(task: TaskRecord, terms: Terms | undefined): AwardAbout | null {
   const { rare } = task
   if (
-    !careful &&
+    terms === undefined &&
     task.key === undefined &&
     task.priority === defaultPriority &&
     rare?.deadlineAtMs === undefined &&
@@ -169,6 +190,6 @@ function aboutOf(task: TaskRecord, careful: boolean): AwardAbout | null {
     ...(task.key !== undefined && { key: task.key }),
     ...(rare?.deadlineAtMs !== undefined && { deadlineAtMs: rare.deadlineAtMs }),
     ...(rare?.parent !== undefined && { parent: rare.parent }),
-    ...(careful && { careful }),
+    ...terms,
   }
 }

@@ -5,6 +5,7 @@
 import type { Logger } from 'pino'
 import { type Actor, createActor } from 'xstate'
 import type { Change } from '../../actors/ledger/change.ts'
+import { gangToStartWith } from '../../actors/ledger/gangs.ts'
 import { foldVersion, type Ledger } from '../../actors/ledger/ledger.ts'
 import { defaultRules } from '../../actors/ledger/state.ts'
 import type { TaskRecord } from '../../actors/ledger/task-record.ts'
@@ -78,6 +79,7 @@ export class SchedulerService implements FoldListener {
       logger,
       isDoubtful: (task) => this.agenda?.offers.lapsedBefore(task) ?? false,
       onLost: (task, reason) => this.lost(task, reason),
+      startsWithGang: (task) => gangToStartWith(this.ledger.state, task) !== undefined,
     })
     this.events = new EventPublisher(bus, subjects)
     this.answers = new Answers(this, options, this.calendar)
@@ -214,11 +216,19 @@ export class SchedulerService implements FoldListener {
         this.append(effect.epoch, effect.entries)
         return
       case 'award':
-        this.awards.send(effect.epoch, effect.member, effect.tasks)
+        this.awards.send(effect)
         return
       case 'drop':
         bus.publish(subjects.node(effect.member.node, effect.member.incarnation), packBlock(['drop', effect.turns]))
         return
+      case 'begin':
+        bus.publish(subjects.node(effect.member.node, effect.member.incarnation), packBlock(['begin', effect.turns]))
+        return
+      case 'release': {
+        const { member, tender, keep } = effect
+        bus.publish(subjects.node(member.node, member.incarnation), packBlock(['release', tender, keep]))
+        return
+      }
       case 'yield': {
         const { member, task, reason } = effect
         bus.publish(
@@ -230,12 +240,12 @@ export class SchedulerService implements FoldListener {
       case 'signal':
         void this.awards.sendSignals(effect.member, effect.task, effect.signals)
         return
-      case 'call':
-        bus.publish(
-          subjects.call(this.options.partition),
-          new TextEncoder().encode(JSON.stringify({ types: effect.types })),
-        )
+      case 'call': {
+        const { types, tender } = effect
+        const call = new TextEncoder().encode(JSON.stringify({ types, tender }))
+        bus.publish(subjects.call(this.options.partition), call)
         return
+      }
       case 'wake':
         this.setAlarm(effect.atMs)
         return

@@ -43,6 +43,22 @@ export class Limiter {
     return task.key === undefined ? undefined : this.keyBlock(task, limits, nowMs)
   }
 
+  /** What keeps these from starting together, or undefined. */
+  blocksAll(tasks: readonly TaskRecord[], nowMs: number): Block | undefined {
+    const counts = new Map<string, number>()
+    for (const task of tasks) {
+      const block = this.blocks(task, nowMs)
+      if (block !== undefined) return block
+      counts.set(task.type, (counts.get(task.type) ?? 0) + 1)
+    }
+    for (const [type, count] of counts) {
+      const max = this.limits.get(type)?.runningMax
+      if (max === undefined || this.claims.ofType(type) + count <= max) continue
+      return full('type', `${count} more of the type "${type}" would be more than its limit of ${max} at once`)
+    }
+    return undefined
+  }
+
   /** A start of the task is on its way. */
   spend(task: TaskRecord, nowMs: number): void {
     const limits = this.limits.get(task.type)

@@ -2,6 +2,7 @@
 import type { TaskHandle } from '../../../client/handle.ts'
 import type { SubmitOptions } from '../../../client/submit-options.ts'
 import type { Troupe } from '../../../client/troupe.ts'
+import { readGang } from '../../../protocol/submission.ts'
 import type { Invocation } from '../program.ts'
 import { jsonArgument, required, withTroupe } from '../session.ts'
 import { printOutcome } from './outcome.ts'
@@ -14,6 +15,7 @@ interface Options {
   readonly deadline?: string
   readonly key?: string
   readonly after?: string[]
+  readonly gang?: string
   readonly wait?: boolean
   readonly timeout?: number
 }
@@ -54,6 +56,15 @@ async function submitOne(troupe: Troupe, { args, options, output }: Invocation):
 }
 
 function submission(options: Options): SubmitOptions {
-  const { id, priority, delay, deadline, expected, key, after } = options
-  return { id, priority, delay, deadline, expected, key, after }
+  const { id, priority, delay, deadline, expected, key, after, gang } = options
+  return {
+    id,
+    priority,
+    delay,
+    deadline,
+    expected,
+    key,
+    after,
+    gang: gang === undefined ? gang : readGang('--gang', gang),
+  }
 }

@@ -1,7 +1,7 @@
 /** Commands about tasks that exist: `ls`, `show`, `result`, `signal`, `cancel`, `retry`, `history`, `dead`. */
 import type { Troupe } from '../../../client/troupe.ts'
 import { hasCode, TroupeError } from '../../../protocol/errors.ts'
-import type { TaskAnswer, TaskStatus } from '../../../protocol/messages.ts'
+import type { NegotiationAnswer, TaskAnswer, TaskStatus } from '../../../protocol/messages.ts'
 import { ago, short, statusCell } from '../format.ts'
 import type { Output } from '../output.ts'
 import type { Invocation } from '../program.ts'
@@ -55,10 +55,13 @@ export async function show(invocation: Invocation): Promise<number> {
   return 0
 }
 
-function printWhy({ waiting, placement, node, status }: TaskAnswer, output: Output): void {
+function printWhy(task: TaskAnswer, output: Output): void {
+  const { waiting, placement, negotiation, node, status } = task
   output.line('')
   if (waiting !== undefined) output.line(`It waits: ${waiting}.`)
+  if (negotiation !== undefined) printNegotiation(negotiation, output)
   if (placement === undefined) {
+    if (negotiation !== undefined) return
     output.line(node === undefined ? 'It was not placed lately.' : `How it came to ${node} is no longer known.`)
     return
   }
@@ -77,6 +80,16 @@ function printWhy({ waiting, placement, node, status }: TaskAnswer, output: Outp
   )
 }
 
+function printNegotiation({ at, asked, outcome, bids }: NegotiationAnswer, output: Output): void {
+  output.line(`A call for bids at ${at} asked for ${asked} ${asked === 1 ? 'place' : 'places'}: ${outcome}.`)
+  if (bids.length === 0) output.line('No node bid.')
+  else
+    output.table(
+      ['NODE', 'RESERVED', 'AWARDED', 'WHY NOT MORE'],
+      bids.map(({ node, places, awarded, reason }) => [node, String(places), String(awarded), reason ?? '']),
+    )
+}
+
 function printTask(task: TaskAnswer, output: Output): void {
   if (output.json) return output.value(task)
   const time = (at: string | undefined) => (at === undefined ? undefined : `${at} (${ago(at)})`)
@@ -90,6 +103,7 @@ function printTask(task: TaskAnswer, output: Output): void {
     ['node', task.node],
     ['priority', String(task.priority)],
     ['key', task.key],
+    ['gang', task.gang && `${task.gang.id}, of ${task.gang.size}`],
     ['submitted', time(task.submittedAt)],
     ['due', time(task.dueAt)],
     ['deadline', time(task.deadlineAt)],
