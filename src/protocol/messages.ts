@@ -273,9 +273,15 @@ export interface NodeAnswer {
   readonly lastSeenAt?: string
 }
 
+export type TypeCountsAnswer = { readonly type: string } & Readonly<
+  Record<'waiting' | Exclude<TaskStatus, 'delayed' | 'ready' | 'awarded'>, number>
+>
+
 export interface StatsAnswer {
   /** Live and kept tasks by status. */
   readonly tasks: Readonly<Record<TaskStatus, number>>
+  /** The same of the 100 types with the most live tasks; `waiting` are those that are delayed, ready or awarded. */
+  readonly types?: readonly TypeCountsAnswer[]
   /** Since the log began: tasks that reached each terminal status, submissions, and messages set aside. */
   readonly totals: Readonly<Record<'submitted' | 'completed' | 'failed' | 'cancelled' | 'expired' | 'setAside', number>>
   readonly nodes: number

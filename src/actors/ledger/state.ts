@@ -14,6 +14,7 @@ import { type Gang, gatherAgain, leaveGang } from './gangs.ts'
 import { inOrder, register, unregister } from './indexes.ts'
 import type { Member } from './member.ts'
 import type { ScheduleRecord } from './schedules.ts'
+import { type Counts, StatusCounts } from './status-counts.ts'
 import { isTerminal, type Place, type RecordStatus, type TaskRecord, type TerminalStatus } from './task-record.ts'
 import { beginStartLimit } from './time-limits.ts'
 
@@ -74,17 +75,7 @@ export class LedgerState {
   readonly results = new Fifo<TaskRecord>()
   readonly dead = new Fifo<TaskRecord>()
   readonly setAsides = new Fifo<SetAside>()
-  readonly counts: Record<RecordStatus, number> = {
-    blocked: 0,
-    waiting: 0,
-    held: 0,
-    running: 0,
-    parked: 0,
-    completed: 0,
-    failed: 0,
-    cancelled: 0,
-    expired: 0,
-  }
+  private readonly statuses = new StatusCounts()
   readonly totals: Totals = { submitted: 0, completed: 0, failed: 0, cancelled: 0, expired: 0, setAside: 0, void: 0 }
   rules: FoldRules = defaultRules
   /** By task type. */
@@ -108,6 +99,15 @@ export class LedgerState {
     this.partition = partition
   }
 
+  get counts(): Readonly<Counts> {
+    return this.statuses.all
+  }
+
+  /** Counts of the types with the most live tasks. */
+  busiestTypes(count: number): ReturnType<StatusCounts['busiest']> {
+    return this.statuses.busiest(count)
+  }
+
   /** Every change of a record goes through here first. */
   touch(task: TaskRecord): void {
     if (this.saving !== undefined && task.savedIn !== this.saving.number) this.saving.save(task)
@@ -119,14 +119,13 @@ export class LedgerState {
 
   add(task: TaskRecord): void {
     this.tasks.set(task.id, task)
-    this.counts[task.status]++
+    this.statuses.add(task.type, task.status)
     if (this.saving !== undefined) task.savedIn = this.saving.number
   }
 
   become(task: TaskRecord, status: RecordStatus): void {
-    this.counts[task.status]--
+    this.statuses.move(task.type, task.status, status)
     task.status = status
-    this.counts[status]++
   }
 
   setAside(subject: string, reason: ErrorRecord): void {
@@ -368,7 +367,7 @@ export class LedgerState {
     this.touch(task)
     task.retained = 0
     this.tasks.delete(task.id)
-    this.counts[task.status]--
+    this.statuses.remove(task.type, task.status)
     const parentId = task.rare?.parent
     if (parentId === undefined || task.rare?.detached) return
     const parent = this.tasks.get(parentId)

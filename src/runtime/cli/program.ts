@@ -276,6 +276,22 @@ function addCluster(program: Command, act: Act): void {
     .addOption(json())
     .action(act(async () => (await import('./commands/cluster.ts')).nodes))
   program
+    .command('top')
+    .description('show nodes, counts of tasks and rates; on a terminal anew each interval, until Ctrl-C')
+    .addOption(
+      new Option('--interval <duration>', 'time between two snapshots (default: 1s)').argParser(
+        milliseconds('interval'),
+      ),
+    )
+    .addOption(
+      new Option(
+        '--count <number>',
+        'end after so many (default: one; with --interval or on a terminal no end)',
+      ).argParser(wholeNumber('count', 1, 1_000_000_000)),
+    )
+    .addOption(json())
+    .action(act(async () => (await import('./commands/top.ts')).top))
+  program
     .command('drain')
     .description('ask a node to hand back its tasks and leave')
     .argument('<node>', 'the id of the node')

@@ -84,6 +84,8 @@ export function limitsRow(state: LedgerState): LimitsAnswer {
 }
 
 const { rowsMax } = limits
+/** Types that an answer counts one by one. */
+const typesMax = 100
 
 /** What a supervisor knows of a node beyond the ledger. */
 export interface NodeHealth {
@@ -128,6 +130,7 @@ export function statsRow(state: LedgerState, nowMs: number, agenda: Agenda | und
       cancelled: counts.cancelled,
       expired: counts.expired,
     },
+    types: state.busiestTypes(typesMax).map(typeRow),
     totals,
     nodes: state.membersBySubject.size,
     partition: state.partition,
@@ -136,6 +139,10 @@ export function statsRow(state: LedgerState, nowMs: number, agenda: Agenda | und
     position: state.position,
     logTime: iso(nowMs),
   }
+}
+
+function typeRow({ type, counts: { held, waiting, ...others } }: ReturnType<LedgerState['busiestTypes']>[number]) {
+  return { type, waiting: waiting + held, ...others }
 }
 
 function iso(ms: number): string {

@@ -1,7 +1,7 @@
-/** `nodes` and `drain`. */
+/** `nodes` and `drain`; the table of nodes. */
 import type { NodeAnswer } from '../../../protocol/messages.ts'
 import { ago, short } from '../format.ts'
-import type { Cell } from '../output.ts'
+import type { Cell, Output } from '../output.ts'
 import type { Invocation } from '../program.ts'
 import { required, withTroupe } from '../session.ts'
 
@@ -12,9 +12,14 @@ export async function nodes(invocation: Invocation): Promise<number> {
     for (const node of all) output.value(node)
     return 0
   }
+  nodeTable(all, output)
+  return 0
+}
+
+export function nodeTable(nodes: readonly NodeAnswer[], output: Output): void {
   output.table(
     ['NODE', 'STATUS', 'TASKS', 'PRICE', 'LOOP', 'CPU', 'MEMORY', 'HOST', 'PID', 'SEEN', 'TYPES'],
-    all.map((node) => [
+    nodes.map((node) => [
       node.id,
       statusOf(node),
       `${node.running}/${node.slots}`,
@@ -28,7 +33,6 @@ export async function nodes(invocation: Invocation): Promise<number> {
       short(node.types.join(', '), 40),
     ]),
   )
-  return 0
 }
 
 function statusOf({ status }: NodeAnswer): Cell {
