@@ -30,7 +30,7 @@ async function beChild(): Promise<void> {
     definitions: names.map((name) => task(name, noop)),
     logger: createLogger('warn', false),
   })
-  await troupe.led()
+  if (!process.argv.includes('standby')) await troupe.led(60_000)
   process.send?.('ready')
   process.on('message', () => void troupe.stop().then(() => process.exit(0)))
 }

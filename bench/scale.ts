@@ -54,7 +54,7 @@ for (let done = 1; done < tasks; done += batch) {
   )
 }
 
-const standby = await child('scheduler,supervisor')
+const standby = await child('scheduler,supervisor', 1, 'standby')
 console.log(`standby: ${residentMiB(standby)} MiB`)
 const takeover = performance.now()
 scheduler.kill('SIGKILL')
@@ -147,7 +147,7 @@ function cpuMs({ pid }: ChildProcess): number {
 }
 
 /** The process is ready: it has folded the log, or joined. */
-function child(roles: string, typeCount = 1): Promise<ChildProcess> {
+function child(roles: string, typeCount = 1, ...more: string[]): Promise<ChildProcess> {
   const started = fork(fileURLToPath(new URL('./pipeline.ts', import.meta.url)), [server.url, roles, String(typeCount)])
   return new Promise((resolve, reject) => {
     started.once('message', () => resolve(started))

@@ -1,6 +1,6 @@
 /**
- * One task as the ledger knows it. The common fields are few, because a million of these may be held; what only some
- * tasks have is in `rare`. Values (input, snapshot, result) are not here: they stay in the log, at the places noted.
+ * One task as the ledger knows it. The common fields are few, because a million of these may be held: what only some
+ * tasks have is in `rare`, and what comes with the first turn or the end is in `course`. Values (input, snapshot, result) are not here: they stay in the log, at the places noted.
  */
 import type { Payload } from '../../protocol/entries.ts'
 import type { ErrorRecord } from '../../protocol/errors.ts'
@@ -32,6 +32,8 @@ export interface SignalPlace extends Place {
 }
 
 export interface Rare {
+  /** Before it the task does not start; 0 or none: at once. */
+  dueAtMs?: number
   deadlineAtMs?: number
   /** The time that it has for its first start, and until when that is, once it may start. */
   startWithinMs?: number
@@ -78,6 +80,19 @@ export interface Rare {
   unreadable?: boolean
 }
 
+/** From the first turn or the end on; a task that waits for its first turn has none. */
+class Course {
+  startedAtMs = 0
+  turnAtMs = 0
+  turnSequence = 0
+  finishedAtMs = 0
+  owner: Member | undefined = undefined
+  profile: TaskProfile | undefined = undefined
+  snapshot: Place | undefined = undefined
+  outcome: Place | undefined = undefined
+  retained = 0
+}
+
 /** More than the entries in a block, since a message of its own has a place as well. */
 export const placesPerMessage = 2 ** 13
 
@@ -94,24 +109,12 @@ export class TaskRecord {
   /** −1 when the submission was a message of its own. */
   readonly index: number
   readonly submittedAtMs: number
-  dueAtMs = 0
-  startedAtMs = 0
-  /** When, and by which message, the present turn was accepted. */
-  turnAtMs = 0
-  turnSequence = 0
-  finishedAtMs = 0
   /** Hash of type and input when the submitter chose the id, else 0. */
   readonly hash: number
   /** Which SDK client is told the outcome. */
   readonly client: string | undefined
-  owner: Member | undefined = undefined
-  profile: TaskProfile | undefined = undefined
-  snapshot: Place | undefined = undefined
-  /** Place of the entry that ended the task, or of its submission when that was refused. */
-  outcome: Place | undefined = undefined
   rare: Rare | undefined = undefined
-  /** Place in the queue for forgetting ended tasks, 0 when not queued. */
-  retained = 0
+  private course: Course | undefined = undefined
   /** Its input while a leading scheduler holds it to award it; no part of the ledger's state. */
   atHand: Payload | undefined = undefined
   /** Number of the checkpoint in which this record, as it is, has been saved. */
@@ -161,6 +164,96 @@ export class TaskRecord {
   get more(): Rare {
     this.rare ??= {}
     return this.rare
+  }
+
+  /** The task may not start before; 0: at once. */
+  get dueAtMs(): number {
+    return this.rare?.dueAtMs ?? 0
+  }
+
+  set dueAtMs(value: number) {
+    if (value !== 0 || this.rare?.dueAtMs !== undefined) this.more.dueAtMs = value
+  }
+
+  /** When its first turn was accepted. */
+  get startedAtMs(): number {
+    return this.course?.startedAtMs ?? 0
+  }
+
+  set startedAtMs(value: number) {
+    if (value !== 0 || this.course !== undefined) this.begun.startedAtMs = value
+  }
+
+  /** When, and by which message, the present turn was accepted. */
+  get turnAtMs(): number {
+    return this.course?.turnAtMs ?? 0
+  }
+
+  set turnAtMs(value: number) {
+    if (value !== 0 || this.course !== undefined) this.begun.turnAtMs = value
+  }
+
+  get turnSequence(): number {
+    return this.course?.turnSequence ?? 0
+  }
+
+  set turnSequence(value: number) {
+    if (value !== 0 || this.course !== undefined) this.begun.turnSequence = value
+  }
+
+  get finishedAtMs(): number {
+    return this.course?.finishedAtMs ?? 0
+  }
+
+  set finishedAtMs(value: number) {
+    if (value !== 0 || this.course !== undefined) this.begun.finishedAtMs = value
+  }
+
+  get owner(): Member | undefined {
+    return this.course?.owner
+  }
+
+  set owner(value: Member | undefined) {
+    if (value !== undefined || this.course !== undefined) this.begun.owner = value
+  }
+
+  get profile(): TaskProfile | undefined {
+    return this.course?.profile
+  }
+
+  set profile(value: TaskProfile | undefined) {
+    if (value !== undefined || this.course !== undefined) this.begun.profile = value
+  }
+
+  get snapshot(): Place | undefined {
+    return this.course?.snapshot
+  }
+
+  set snapshot(value: Place | undefined) {
+    if (value !== undefined || this.course !== undefined) this.begun.snapshot = value
+  }
+
+  /** Place of the entry that ended the task, or of its submission when that was refused. */
+  get outcome(): Place | undefined {
+    return this.course?.outcome
+  }
+
+  set outcome(value: Place | undefined) {
+    if (value !== undefined || this.course !== undefined) this.begun.outcome = value
+  }
+
+  /** Place in the queue for forgetting ended tasks, 0 when not queued. */
+  get retained(): number {
+    return this.course?.retained ?? 0
+  }
+
+  set retained(value: number) {
+    if (value !== 0 || this.course !== undefined) this.begun.retained = value
+  }
+
+  private get begun(): Course {
+    this.course ??= new Course()
+    return this.course
   }
 }
 

@@ -12,15 +12,10 @@ const queuedMin = 10_000
 
 interface TypeQueue {
   readonly type: string
-  readonly heap: Heap<Queued>
+  /** Marked with the turn for which each was queued; a later turn is another item. */
+  readonly heap: Heap<TaskRecord>
   /** In the heap of types, under this rank. */
   listed: number | undefined
-}
-
-/** A task at the turn for which it was queued; a later turn is another entry. */
-interface Queued {
-  readonly task: TaskRecord
-  readonly turn: number
 }
 
 export class ReadyQueue {
@@ -46,7 +41,7 @@ export class ReadyQueue {
       queue = { type: task.type, heap: new Heap(), listed: undefined }
       this.types.set(task.type, queue)
     }
-    queue.heap.push({ task, turn: task.turn }, this.policy.rank(task))
+    queue.heap.push(task, this.policy.rank(task), task.turn)
     if (++this.queued > this.queuedMax) this.sweep()
     if (!this.uncovered.has(task.type)) this.list(queue)
   }
@@ -71,10 +66,10 @@ export class ReadyQueue {
   /** Takes the task that `peek` returned. */
   take(): TaskRecord | undefined {
     const queue = this.order.pop()
-    const queued = queue?.heap.pop()
-    if (queued !== undefined) this.queued--
+    const task = queue?.heap.pop()
+    if (task !== undefined) this.queued--
     if (queue !== undefined) this.relist(queue)
-    return queued?.task
+    return task
   }
 
   /** Nothing can be awarded to this type now: its tasks wait aside. */
@@ -98,15 +93,15 @@ export class ReadyQueue {
 
   private head(queue: TypeQueue): TaskRecord | undefined {
     for (;;) {
-      const queued = queue.heap.peek()
-      if (queued === undefined) return undefined
-      if (this.isWanted(queued)) return queued.task
+      const task = queue.heap.peek()
+      if (task === undefined) return undefined
+      if (this.isWanted(task, queue.heap.peekMark())) return task
       queue.heap.pop()
       this.queued--
     }
   }
 
-  private readonly isWanted = ({ task, turn }: Queued): boolean => task.turn === turn && this.isReady(task)
+  private readonly isWanted = (task: TaskRecord, turn: number): boolean => task.turn === turn && this.isReady(task)
 
   /** Tasks that ended while their type was set aside never surface; they must not stay for ever. */
   private sweep(): void {

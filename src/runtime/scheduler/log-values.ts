@@ -9,8 +9,10 @@ import { payloadBytes } from '../../protocol/blocks.ts'
 import type { Payload } from '../../protocol/entries.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 
-/** Bytes of inputs held at most. What does not fit is read again when its turn comes. */
-const heldBytesMax = 96 * 1024 * 1024
+/** Memory for inputs held at most. What does not fit is read again when its turn comes. */
+const heldBytesMax = 48 * 1024 * 1024
+/** What an input takes beside its bytes. */
+const heldOverheadBytes = 128
 /** Messages that have been read and may be wanted again. */
 const readMessagesMax = 64
 /** A read takes in neighbours up to this far, as queued tasks mostly stand one after another. */
@@ -41,7 +43,7 @@ export class LogValues {
 
   /** Keeps the input of a task that has just been submitted. */
   hold(task: TaskRecord, input: Payload): void {
-    const bytes = payloadBytes(input)
+    const bytes = payloadBytes(input) + heldOverheadBytes
     if (task.ended || this.bytes + bytes > heldBytesMax) return
     task.atHand = input
     this.bytes += bytes
@@ -50,7 +52,7 @@ export class LogValues {
   /** The task has started or ended. */
   used(task: TaskRecord): void {
     if (task.atHand === undefined) return
-    this.bytes -= payloadBytes(task.atHand)
+    this.bytes -= payloadBytes(task.atHand) + heldOverheadBytes
     task.atHand = undefined
   }
 

@@ -1,13 +1,20 @@
 /** A ledger's state as plain data, equal for equal ledgers however they came about; and what must hold of each. */
 import type { LedgerState } from '../../../src/actors/ledger/state.ts'
-import type { TaskRecord } from '../../../src/actors/ledger/task-record.ts'
+import { TaskRecord } from '../../../src/actors/ledger/task-record.ts'
 
 function sorted(items: Iterable<string>): string[] {
   return [...items].sort()
 }
 
+/** What a record keeps behind accessors. */
+const kept = Object.entries(Object.getOwnPropertyDescriptors(TaskRecord.prototype)).flatMap(([name, { set }]) =>
+  set === undefined ? [] : [name],
+)
+
 function describeTask(task: TaskRecord): object {
-  const { owner, rare, savedIn: _, atHand: __, ...fields } = task
+  const { rare } = task
+  const hidden = ['savedIn', 'atHand', 'course', 'rare', 'owner', 'profile']
+  const names = [...Object.keys(task), ...kept].filter((name) => !hidden.includes(name))
   const { after, children, awaited, ...rest } = rare ?? {}
   const sets = {
     ...(after && { after: sorted(after) }),
@@ -18,9 +25,9 @@ function describeTask(task: TaskRecord): object {
   const more = rare === undefined ? {} : { ...rest, ...sets }
   const known = Object.entries(more).filter(([, value]) => value !== undefined)
   return {
-    ...fields,
-    profile: fields.profile ?? null,
-    owner: owner?.incarnation ?? null,
+    ...Object.fromEntries(names.map((name) => [name, Reflect.get(task, name)])),
+    profile: task.profile ?? null,
+    owner: task.owner?.incarnation ?? null,
     rare: Object.fromEntries(known),
   }
 }
