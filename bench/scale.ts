@@ -148,7 +148,12 @@ function cpuMs({ pid }: ChildProcess): number {
 
 /** The process is ready: it has folded the log, or joined. */
 function child(roles: string, typeCount = 1, ...more: string[]): Promise<ChildProcess> {
-  const started = fork(fileURLToPath(new URL('./pipeline.ts', import.meta.url)), [server.url, roles, String(typeCount)])
+  const started = fork(fileURLToPath(new URL('./pipeline.ts', import.meta.url)), [
+    server.url,
+    roles,
+    String(typeCount),
+    ...more,
+  ])
   return new Promise((resolve, reject) => {
     started.once('message', () => resolve(started))
     started.once('exit', (code) => reject(new Error(`${roles} ended with ${code}`)))
