@@ -16,6 +16,8 @@ export interface WorkPlan {
   /** Mean time between two. */
   readonly everyMs: number
   readonly types: readonly string[]
+  /** Of one node, which may be the only one left in the end: a larger gang would wait for ever. */
+  readonly slots: number
 }
 
 const endings: Readonly<Record<string, TerminalStatus>> = {
@@ -69,7 +71,8 @@ export class ClientMachine extends SimMachine {
     setTimeout(
       () => {
         this.submitted++
-        void (this.random.chance(0.06) ? this.submitFlow() : this.submitOne())
+        const [isFlow, isGang] = [this.random.chance(0.06), this.random.chance(0.06)]
+        void (isFlow ? this.submitFlow() : isGang ? this.submitGang() : this.submitOne())
         this.next()
       },
       this.random.integer(1, this.plan.everyMs * 2),
@@ -98,6 +101,33 @@ export class ClientMachine extends SimMachine {
     if (id !== undefined && random.chance(0.2))
       void this.submit(mark, type, input, options).then((h) => h && this.follow(h))
     if (id !== undefined && random.chance(0.05)) void this.conflict(id, type, input)
+  }
+
+  /** Two to four tasks that start together; sometimes one of them is cancelled. */
+  private async submitGang(): Promise<void> {
+    const { random, recorder, world, troupe } = this
+    const size = Math.min(this.plan.slots, random.integer(2, 4))
+    const members = Array.from({ length: size }, () => {
+      const mark = this.marks()
+      const task = random.pick(['quick', 'steps', 'counter'])
+      const input: TaskInput = { mark, count: random.integer(1, 3), ms: random.integer(0, 400) }
+      recorder.add({ what: 'submit', atMs: world.nowMs, mark, type: task, id: `t${mark}` })
+      return { id: `t${mark}`, task, input }
+    })
+    const restart = random.chance(0.3) ? 'alone' : 'together'
+    try {
+      const handles = await troupe!.submitGang(members, { id: `g${members[0]!.input.mark}`, restart })
+      for (const [at, { id, input }] of members.entries()) {
+        recorder.add({ what: 'accepted', atMs: world.nowMs, mark: input.mark, id })
+        void this.follow(handles[at] as TaskHandle)
+      }
+      const unlucky = handles[0]
+      if (random.chance(0.1)) setTimeout(() => void unlucky?.cancel('enough').catch(noop), random.integer(1, 2_000))
+    } catch (error) {
+      const code = error instanceof TroupeError ? error.code : 'none'
+      const what = isCertain(code) ? 'refused' : 'unknown'
+      for (const { input } of members) recorder.add({ what, atMs: world.nowMs, mark: input.mark, code })
+    }
   }
 
   /** Three tasks, the last of which waits for the others; all or none are accepted. */

@@ -39,6 +39,22 @@ export const plantedInRuntime: readonly Plant[] = [
     kinds: [],
   },
   {
+    name: 'gang-by-halves',
+    bug: 'A node is not told that a task starts with its gang, so it begins at once.',
+    patch: () =>
+      replaceMethod<AwardSender, [TaskRecord, string | undefined], object | undefined>(
+        AwardSender.prototype,
+        'termsOf',
+        (original) => {
+          return function (task, tender) {
+            const { gang: _, ...terms } = (original.call(this, task, tender) ?? {}) as { gang?: boolean }
+            return terms
+          }
+        },
+      ),
+    kinds: ['delay', 'crash node'],
+  },
+  {
     name: 'signals-swapped',
     bug: 'Signals that wait for a task are awarded in the wrong order.',
     patch: loadOf((_, values) => ({ ...values, signals: [...values.signals].reverse() })),

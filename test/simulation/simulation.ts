@@ -137,6 +137,7 @@ class Simulation {
       submissions: shape.integer(10, 120),
       everyMs: shape.integer(10, 600),
       types: types.length > 0 ? types : ['steps'],
+      slots: settings.slots,
     }
     for (let at = 1; at <= shape.integer(1, 2); at++)
       this.clients.push(new ClientMachine(world, server, `client${at}`, plan, recorder, () => ++this.marks))
@@ -228,7 +229,7 @@ class Simulation {
     const reader = this.leading()?.reader
     if (reader === undefined || reader.ledger.state.position < this.server.log.stream.last) return false
     const { counts } = reader.ledger.state
-    if (counts.blocked + counts.waiting + counts.running + counts.parked > 0) return false
+    if (counts.blocked + counts.waiting + counts.held + counts.running + counts.parked > 0) return false
     return this.clients.every((client) => client.done && client.waiting.size === 0)
   }
 

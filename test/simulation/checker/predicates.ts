@@ -144,6 +144,24 @@ export const predicates: readonly Predicate[] = [
     },
   },
   {
+    name: 'never-half-started',
+    promise: 'P3',
+    sentence: 'No member of a gang runs before the acceptance of every member is in the log.',
+    broken: (evidence) => {
+      const { clockErrorMs, epochMs } = evidence.history
+      return evidence.events('run').flatMap(({ id, atMs }) => {
+        const task = evidence.replay.tasks.get(id)
+        const gang = task && evidence.replay.gangs.of(task)
+        if (gang === undefined || evidence.serverLostData) return []
+        const { startedAtMs = Number.POSITIVE_INFINITY } = gang
+        const ranAtMs = epochMs + atMs + clockErrorMs + 1
+        return ranAtMs >= startedAtMs
+          ? []
+          : [`${id} ran at ${atMs.toFixed(0)} ms, before its gang "${gang.id}" started`]
+      })
+    },
+  },
+  {
     name: 'fenced-at-write',
     promise: 'P3',
     sentence: 'After a fence the broker stores nothing more on that journal.',

@@ -7,10 +7,12 @@ import { unpack } from 'msgpackr'
 import { restartAfter, retryDelayMs } from '../../../src/actors/ledger/delays.ts'
 import { kind, type LogMessage } from '../../../src/protocol/entries.ts'
 import { defaultRestart, defaultRetry, type NodeProfile, type TaskProfile } from '../../../src/protocol/options.ts'
+import { type GangOption, ReplayGangs } from './replay-gangs.ts'
 
 export type ReplayStatus =
   | 'blocked'
   | 'waiting'
+  | 'held'
   | 'running'
   | 'parked'
   | 'completed'
@@ -104,6 +106,7 @@ export function decoded(payload: unknown): unknown {
 
 export class Replay {
   readonly tasks = new Map<string, ReplayTask>()
+  readonly gangs = new ReplayGangs()
   /** Submissions that named the id of another. */
   readonly conflicts: { readonly id: string; readonly sequence: number }[] = []
   /** Each incarnation, with the log times between which it lived. */
@@ -165,6 +168,10 @@ export class Replay {
     task.deadlineAtMs = options.deadlineAtMs
     this.tasks.set(id, task)
     if (parent !== undefined) this.tasks.get(parent)?.children.add(id)
+    if (options.gang !== undefined && !this.gangs.join(task, options.gang)) {
+      this.terminate(task, 'failed', index, undefined, 'TROUPE_GANG_CONFLICT')
+      return
+    }
     this.await(task, options.after ?? [], index)
   }
 
@@ -227,8 +234,10 @@ export class Replay {
     for (const life of this.lives) if (life.incarnation === incarnation) life.toMs = this.timeMs
     for (const task of this.tasks.values()) {
       if (task.owner !== member) continue
-      if (how === 'left') this.ready(task, 0)
+      const isHeld = task.status === 'held'
+      if (how === 'left' || isHeld) this.ready(task, 0)
       else this.restart(task)
+      if (!isHeld && !task.ended) for (const other of this.gangs.lost(task)) this.ready(other, 0)
     }
   }
 
@@ -293,7 +302,7 @@ export class Replay {
     task.owner = member
     task.profile = profile
     task.turnAtMs = this.timeMs
-    task.status = 'running'
+    if (!this.gangs.accepted(task, this.position, this.timeMs)) task.status = 'running'
     const { incarnation } = member
     task.turns.push({ turn: task.turn, incarnation, atMs: this.timeMs, sequence: this.position, attempt: task.attempt })
   }
@@ -378,6 +387,9 @@ export class Replay {
       if (status !== 'completed') this.terminate(other, 'failed', index, undefined, 'TROUPE_DEPENDENCY_FAILED')
       else if (other.after.delete(task.id) && other.after.size === 0) other.status = 'waiting'
     }
+    for (const other of this.gangs.ended(task, this.timeMs)) {
+      if (!other.ended) this.terminate(other, 'failed', index, undefined, 'TROUPE_GANG_BROKEN')
+    }
     for (const other of this.tasks.values()) {
       if (!other.awaited.delete(task.id) || other.awaited.size > 0 || other.status !== 'parked') continue
       this.ready(other, 0)
@@ -397,12 +409,20 @@ export class Replay {
   }
 
   private decide(entry: Entry, index: number): void {
+    if (entry[0] === kind.ungathered) {
+      for (const held of this.gangs.ungathered(String(entry[1]), Number(entry[2]))) this.ready(held, 0)
+      return
+    }
     const task = this.tasks.get(String(entry[1]))
     if (task === undefined) return
+    if (entry[0] === kind.revoked && task.turn === entry[2] && task.status === 'held') this.ready(task, 0)
     const isTurn = task.status === 'running' && task.turn === entry[2]
     const timeoutMs = task.profile?.timeoutMs ?? 0
-    if (entry[0] === kind.revoked && isTurn) this.ready(task, 0)
-    else if (entry[0] === kind.cancelled && !task.ended) {
+    if (entry[0] === kind.revoked && isTurn) {
+      this.ready(task, 0)
+      for (const other of this.gangs.lost(task)) this.ready(other, 0)
+    }
+    if (entry[0] === kind.cancelled && !task.ended) {
       this.terminate(task, 'cancelled', index, undefined, 'TROUPE_TASK_CANCELLED')
     } else if (entry[0] === kind.expired && !task.ended && (task.deadlineAtMs ?? Infinity) <= this.timeMs) {
       this.terminate(task, 'expired', index, undefined, 'TROUPE_TASK_EXPIRED')
@@ -417,6 +437,7 @@ interface Options {
   readonly delayMs?: number
   readonly deadlineAtMs?: number
   readonly after?: readonly string[]
+  readonly gang?: GangOption
 }
 
 function headersSayPacked({ headers }: LogMessage): boolean {
