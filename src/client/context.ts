@@ -4,6 +4,7 @@
  */
 import type { Logger } from 'pino'
 import type { Duration, SubmissionOptions } from '../protocol/options.ts'
+import type { SubmitOptions } from './submit-options.ts'
 import type { TaskDefinition } from './task.ts'
 
 /** An event as a task receives it. */
@@ -42,7 +43,8 @@ export interface StepOptions {
 }
 
 /** What a task may say about a child: as in a submission, but the id is `<parent>:<n>` and given by the system. */
-export type ChildOptions = Omit<SubmissionOptions, 'id' | 'delayMs' | 'deadlineAtMs' | 'startWithinMs'> & {
+export type ChildOptions = Omit<SubmissionOptions, 'id' | 'delayMs' | 'deadlineAtMs' | 'startWithinMs' | 'unique'> & {
+  readonly unique?: SubmitOptions['unique']
   readonly startWithin?: Duration
   readonly delay?: Duration
   readonly deadline?: Date | number

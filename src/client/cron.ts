@@ -49,7 +49,7 @@ export class Cron {
   /**
    * Resolves with the schedule once the log has it; instead of one of that name, if there is one. Safe to do at every start
    * of a program: as long as pattern and time zone stay the same, so does the firing that is due next. Rejects with
-   * TROUPE_INVALID_NAME, TROUPE_INVALID_OPTION, TROUPE_INVALID_INPUT, TROUPE_TOO_LARGE or TROUPE_REFUSED.
+   * TROUPE_INVALID_NAME, TROUPE_INVALID_SCHEDULE, TROUPE_INVALID_OPTION, TROUPE_INVALID_INPUT, TROUPE_TOO_LARGE or TROUPE_REFUSED.
    */
   async set(name: string, { task, input, ...options }: CronOptions): Promise<ScheduleAnswer> {
     checkScheduleName(name)

@@ -3,7 +3,13 @@ import { errorFromRecord } from '../protocol/error-record.ts'
 import { TroupeError } from '../protocol/errors.ts'
 import { checkTaskId } from '../protocol/names.ts'
 import { checkOptionNames } from '../protocol/option-names.ts'
-import { type Duration, durationMs, type GangOption, type SubmissionOptions } from '../protocol/options.ts'
+import {
+  type Duration,
+  durationMs,
+  type GangOption,
+  type SubmissionOptions,
+  type UniqueWindow,
+} from '../protocol/options.ts'
 import { checkSubmissionOptions } from '../protocol/submission.ts'
 import type { AnyTaskDefinition } from './task.ts'
 
@@ -24,6 +30,11 @@ export interface SubmitOptions {
   readonly after?: readonly (string | { readonly id: string })[] | undefined
   /** How long it is expected to take; a hint for orders by duration. Default: as learned for its type. */
   readonly expected?: Duration | undefined
+  /**
+   * Runs only if no task of its type and `key` (default: of the same input) was submitted `within` the time before it;
+   * otherwise it is cancelled at once, with TROUPE_NOT_UNIQUE as the cause, which names the first in `details.task`.
+   */
+  readonly unique?: { readonly key?: string | undefined; readonly within: Duration } | undefined
   /** Starts only together with the other members of this gang, which say the same; see `submitGang`. */
   readonly gang?: GangOption | undefined
   /** A subject that gets the outcome as JSON. */
@@ -48,7 +59,19 @@ export interface FlowTask extends SubmitOptions {
   readonly input?: unknown
 }
 
-const known = ['id', 'priority', 'delay', 'deadline', 'key', 'after', 'replyTo', 'expected', 'startWithin', 'gang']
+const known = [
+  'id',
+  'priority',
+  'delay',
+  'deadline',
+  'key',
+  'after',
+  'replyTo',
+  'expected',
+  'startWithin',
+  'unique',
+  'gang',
+]
 
 /**
  * Returns checked options, or undefined when nothing is said. Throws TROUPE_UNKNOWN_OPTION, TROUPE_INVALID_… naming the
@@ -66,6 +89,7 @@ export function resolveOptions(options: SubmitOptions | undefined): SubmissionOp
     if (value === undefined) continue
     if (name === 'delay') resolved.delayMs = durationMs('delay', value)
     else if (name === 'startWithin') resolved.startWithinMs = durationMs('startWithin', value)
+    else if (name === 'unique') resolved.unique = uniqueWindow(options.unique!)
     else if (name === 'expected') resolved.expectedMs = durationMs('expected', value)
     else if (name === 'deadline') resolved.deadlineAtMs = instantMs(options.deadline!)
     else if (name === 'after')
@@ -80,6 +104,12 @@ export function resolveOptions(options: SubmitOptions | undefined): SubmissionOp
   const checked = checkSubmissionOptions(resolved)
   if ('code' in checked) throw errorFromRecord(checked)
   return checked
+}
+
+function uniqueWindow(unique: NonNullable<SubmitOptions['unique']>): UniqueWindow {
+  checkOptionNames('`unique`', unique, ['key', 'within'])
+  const withinMs = durationMs('within of unique', unique.within)
+  return unique.key === undefined ? { withinMs } : { key: unique.key, withinMs }
 }
 
 function instantMs(deadline: Date | number | string): number {

@@ -214,6 +214,7 @@ function bytesOf(submission: Submission): number {
     (options.key?.length ?? 0) +
     (options.replyTo?.length ?? 0) +
     (options.gang?.id.length ?? 0) +
+    (options.unique?.key?.length ?? 0) +
     128
   )
 }

@@ -77,6 +77,14 @@ const table = {
     retryable: true,
     next: 'Check the name of the type, or start a node with a file that exports it; the task waits meanwhile.',
   },
+  TROUPE_NOT_UNIQUE: {
+    retryable: false,
+    next: 'Nothing: `details.task` is the one that was first. Submit again when its time is over, or without `unique`.',
+  },
+  TROUPE_INVALID_SCHEDULE: {
+    retryable: false,
+    next: 'Use five fields like "0 3 * * *", six with seconds first, or a nickname like @daily, and an IANA time zone.',
+  },
   TROUPE_UNKNOWN_SCHEDULE: { retryable: false, next: '`troupe cron ls` lists the schedules.' },
   TROUPE_UNKNOWN_NODE: { retryable: false, next: '`troupe nodes` lists the nodes.' },
   TROUPE_USAGE: { retryable: false, next: '`troupe --help` lists the commands.' },

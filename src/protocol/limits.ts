@@ -29,6 +29,8 @@ export const limits = {
   typesPerNodeMax: 20_000,
   /** Characters of the name of a schedule; the id of a firing's task is made from it. */
   scheduleNameCharsMax: 100,
+  /** Keys of unique submissions remembered, newest kept. */
+  uniqueKeysMax: 100_000,
   /** Schedules of a namespace. */
   schedulesMax: 10_000,
   /** Bytes of the input of a schedule, which every firing copies. */

@@ -21,6 +21,8 @@ export interface SubmissionOptions {
   readonly startWithinMs?: number
   /** How long it is expected to take, ms; a hint for orders by duration. Default: as learned for its type. */
   readonly expectedMs?: number
+  /** Runs only if no task of its type and this key was submitted within the time before it. */
+  readonly unique?: UniqueWindow
   /** Starts only together with the other members of this gang. */
   readonly gang?: GangOption
 }
@@ -36,6 +38,12 @@ export interface GangOption {
    * snapshots; 'alone', the others go on.
    */
   readonly restart?: 'together' | 'alone'
+}
+
+/** Default of `key`: the input, so that the same input is the same key. */
+export interface UniqueWindow {
+  readonly key?: string
+  readonly withinMs: number
 }
 
 export const defaultPriority = 4

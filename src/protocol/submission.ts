@@ -7,7 +7,7 @@ import { type ErrorCode, type ErrorRecord, TroupeError } from './errors.ts'
 import { decodeUtf8, parseJson } from './json.ts'
 import { limits } from './limits.ts'
 import { checkName, checkTaskId } from './names.ts'
-import { durationMs, type GangOption, integerBetween, type SubmissionOptions } from './options.ts'
+import { durationMs, type GangOption, integerBetween, type SubmissionOptions, type UniqueWindow } from './options.ts'
 import { checkPacked } from './payload.ts'
 
 export type ReadSubmission =
@@ -64,6 +64,12 @@ function readHeaders(headers: ReadonlyMap<string, string>, nowMs: number, option
   if (expected !== undefined) options.expectedMs = durationMs('Troupe-Expected', expected)
   const startWithin = given('troupe-start-within')
   if (startWithin !== undefined) options.startWithinMs = durationMs('Troupe-Start-Within', startWithin)
+  const unique = given('troupe-unique')
+  const uniqueKey = given('troupe-unique-key')
+  if (unique !== undefined) {
+    const withinMs = durationMs('Troupe-Unique', unique)
+    options.unique = checkUnique({ withinMs, ...(uniqueKey !== undefined && { key: uniqueKey }) })
+  }
   const gang = given('troupe-gang')
   if (gang !== undefined) options.gang = readGang('Troupe-Gang', gang)
   const after = given('troupe-after')
@@ -78,6 +84,13 @@ function readHeaders(headers: ReadonlyMap<string, string>, nowMs: number, option
 export function readGang(what: string, text: string): GangOption {
   const [id, size, restart] = text.split('/').map((part) => part.trim())
   return checkGang(what, { id, size: Number(size), restart })
+}
+
+function checkUnique(unique: unknown): UniqueWindow {
+  if (typeof unique !== 'object' || unique === null) throw invalid('unique', unique, 'an object with a time')
+  const { key, withinMs: given } = unique as Record<string, unknown>
+  const withinMs = checkWhole('the time of unique', given, 1, limits.delayMsMax)
+  return key === undefined ? { withinMs } : { key: checkKey('the key of unique', key), withinMs }
 }
 
 function checkGang(what: string, gang: unknown): GangOption {
@@ -225,6 +238,8 @@ function checkedOptions(given: object): SubmissionOptions {
   }
   const expectedMs = own('expectedMs')
   if (expectedMs !== undefined) options.expectedMs = checkWhole('expectedMs', expectedMs, 0, limits.delayMsMax)
+  const unique = own('unique')
+  if (unique !== undefined) options.unique = checkUnique(unique)
   const gang = own('gang')
   if (gang !== undefined) options.gang = checkGang('gang', gang)
   return options
@@ -252,6 +267,10 @@ export function submissionHeaders(options: SubmissionOptions): Record<string, st
   if (options.replyTo !== undefined) headers['Troupe-Reply-To'] = options.replyTo
   if (options.startWithinMs !== undefined) headers['Troupe-Start-Within'] = String(options.startWithinMs)
   if (options.expectedMs !== undefined) headers['Troupe-Expected'] = String(options.expectedMs)
+  if (options.unique !== undefined) {
+    headers['Troupe-Unique'] = String(options.unique.withinMs)
+    if (options.unique.key !== undefined) headers['Troupe-Unique-Key'] = options.unique.key
+  }
   if (options.gang !== undefined) {
     const { id, size, restart } = options.gang
     headers['Troupe-Gang'] = [id, size, ...(restart === undefined ? [] : [restart])].join('/')

@@ -126,3 +126,28 @@ test(
   },
   testMs,
 )
+
+test(
+  'of submissions with the same key within a time the first runs, and the others say which it was',
+  async () => {
+    const cluster = await openCluster(server.url, freshNamespace())
+    await cluster.start({ roles: ['scheduler', 'node'], files })
+    const sdk = await connect({ servers: server.url, namespace: cluster.namespace })
+    const unique = { key: 'k', within: '10m' }
+    const first = await sdk.submit('double', { n: 1 }, { unique })
+    expect(await first.result()).toEqual({ doubled: 2 })
+    const second = await sdk.submit('double', { n: 2 }, { unique })
+    await expect(second.result()).rejects.toMatchObject({
+      code: 'TROUPE_TASK_CANCELLED',
+      cause: { code: 'TROUPE_NOT_UNIQUE', details: { task: first.id } },
+    })
+    await expect(sdk.submit('double', { n: 3 }, { unique: { key: 'k', within: 'soon' } })).rejects.toThrow(
+      /not a duration/,
+    )
+    await sdk.close()
+    const env = { TROUPE_NATS: server.url, TROUPE_NAMESPACE: cluster.namespace }
+    const third = await troupe(['run', 'double', '{"n":3}', '--unique', '10m', '--unique-key', 'k', '--json'], { env })
+    expect(third).toMatchObject({ code: 1, values: [{ error: { details: { task: first.id } } }] })
+  },
+  testMs,
+)

@@ -11,6 +11,7 @@ import { Member } from './member.ts'
 import type { ScheduleRecord } from './schedules.ts'
 import { LedgerState, type Saving, type Totals } from './state.ts'
 import { type Rare, type RecordStatus, type SignalPlace, TaskRecord } from './task-record.ts'
+import { type UniqueRow, UniqueWindows } from './unique-windows.ts'
 
 export const checkpointFormat = 2
 
@@ -59,6 +60,7 @@ export type CheckpointPart =
   | readonly [of: 'members', rows: readonly MemberRow[]]
   | readonly [of: 'dead', rows: readonly string[]]
   | readonly [of: 'set-asides', rows: readonly SetAside[]]
+  | readonly [of: 'uniques', rows: readonly UniqueRow[]]
   | readonly [of: 'schedules', rows: readonly ScheduleRecord[]]
   | readonly [of: 'gangs', rows: readonly GangRow[]]
   | readonly [of: 'limits', rows: readonly (readonly [type: string, limits: TypeLimits])[]]
@@ -73,6 +75,7 @@ export class LedgerSaving implements Saving {
   private readonly dead: readonly string[]
   private readonly setAsides: readonly SetAside[]
   private readonly limits: readonly (readonly [type: string, limits: TypeLimits])[]
+  private readonly uniques: readonly UniqueRow[]
   private readonly schedules: readonly ScheduleRecord[]
   private readonly gangs: readonly GangRow[]
   private readonly profiles = new Map<TaskProfile, ProfileNumber>()
@@ -99,6 +102,7 @@ export class LedgerSaving implements Saving {
     this.dead = [...state.deadIncarnations]
     this.setAsides = [...state.setAsides]
     this.limits = [...state.limits]
+    this.uniques = [...state.uniques]
     this.schedules = [...state.schedules.values()].map((record) => ({ ...record }))
     this.gangs = [...state.gangs.values()].map(gangRow)
     this.neededFrom = state.position
@@ -144,6 +148,7 @@ export class LedgerSaving implements Saving {
       ['set-asides', this.setAsides],
       ['limits', this.limits],
       ['schedules', this.schedules],
+      ['uniques', this.uniques],
       ['gangs', this.gangs],
     ]
   }
@@ -278,6 +283,7 @@ export function restoreState(manifest: Manifest, parts: readonly CheckpointPart[
   for (const incarnation of rowsOf(parts, 'dead')) state.deadIncarnations.add(incarnation)
   for (const item of rowsOf(parts, 'set-asides')) state.setAsides.push(item)
   for (const [type, limits] of rowsOf(parts, 'limits')) state.limits.set(type, limits)
+  state.uniques = new UniqueWindows(rowsOf(parts, 'uniques'))
   for (const record of rowsOf(parts, 'schedules')) state.schedules.set(record.name, { ...record })
   const tasks = rowsOf(parts, 'tasks').map((row) => restoreTask(state, profiles, row))
   restoreFamilies(state, tasks)

@@ -17,6 +17,7 @@ import type { ScheduleRecord } from './schedules.ts'
 import { type Counts, StatusCounts } from './status-counts.ts'
 import { isTerminal, type Place, type RecordStatus, type TaskRecord, type TerminalStatus } from './task-record.ts'
 import { beginStartLimit } from './time-limits.ts'
+import { UniqueWindows } from './unique-windows.ts'
 
 /** The rules in force until the first `led` entry. */
 export const defaultRules: FoldRules = {
@@ -82,6 +83,7 @@ export class LedgerState {
   readonly limits = new Map<string, TypeLimits>()
   /** By name, in the order in which they were first set. */
   readonly schedules = new Map<string, ScheduleRecord>()
+  uniques = new UniqueWindows()
   leader = ''
   epoch = 0
   /** Sequence of the message folded last. */

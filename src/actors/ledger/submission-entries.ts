@@ -6,7 +6,7 @@ import type { Dismissed, Payload, Submission, Submitted } from '../../protocol/e
 import type { ErrorRecord } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/limits.ts'
 import { isName, isSystemId, systemTaskId } from '../../protocol/names.ts'
-import { defaultPriority, type SubmissionOptions } from '../../protocol/options.ts'
+import { defaultPriority, type SubmissionOptions, type UniqueWindow } from '../../protocol/options.ts'
 import { checkSubmissionOptions, inputHash } from '../../protocol/submission.ts'
 import type { Submitter } from './change.ts'
 import { jitterHash } from './delays.ts'
@@ -167,8 +167,11 @@ function create(state: LedgerState, born: NewTask): void {
   if (after !== undefined && after.failed === undefined && after.waiting.size > 0) task.status = 'blocked'
   state.add(task)
   state.changes.push({ what: 'submitted', task, input })
-  const conflict = options.gang && joinGang(state, task, options.gang)
-  if (conflict !== undefined) {
+  const rival = options.unique && rivalOf(state, task, options.unique, input)
+  const conflict = rival === undefined && options.gang ? joinGang(state, task, options.gang) : undefined
+  if (rival !== undefined) {
+    state.end(task, 'cancelled', rival, task)
+  } else if (conflict !== undefined) {
     task.more.unreadable = true
     state.end(task, 'failed', conflict, task)
   } else if (after?.failed !== undefined) {
@@ -184,6 +187,20 @@ function create(state: LedgerState, born: NewTask): void {
     beginStartLimit(task, state.timeMs)
     state.change('ready', task)
   }
+}
+
+/** Why the task is not the only one of its key within its time, if it is not. */
+function rivalOf(
+  state: LedgerState,
+  { id, type }: TaskRecord,
+  { key, withinMs }: UniqueWindow,
+  input: Payload,
+): ErrorRecord | undefined {
+  const unique = `${type} ${key === undefined ? `#${submissionHash(type, input)}` : `=${key}`}`
+  const rival = state.uniques.rivalOf(id, unique, withinMs, state.timeMs)
+  if (rival === undefined) return undefined
+  const message = `task "${rival}" with the same key was submitted less than ${withinMs} ms before`
+  return { code: 'TROUPE_NOT_UNIQUE', message, details: { task: rival } }
 }
 
 /** Which of the ids still have to complete, and the first that has ended otherwise. An unknown id may still come. */

@@ -170,6 +170,11 @@ function addSubmitting(program: Command, act: Act): void {
       .addOption(new Option('--priority <0-9>', 'higher first (default: 4)').argParser(wholeNumber('priority', 0, 9)))
       .option('--delay <duration>', 'not to start before this time has passed, like 500ms, 30s, 2h (default: none)')
       .option('--deadline <instant>', 'when it must have ended, as ISO 8601 text (default: none)')
+      .option(
+        '--unique <duration>',
+        'run only if none of its type and key was submitted in this time before (default: off)',
+      )
+      .option('--unique-key <text>', 'what is compared for --unique (default: the input)')
       .option('--expected <duration>', 'how long it is expected to take, for orders by duration (default: as learned)')
       .option('--key <text>', 'groups tasks for fairness, limits and affinity (default: none)')
       .option(

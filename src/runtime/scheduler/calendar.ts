@@ -18,7 +18,7 @@ const patternsMax = 20_000
 export class CronCalendar implements Calendar {
   private readonly patterns = new Map<string, Cron>()
 
-  /** Throws TROUPE_INVALID_OPTION when the pattern or the time zone is not known here. */
+  /** Throws TROUPE_INVALID_SCHEDULE when the pattern or the time zone is not known here. */
   nextMs({ schedule, timeZone }: Pattern, afterMs: number): number | undefined {
     const key = `${timeZone} ${schedule}`
     let pattern = this.patterns.get(key)
@@ -35,7 +35,7 @@ function read(schedule: string, timeZone: string): Cron {
   try {
     new Intl.DateTimeFormat('en', { timeZone })
   } catch (cause) {
-    throw new TroupeError('TROUPE_INVALID_OPTION', `the time zone "${timeZone}" is not known here`, { cause })
+    throw new TroupeError('TROUPE_INVALID_SCHEDULE', `the time zone "${timeZone}" is not known here`, { cause })
   }
   try {
     if (!fields.test(schedule))
@@ -43,6 +43,6 @@ function read(schedule: string, timeZone: string): Cron {
     return new Cron(schedule, { timezone: timeZone, fixedTimeRule: 'no-wildcard' })
   } catch (cause) {
     const reason = (cause as Error).message.replace(/^Cron\w+: /, '')
-    throw new TroupeError('TROUPE_INVALID_OPTION', `the schedule "${schedule}" cannot be read: ${reason}`, { cause })
+    throw new TroupeError('TROUPE_INVALID_SCHEDULE', `the schedule "${schedule}" cannot be read: ${reason}`, { cause })
   }
 }

@@ -41,7 +41,7 @@ async function set(service: SchedulerService, calendar: Calendar, name: string, 
   }
   const nextAtMs = calendar.nextMs(schedule, service.nowMs())
   if (nextAtMs === undefined) {
-    throw new TroupeError('TROUPE_INVALID_OPTION', `the schedule "${schedule.schedule}" is never due`)
+    throw new TroupeError('TROUPE_INVALID_SCHEDULE', `the schedule "${schedule.schedule}" is never due`)
   }
   const { schedules } = service.ledger.state
   if (!schedules.has(name) && schedules.size >= limits.schedulesMax) {

@@ -59,6 +59,7 @@ export function describeState(state: LedgerState): object {
     results: [...state.results].map((task) => task.id),
     deadLetters: [...state.dead].map((task) => task.id),
     setAsides: [...state.setAsides],
+    uniques: [...state.uniques],
     schedules: [...state.schedules.values()],
     limits: Object.fromEntries(sorted(state.limits.keys()).map((type) => [type, state.limits.get(type)])),
   })

@@ -103,6 +103,7 @@ export class RandomActors {
     if (this.#chance(0.2)) headers['troupe-delay'] = `${this.#below(2_000)}ms`
     if (this.#chance(0.2)) headers['troupe-deadline'] = `${this.#below(9_000)}ms`
     if (this.#chance(0.25)) headers['troupe-after'] = [this.#id(), this.#id()].join(',')
+    if (this.#chance(0.1)) headers['troupe-unique'] = `${1 + this.#below(3_000)}ms`
     if (this.#chance(0.03)) headers['troupe-priority'] = 'x'
     const type = this.#one(['work', 'work', 'play', 'rest'])
     if (this.#chance(0.7)) this.log.submit(headers, type, String(this.#below(2)))

@@ -12,6 +12,8 @@ interface Options {
   readonly priority?: number
   readonly delay?: string
   readonly expected?: string
+  readonly unique?: string
+  readonly uniqueKey?: string
   readonly deadline?: string
   readonly key?: string
   readonly after?: string[]
@@ -56,7 +58,7 @@ async function submitOne(troupe: Troupe, { args, options, output }: Invocation):
 }
 
 function submission(options: Options): SubmitOptions {
-  const { id, priority, delay, deadline, expected, key, after, gang } = options
+  const { id, priority, delay, deadline, expected, key, after, gang, unique, uniqueKey } = options
   return {
     id,
     priority,
@@ -65,6 +67,7 @@ function submission(options: Options): SubmitOptions {
     expected,
     key,
     after,
+    ...(unique !== undefined && { unique: { key: uniqueKey, within: unique } }),
     gang: gang === undefined ? gang : readGang('--gang', gang),
   }
 }
