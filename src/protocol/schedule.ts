@@ -5,6 +5,7 @@
 import { TroupeError } from './errors.ts'
 import { limits } from './limits.ts'
 import { checkName } from './names.ts'
+import { checkOptionNames } from './option-names.ts'
 import { durationMs, type SubmissionOptions } from './options.ts'
 import { checkSubmissionOptions } from './submission.ts'
 
@@ -88,7 +89,7 @@ const optionFields = ['priority', 'key', 'replyTo', 'startWithin', 'expected']
  * TROUPE_INVALID_OPTION.
  */
 export function scheduleFrom(request: Readonly<Record<string, unknown>>): Schedule {
-  rejectUnknown(request, fields, 'a schedule')
+  checkOptionNames('a schedule', request, fields)
   const { schedule, type, timeZone = 'UTC', missed = 'latest', overlap = 'allow', options } = request
   const resolved = firingOptions(options)
   const asked = { schedule, timeZone, type, missed, overlap, ...(resolved !== undefined && { options: resolved }) }
@@ -101,7 +102,7 @@ function firingOptions(given: unknown): FiringOptions | undefined {
   if (given === undefined || given === null) return undefined
   if (typeof given !== 'object') throw new TroupeError('TROUPE_INVALID_OPTION', 'the options are not an object')
   const asked = given as Readonly<Record<string, unknown>>
-  rejectUnknown(asked, optionFields, 'the tasks of a schedule')
+  checkOptionNames('a schedule', asked, optionFields, 'options.')
   const { startWithin, expected, ...others } = asked
   const checked = checkSubmissionOptions({
     ...others,
@@ -110,13 +111,4 @@ function firingOptions(given: unknown): FiringOptions | undefined {
   })
   if ('code' in checked) throw new TroupeError('TROUPE_INVALID_OPTION', checked.message)
   return checked
-}
-
-function rejectUnknown(given: Readonly<Record<string, unknown>>, known: readonly string[], of: string): void {
-  const unknown = Object.keys(given).find((name) => !known.includes(name))
-  if (unknown === undefined) return
-  throw new TroupeError(
-    'TROUPE_INVALID_OPTION',
-    `there is no option ${JSON.stringify(unknown.slice(0, 80))} of ${of}; there are ${known.join(', ')}`,
-  )
 }
