@@ -120,7 +120,12 @@ test(
     expect(await wrong('set', 'x', '61 * * * *', 'double')).toMatch(/cannot be read: Invalid value for minute: 61/)
     expect(await wrong('set', 'x', '@daily', 'double', '--time-zone', 'Mars/Base')).toMatch(/time zone "Mars\/Base"/)
     expect(await wrong('set', 'x', '0 0 30 2 *', 'double')).toMatch(/is never due/)
-    const typo = await cluster.client.request('cron', { name: 'x', schedule: '@daily', type: 'double', timezone: 'UTC' })
+    const typo = await cluster.client.request('cron', {
+      name: 'x',
+      schedule: '@daily',
+      type: 'double',
+      timezone: 'UTC',
+    })
     expect(typo.error).toMatchObject({ code: 'TROUPE_UNKNOWN_OPTION', message: expect.stringMatching(/timeZone/) })
     expect(await wrong('rm', 'x')).toMatch(/there is no schedule "x"/)
     expect(await troupe(['cron', 'rm', 'nightly'], { env })).toMatchObject({ code: 0, stdout: 'nightly  removed\n' })
