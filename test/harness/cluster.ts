@@ -21,6 +21,9 @@ export interface ProcessStart extends Omit<Partial<StartOptions>, 'namespace' | 
   readonly roles: readonly Role[]
   /** Runs on this processor alone. */
   readonly processor?: number
+  /** A module that is run before everything else, in every thread. */
+  readonly preload?: string
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export interface Ended {
@@ -36,14 +39,23 @@ export class ClusterProcess {
   private readonly logFile: string
   private readonly readyFile: string
 
-  constructor(name: string, folder: string, options: StartOptions, processor: number | undefined) {
+  constructor(
+    name: string,
+    folder: string,
+    options: StartOptions,
+    how: Pick<ProcessStart, 'processor' | 'preload' | 'env'>,
+  ) {
     this.name = name
     this.logFile = join(folder, `${name}.log`)
     this.readyFile = join(folder, `${name}.ready`)
     const log = openSync(this.logFile, 'a')
+    const { processor, preload, env } = how
+    const node = preload === undefined ? [] : ['--import', preload]
     const pinned =
-      processor === undefined ? {} : { execPath: 'taskset', execArgv: ['-c', `${processor}`, process.execPath] }
-    this.child = fork(entry, { stdio: ['ignore', log, log, 'ipc'], ...pinned })
+      processor === undefined
+        ? { execArgv: node }
+        : { execPath: 'taskset', execArgv: ['-c', `${processor}`, process.execPath, ...node] }
+    this.child = fork(entry, { stdio: ['ignore', log, log, 'ipc'], env: { ...process.env, ...env }, ...pinned })
     closeSync(log)
     this.exited = new Promise((resolve) => {
       this.child.once('exit', (code, signal) => {
@@ -66,6 +78,11 @@ export class ClusterProcess {
     if (this.ended !== undefined)
       throw new Error(`${this.name} ended early: ${JSON.stringify(this.ended)}\n${this.log()}`)
     return this
+  }
+
+  /** Says something to what its preloaded module is. */
+  tell(message: object): void {
+    if (this.ended === undefined) this.child.send(message)
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -99,7 +116,7 @@ export class Cluster {
   }
 
   /** Starts a process without waiting for it; `ready()` waits. */
-  launch({ processor, ...start }: ProcessStart): ClusterProcess {
+  launch({ processor, preload, env, ...start }: ProcessStart): ClusterProcess {
     const name = `${start.roles.join('-')}-${this.next++}`
     const options: StartOptions = {
       files: [],
@@ -110,7 +127,11 @@ export class Cluster {
       name,
       logLevel: 'info',
     }
-    const started = new ClusterProcess(name, this.folder, options, processor)
+    const started = new ClusterProcess(name, this.folder, options, {
+      ...(processor !== undefined && { processor }),
+      ...(preload !== undefined && { preload }),
+      ...(env !== undefined && { env }),
+    })
     this.processes.push(started)
     return started
   }

@@ -25,6 +25,8 @@ export interface StoredMessage {
   readonly subject: string
   readonly data: Uint8Array
   readonly atMs: number
+  /** Those of the sender, lower-cased; undefined: none. */
+  readonly headers: ReadonlyMap<string, string> | undefined
 }
 
 const terminal = ['completed', 'failed', 'cancelled', 'expired']
@@ -50,7 +52,8 @@ export class PlainClient {
   /** Submits and resolves with the sequence that JetStream acknowledged. */
   async submit(type: string, body: unknown, given: Record<string, string> = {}, timeoutMs = 5_000): Promise<number> {
     const ack = await this.request(`submit.${type}`, body, given, timeoutMs)
-    if (typeof ack.seq !== 'number') throw new Error(`not acknowledged: ${JSON.stringify(ack)}`)
+    if (typeof ack.seq !== 'number' || ack.error !== undefined)
+      throw new Error(`not acknowledged: ${JSON.stringify(ack)}`)
     return ack.seq
   }
 
@@ -184,6 +187,23 @@ export class PlainClient {
     return info.cluster.leader
   }
 
+  /** Gives the log so much room, no less than what it takes; returns how much it had. */
+  async limitLog(bytes: number): Promise<number> {
+    const name = `TROUPE_${this.namespace}_LOG_0`
+    return until(
+      async () => {
+        const found = await this.api(`STREAM.INFO.${name}`, '').catch(() => undefined)
+        const info = found as { config?: { max_bytes: number }; state: { bytes: number } } | undefined
+        if (info?.config === undefined) return undefined
+        const config = { ...info.config, max_bytes: Math.max(bytes, info.state.bytes, 1) }
+        const updated = (await this.api(`STREAM.UPDATE.${name}`, JSON.stringify(config)).catch(() => ({}))) as object
+        return 'config' in updated ? info.config.max_bytes : undefined
+      },
+      `the log has a limit of ${bytes} bytes`,
+      60_000,
+    )
+  }
+
   async close(): Promise<void> {
     await this.connection.close()
   }
@@ -202,7 +222,8 @@ export class PlainClient {
       if (sequence === 0) done = true
       else {
         const atMs = Date.parse(message.headers?.get('Nats-Time-Stamp') ?? '')
-        messages.push({ sequence, subject: message.headers?.get('Nats-Subject') ?? '', data: message.data, atMs })
+        const subject = message.headers?.get('Nats-Subject') ?? ''
+        messages.push({ sequence, subject, data: message.data, atMs, headers: sentHeaders(message) })
       }
     })
     const request = JSON.stringify({ seq: from, batch: count, max_bytes: 4 * 1024 * 1024 })
@@ -238,6 +259,12 @@ export async function connectPlain(servers: string | readonly string[], namespac
     maxPingOut: 2,
   })
   return new PlainClient(connection, namespace)
+}
+
+/** Without those that the server adds. */
+function sentHeaders({ headers: all }: Msg): ReadonlyMap<string, string> | undefined {
+  const sent = (all?.keys() ?? []).filter((name) => !name.startsWith('Nats-'))
+  return sent.length === 0 ? undefined : new Map(sent.map((name) => [name.toLowerCase(), all!.get(name)]))
 }
 
 function bodyOf(body: unknown): Uint8Array {

@@ -18,13 +18,13 @@ async function node(file: string, ...args: string[]): Promise<string[]> {
   return stdout.trim().split('\n')
 }
 
-/** Another first seed each day, so that runs of a year see more than those of a day; a failure prints its seed. */
-const today = Math.floor(Date.now() / 86_400_000) * 1_000
+/** The same seeds in every run, so that what is red is red by a change; `npm run simulate` draws fresh ones. */
+const firstSeeds = [1_000, 2_000]
 
 test(
   'every promise holds in every simulated history, and a seed has one trace',
   async () => {
-    const halves = [today, today + 500].map((seed) => node('main.ts', '--seed', String(seed), '--seeds', '25'))
+    const halves = firstSeeds.map((seed) => node('main.ts', '--seed', String(seed), '--seeds', '25'))
     for (const lines of await Promise.all(halves)) expect(lines.join('\n')).toContain('0 with violations')
   },
   5 * minutes,

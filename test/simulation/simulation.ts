@@ -21,7 +21,7 @@ import { Random } from './random.ts'
 import { type LogFaults, StreamHost } from './sim-log.ts'
 import { emptyShelf } from './sim-stores.ts'
 import { SimStream } from './sim-stream.ts'
-import { simulatedTasks } from './tasks.ts'
+import { trialTasks } from './tasks.ts'
 import { World } from './world.ts'
 
 export interface SimulationOptions {
@@ -127,7 +127,15 @@ class Simulation {
       checkpointMs: shape.integer(2_000, 60_000),
       rules: {},
     }
-    const definitions = simulatedTasks(world, recorder)
+    const definitions = trialTasks({
+      get nowMs() {
+        return world.nowMs
+      },
+      get process() {
+        return world.current?.name ?? '?'
+      },
+      add: (event) => recorder.add(event),
+    })
     for (let at = 1; at <= shape.integer(1, 3); at++)
       this.controls.push(new ControlMachine(world, server, `control${at}`, settings))
     for (let at = 1; at <= shape.integer(1, 4); at++)

@@ -1,12 +1,11 @@
 /**
- * The tasks of a simulated cluster: each exercises one promise, and its log, its result or its effects show whether it was
- * kept. The input's `mark` names the submission.
+ * The tasks of a cluster on trial, simulated or real: each exercises one promise, and its log, its result or its effects
+ * show whether it was kept. The input's `mark` names the submission.
  */
 import { setup } from 'xstate'
 import type { TaskContext } from '../../src/client/context.ts'
 import { type AnyTaskDefinition, task } from '../../src/client/task.ts'
-import type { Recorder } from './history.ts'
-import type { World } from './world.ts'
+import type { HistoryEvent } from './history.ts'
 
 export interface TaskInput {
   readonly mark: number
@@ -20,15 +19,23 @@ function work(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
-export function simulatedTasks(world: World, recorder: Recorder): readonly AnyTaskDefinition[] {
-  const process = () => world.current?.name ?? '?'
+/** Writes down what tasks do, where and when. */
+export interface Witness {
+  readonly nowMs: number
+  readonly process: string
+  readonly add: (event: HistoryEvent) => void
+}
+
+export function trialTasks(witness: Witness): readonly AnyTaskDefinition[] {
   const began = (ctx: TaskContext, restored?: unknown) => {
     const { id, attempt } = ctx
-    recorder.add({ what: 'run', atMs: world.nowMs, process: process(), id, attempt, restored })
+    const { nowMs: atMs, process } = witness
+    witness.add({ what: 'run', atMs, process, id, attempt, restored })
   }
   const effect = (ctx: TaskContext, step: string, key: string) => {
     const { id, attempt } = ctx
-    recorder.add({ what: 'effect', atMs: world.nowMs, process: process(), id, step, key, attempt })
+    const { nowMs: atMs, process } = witness
+    witness.add({ what: 'effect', atMs, process, id, step, key, attempt })
   }
   const step = (ctx: TaskContext, name: string, ms: number) =>
     ctx.step(name, async ({ idempotencyKey }) => {

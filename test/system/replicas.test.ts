@@ -1,44 +1,35 @@
 /** Three servers that hold every stream three times: one of them dies, the one that leads the log. */
 import { mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type EmbeddedServer, startEmbeddedServer } from '../../src/runtime/server/embedded.ts'
 import { audit } from '../harness/audit.ts'
 import { useClusters } from '../harness/cluster.ts'
 import { freshNamespace, until } from '../harness/server.ts'
+import { ServerTrio } from '../harness/server-trio.ts'
 
 const openCluster = useClusters()
 const files = [fileURLToPath(new URL('./tasks.ts', import.meta.url))]
-const servers = new Map<string, EmbeddedServer>()
+let servers: ServerTrio
 const folder = mkdtempSync(join(tmpdir(), 'troupe-replicas-'))
 /** Electing leaders takes a cluster some seconds. */
 const testMs = 120_000
 
 beforeAll(async () => {
-  const ports = await Promise.all([1, 2, 3].map(() => freePort()))
-  const routes = ports.map((port) => `nats://127.0.0.1:${port}`).join(', ')
-  const started = ports.map(async (port, i) => {
-    const name = `server-${i + 1}`
-    const config = `cluster { name: test, listen: "127.0.0.1:${port}", routes: [${routes}], no_advertise: true }`
-    servers.set(name, await startEmbeddedServer({ name, storeDir: join(folder, name), config, maxStoreBytes: 2 ** 30 }))
-  })
-  await Promise.all(started)
+  servers = await ServerTrio.open(folder)
 }, 60_000)
 
 afterAll(async () => {
-  await Promise.all([...servers.values()].map((server) => server.stop('SIGKILL')))
+  await servers.end()
   rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
 })
 
 test(
   'everything completes when the leader of the log is killed under load',
   async () => {
-    const urls = [...servers.values()].map(({ url }) => url)
     const namespace = freshNamespace()
-    const cluster = await openCluster(urls, namespace)
+    const cluster = await openCluster(servers.urls, namespace)
     const { client } = cluster
     await until(async () => (await client.jetStream())?.limits !== undefined, 'the servers have a leader', 30_000)
     await cluster.start(
@@ -54,9 +45,9 @@ test(
     await until(async () => (await client.stats()).tasks.running === 200, 'all of them run')
 
     const leader = await client.leaderOf('LOG_0')
-    expect(servers.has(leader)).toBe(true)
+    expect(servers.names).toContain(leader)
     const killedAtMs = Date.now()
-    servers.get(leader)!.kill()
+    await servers.kill(leader)
     for (let n = 0; n < 100; n++) {
       const id = `after-${n}`
       await until(
@@ -77,11 +68,3 @@ test(
   },
   testMs,
 )
-
-async function freePort(): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>((done) => probe.listen(0, '127.0.0.1', done))
-  const { port } = probe.address() as { port: number }
-  await new Promise((done) => probe.close(done))
-  return port
-}

@@ -29,6 +29,7 @@ import type {
 import { checkName } from '../../protocol/names.ts'
 import { integerBetween } from '../../protocol/options.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
+import type { LedgerReader } from '../ledger/ledger-reader.ts'
 import {
   limitsRow,
   type NodeHealth,
@@ -41,6 +42,7 @@ import {
 } from './answer-rows.ts'
 import { answerCron } from './cron-requests.ts'
 import { historyOf } from './history.ts'
+import { LogEnd } from './log-end.ts'
 import { packedHeaders, packedOutcome, wantsPacked } from './packed-outcome.ts'
 import { Page } from './page.ts'
 import { runTask } from './run-request.ts'
@@ -58,6 +60,7 @@ export interface AnswersOptions {
   readonly log: Log
   readonly subjects: Subjects
   readonly partition: number
+  readonly reader: LedgerReader
   readonly nodes?: NodeStatusSource
 }
 
@@ -72,12 +75,14 @@ export class Answers {
   private readonly service: SchedulerService
   private readonly options: AnswersOptions
   private readonly calendar: Calendar
+  private readonly logEnd: LogEnd
   private open_ = 0
 
   constructor(service: SchedulerService, options: AnswersOptions, calendar: Calendar) {
     this.calendar = calendar
     this.service = service
     this.options = options
+    this.logEnd = new LogEnd(options.log, options.reader)
   }
 
   /** Subscribes to all requests; done when leading begins. */
@@ -88,7 +93,7 @@ export class Answers {
       this.on(`${subjects.root}.cancel.>`, (id, message) => this.cancel(id, message)),
       this.on(`${subjects.root}.retry.>`, (id) => this.retry(id)),
       this.on(`${subjects.root}.remove.>`, (id) => this.remove(id)),
-      this.on(`${subjects.root}.history.>`, (id) => historyOf(this.known(id), this.service.ledger.state, this.options)),
+      this.on(`${subjects.root}.history.>`, (id) => this.history(id)),
       this.on(`${subjects.root}.drain.>`, (node) => this.drain(node)),
       this.on(`${subjects.root}.run.>`, (type, message) => this.run(type, message)),
       this.on(subjects.tasks, (_, message) => this.tasks(message)),
@@ -136,9 +141,13 @@ export class Answers {
     bus.publish(subject, data, data === body ? { headers: packedHeaders } : {})
   }
 
-  private known(id: string): TaskRecord {
+  private async known(id: string): Promise<TaskRecord> {
+    const name = checkName('task id', id)
+    const known = this.service.ledger.state.tasks.get(name)
+    if (known !== undefined) return known
+    await this.logEnd.folded()
     const { state } = this.service.ledger
-    const task = state.tasks.get(checkName('task id', id))
+    const task = state.tasks.get(name)
     if (task !== undefined) return task
     throw new TroupeError('TROUPE_UNKNOWN_TASK', `task "${id}" is not known`, {
       details: { id, position: state.position },
@@ -147,9 +156,13 @@ export class Answers {
 
   /** The task with its result or error, read from the log if it has ended; or the outcome alone, in msgpack. */
   private async task(id: string, message: BusMessage): Promise<TaskAnswer | Uint8Array> {
-    const task = this.known(id)
+    const task = await this.known(id)
     const packed = wantsPacked(message) && (await packedOutcome(task, this.options.log, this.options.subjects))
     return packed || this.shown(task)
+  }
+
+  private async history(id: string): Promise<unknown> {
+    return historyOf(await this.known(id), this.service.ledger.state, this.options)
   }
 
   private async shown(task: TaskRecord): Promise<TaskAnswer> {
@@ -186,7 +199,7 @@ export class Answers {
   }
 
   private async cancel(id: string, message: BusMessage): Promise<TaskAnswer> {
-    const task = this.known(id)
+    const task = await this.known(id)
     if (!task.ended) {
       const reason = cancelReason(message)
       const { owner, turn } = task
@@ -200,7 +213,7 @@ export class Answers {
   }
 
   private async retry(id: string): Promise<TaskAnswer> {
-    const task = this.known(id)
+    const task = await this.known(id)
     if (task.status !== 'failed' || task.rare?.unreadable) {
       const why = task.rare?.unreadable ? 'could not be read, so it can never run' : `is ${task.status}`
       throw new TroupeError('TROUPE_NOT_FAILED', `task "${id}" ${why}`, { details: { id, status: task.status } })
@@ -210,7 +223,7 @@ export class Answers {
   }
 
   private async remove(id: string): Promise<{ id: string; removed: true }> {
-    const task = this.known(id)
+    const task = await this.known(id)
     if (!task.ended) throw new TroupeError('TROUPE_NOT_FAILED', `task "${id}" is ${task.status}`, { details: { id } })
     await this.service.decide([kind.removed, task.id])
     return { id, removed: true }

@@ -118,6 +118,8 @@ export class Replay {
   private readonly live = new Map<string, ReplayMember>()
   private readonly dead = new Set<string>()
   private readonly fenced = new Set<string>()
+  /** Who waits for the end of a task: as one that comes after it, or as its parent. */
+  private readonly waiters = new Map<string, Set<ReplayTask>>()
   private epoch = 0
   private leader = ''
 
@@ -133,9 +135,7 @@ export class Replay {
     this.timeMs = Math.max(this.timeMs, message.timestampMs)
     const tokens = message.subject.split('.').slice(2)
     if (tokens[0] === 'submit') {
-      const { headers, data } = message
-      const id = headers?.get('troupe-id')
-      this.submit(tokens[1] ?? '', Buffer.from(data).toString(), id === undefined ? {} : { id }, -1)
+      this.submit(tokens[1] ?? '', Buffer.from(message.data).toString(), optionsOf(message), -1)
     } else if (tokens[0] === 'block') {
       const [, submissions] = unpack(message.data) as [number, [string, Uint8Array | null, Options?][]]
       for (const [index, [type, input, options]] of submissions.entries())
@@ -182,8 +182,18 @@ export class Replay {
       this.terminate(task, 'failed', index, undefined, 'TROUPE_DEPENDENCY_FAILED')
       return
     }
-    for (const [at, id] of after.entries()) if (others[at]?.status !== 'completed') task.after.add(id)
+    for (const [at, id] of after.entries()) {
+      if (others[at]?.status === 'completed') continue
+      task.after.add(id)
+      this.waitFor(id, task)
+    }
     if (task.after.size > 0) task.status = 'blocked'
+  }
+
+  private waitFor(id: string, waiter: ReplayTask): void {
+    const known = this.waiters.get(id)
+    if (known === undefined) this.waiters.set(id, new Set([waiter]))
+    else known.add(waiter)
   }
 
   private signal(to: string, signalId: string, value: unknown): void {
@@ -335,6 +345,7 @@ export class Replay {
     task.wakeAtMs = wakeAtMs
     task.onSignal = onSignal
     task.awaited = new Set(awaited)
+    for (const id of awaited) this.waitFor(id, task)
   }
 
   private consume(task: ReplayTask, consumed: number): void {
@@ -382,7 +393,9 @@ export class Replay {
         if (child?.ended === false) this.terminate(child, 'cancelled', index, undefined, 'TROUPE_TASK_CANCELLED')
       }
     }
-    for (const other of this.tasks.values()) {
+    const waiters = this.waiters.get(task.id) ?? []
+    this.waiters.delete(task.id)
+    for (const other of waiters) {
       if (other.status !== 'blocked' || !other.after.has(task.id)) continue
       if (status !== 'completed') this.terminate(other, 'failed', index, undefined, 'TROUPE_DEPENDENCY_FAILED')
       else if (other.after.delete(task.id) && other.after.size === 0) other.status = 'waiting'
@@ -390,9 +403,8 @@ export class Replay {
     for (const other of this.gangs.ended(task, this.timeMs)) {
       if (!other.ended) this.terminate(other, 'failed', index, undefined, 'TROUPE_GANG_BROKEN')
     }
-    for (const other of this.tasks.values()) {
-      if (!other.awaited.delete(task.id) || other.awaited.size > 0 || other.status !== 'parked') continue
-      this.ready(other, 0)
+    for (const other of waiters) {
+      if (other.awaited.delete(task.id) && other.awaited.size === 0 && other.status === 'parked') this.ready(other, 0)
     }
   }
 
@@ -438,6 +450,13 @@ interface Options {
   readonly deadlineAtMs?: number
   readonly after?: readonly string[]
   readonly gang?: GangOption
+}
+
+/** Of a plain client's message, as far as those on trial use them; a delay is in whole ms. */
+function optionsOf({ headers }: LogMessage): Options {
+  const id = headers?.get('troupe-id')
+  const delay = headers?.get('troupe-delay')
+  return { ...(id !== undefined && { id }), ...(delay !== undefined && { delayMs: Number.parseInt(delay, 10) }) }
 }
 
 function headersSayPacked({ headers }: LogMessage): boolean {

@@ -1,0 +1,49 @@
+/** A small file system in memory for the store of one server, so that a disk can be full. Needs leave to mount. */
+import { execFileSync } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+
+const ballastBytes = 1024 * 1024
+
+export class SmallDisk {
+  readonly folder: string
+  readonly server: string
+
+  private constructor(folder: string, server: string) {
+    this.folder = folder
+    this.server = server
+  }
+
+  /** Undefined where this process may not mount. */
+  static mount(folder: string, server: string, mebibytes: number): SmallDisk | undefined {
+    mkdirSync(folder, { recursive: true })
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'tmpfs', folder], { stdio: 'ignore' })
+      return new SmallDisk(folder, server)
+    } catch {
+      return undefined
+    }
+  }
+
+  /** Takes all the room there is; returns how many bytes that was. */
+  fill(): number {
+    const file = openSync(join(this.folder, 'ballast'), 'a')
+    const bytes = Buffer.alloc(ballastBytes)
+    let taken = 0
+    try {
+      for (;;) taken += writeSync(file, bytes)
+    } catch {
+      return taken
+    } finally {
+      closeSync(file)
+    }
+  }
+
+  clear(): void {
+    rmSync(join(this.folder, 'ballast'), { force: true })
+  }
+
+  unmount(): void {
+    execFileSync('umount', ['-l', this.folder], { stdio: 'ignore' })
+  }
+}
