@@ -143,7 +143,11 @@ export class FaultDriver {
     const room = await client.limitLog(0)
     this.note('full log', `${room} bytes`)
     await lasting(forMs)
-    await client.limitLog(room)
+    // Whoever closes the log's door at this moment writes the whole configuration, and may write the old limit again.
+    for (const pauseMs of [0, 1_000]) {
+      await lasting(pauseMs)
+      await client.limitLog(room)
+    }
   }
 
   /** Nothing more can be written to one server's disk. Afterwards somebody makes room and starts the server again. */

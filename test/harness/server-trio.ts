@@ -2,9 +2,9 @@
  * Three servers that hold every stream three times. Each reaches the others through proxies, so that one of them can be
  * cut off from the rest; each can be killed, stopped and started again with its store and its port.
  */
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type EmbeddedServer, startEmbeddedServer } from '../../src/runtime/server/embedded.ts'
+import { freePort } from './free-port.ts'
 import { openProxy, type TcpProxy } from './proxy.ts'
 
 const names = ['server-1', 'server-2', 'server-3'] as const
@@ -90,12 +90,4 @@ export class ServerTrio {
   private routesOf(name: string): TcpProxy[] {
     return [...this.routes].filter(([pair]) => pair.split('>').includes(name)).map(([, route]) => route)
   }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer()
-  await new Promise<void>((done) => probe.listen(0, '127.0.0.1', done))
-  const { port } = probe.address() as { port: number }
-  await new Promise((done) => probe.close(done))
-  return port
 }
