@@ -30,6 +30,8 @@ export interface StoredMessage {
 }
 
 const terminal = ['completed', 'failed', 'cancelled', 'expired']
+/** A copy whose source has a new leader asks again after some time. */
+const copyMsMax = 60_000
 
 export class PlainClient {
   readonly connection: NatsConnection
@@ -148,15 +150,17 @@ export class PlainClient {
     this.logStream = name
   }
 
-  /** The whole log, message by message, straight from the stream. */
+  /** The whole log, message by message, straight from the stream; from its copy where something of it was trimmed. */
   async log(): Promise<StoredMessage[]> {
-    const { state } = await this.streamInfo(`TROUPE_${this.namespace}_LOG_0`)
-    const copied = async () => (await this.streamInfo(this.logStream)).state.last_seq >= state.last_seq
-    await until(copied, 'the copy of the log is complete')
+    const original = `TROUPE_${this.namespace}_LOG_0`
+    const { state } = await this.streamInfo(original)
+    const stream = state.first_seq <= 1 ? original : this.logStream
+    const copied = async () => (await this.streamInfo(stream)).state.last_seq >= state.last_seq
+    await until(copied, 'the copy of the log is complete', copyMsMax)
     const messages: StoredMessage[] = []
-    const { first_seq: first } = (await this.streamInfo(this.logStream)).state
+    const { first_seq: first } = (await this.streamInfo(stream)).state
     for (let from = Math.max(1, first); from <= state.last_seq; ) {
-      const page = await this.batch(this.logStream, from, Math.min(1_000, state.last_seq - from + 1))
+      const page = await this.batch(stream, from, Math.min(1_000, state.last_seq - from + 1))
       const last = page.at(-1)
       if (last === undefined) break
       messages.push(...page)
