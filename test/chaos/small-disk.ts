@@ -9,9 +9,12 @@ export class SmallDisk {
   readonly folder: string
   readonly server: string
 
-  private constructor(folder: string, server: string) {
+  private readonly bytesMax: number
+
+  private constructor(folder: string, server: string, bytesMax: number) {
     this.folder = folder
     this.server = server
+    this.bytesMax = bytesMax
   }
 
   /** Undefined where this process may not mount. */
@@ -19,19 +22,20 @@ export class SmallDisk {
     mkdirSync(folder, { recursive: true })
     try {
       execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${mebibytes}m`, 'tmpfs', folder], { stdio: 'ignore' })
-      return new SmallDisk(folder, server)
+      return new SmallDisk(folder, server, mebibytes * ballastBytes)
     } catch {
       return undefined
     }
   }
 
-  /** Takes all the room there is; returns how many bytes that was. */
+  /** Takes all the room there is, never more than it was made with; returns how many bytes that was. */
   fill(): number {
     const file = openSync(join(this.folder, 'ballast'), 'a')
     const bytes = Buffer.alloc(ballastBytes)
     let taken = 0
     try {
-      for (;;) taken += writeSync(file, bytes)
+      while (taken < this.bytesMax) taken += writeSync(file, bytes)
+      return taken
     } catch {
       return taken
     } finally {

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { decoders } from './decoders.ts'
 import { fuzz } from './fuzz.ts'
 
-const inputs = 5_000
+const inputs = 2_000
 const seed = 1
 const prototypeBefore = JSON.stringify(Object.getOwnPropertyDescriptors(Object.prototype))
 

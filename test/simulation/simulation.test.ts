@@ -51,6 +51,6 @@ describe('the checker', () => {
       expect(results.length).toBe(plants.length)
       expect(plants.length).toBeGreaterThanOrEqual(20)
     },
-    5 * minutes,
+    10 * minutes,
   )
 })
