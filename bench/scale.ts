@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { connect } from '../src/client/index.ts'
+import type { StatsAnswer } from '../src/protocol/messages.ts'
 import { startEmbeddedServer } from '../src/runtime/server/embedded.ts'
 
 const { values } = parseArgs({
@@ -56,15 +57,15 @@ for (let done = 1; done < tasks; done += batch) {
 
 const standby = await child('scheduler,supervisor', 1, 'standby')
 console.log(`standby: ${residentMiB(standby)} MiB`)
+await killed(scheduler)
 const takeover = performance.now()
-scheduler.kill('SIGKILL')
-await answered()
+await stats()
 console.log(`standby took over ${since(takeover)} after the leader was killed`)
-standby.kill('SIGKILL')
+await killed(standby)
 const restart = performance.now()
 scheduler = await child('scheduler,supervisor')
 console.log(`restarted and caught up ${since(restart)} after both were killed: ${residentMiB(scheduler)} MiB`)
-await answered()
+await stats()
 console.log(`leads ${since(restart)} after both were killed`)
 
 if (!values['no-drain']) {
@@ -75,7 +76,7 @@ if (!values['no-drain']) {
   let start = performance.now()
   for (let total = 0; total < tasks; ) {
     await sleep(200)
-    total = (await troupe.stats()).totals.completed
+    total = (await stats()).totals.completed
     if (total - completed < batch && total < tasks) continue
     const count = total - completed
     const us = ((cpuMs(scheduler) - cpu) * 1_000) / count
@@ -96,7 +97,7 @@ rmSync(storeDir, { recursive: true, force: true })
 /** Submits so many, and returns once the scheduler has them. */
 async function queue(count: number, first: number): Promise<void> {
   const perType = Math.ceil(count / types)
-  const before = first === 0 ? 0 : (await troupe.stats()).totals.submitted
+  const before = first === 0 ? 0 : (await stats()).totals.submitted
   const submissions: Promise<unknown>[] = []
   for (let type = 0; type * perType < count; type++) {
     const some = inputs(Math.min(perType, count - type * perType))
@@ -113,18 +114,18 @@ async function queue(count: number, first: number): Promise<void> {
         )
   }
   await Promise.all(submissions)
-  while ((await troupe.stats()).totals.submitted < before + count) await sleep(20)
+  while ((await stats()).totals.submitted < before + count) await sleep(20)
 }
 
 function inputs(count: number): { i: number; ms: number; pad: string }[] {
   return Array.from({ length: count }, (_, i) => ({ i, ms: 0, pad }))
 }
 
-async function answered(): Promise<void> {
+/** A scheduler that reads a long log does not answer for a while. */
+async function stats(): Promise<StatsAnswer> {
   for (;;) {
     try {
-      await troupe.stats()
-      return
+      return await troupe.stats()
     } catch {
       await sleep(10)
     }
@@ -157,6 +158,13 @@ function child(roles: string, typeCount = 1, ...more: string[]): Promise<ChildPr
   return new Promise((resolve, reject) => {
     started.once('message', () => resolve(started))
     started.once('exit', (code) => reject(new Error(`${roles} ended with ${code}`)))
+  })
+}
+
+function killed(process: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('exit', () => resolve())
+    process.kill('SIGKILL')
   })
 }
 

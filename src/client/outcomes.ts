@@ -8,6 +8,7 @@
 import { hasCode, TroupeError } from '../protocol/errors.ts'
 import type { Outcome } from '../protocol/messages.ts'
 import { type Ending, toldEnding } from './ending.ts'
+import { KeptEndings } from './kept-endings.ts'
 
 export interface OutcomesOptions {
   /** Asks once how the task ended; undefined while it has not. Throws as `ask` does. */
@@ -57,8 +58,7 @@ const unknownsMax = 10
 
 export class Outcomes {
   private readonly options: OutcomesOptions
-  private readonly told = new Map<string, Ending>()
-  private toldBytes = 0
+  private readonly told: KeptEndings
   /** In order of `askedAtMs`: asking moves a row to the end. */
   private readonly waiting = new Map<string, Waiting>()
   private timer: ReturnType<typeof setInterval> | undefined
@@ -69,11 +69,12 @@ export class Outcomes {
 
   constructor(options: OutcomesOptions) {
     this.options = options
+    this.told = new KeptEndings(options.keepCount, options.keepBytes)
   }
 
   /** Number of waiting handles; of outcomes kept for nobody yet. */
   get sizes(): { waiting: number; kept: number; keptBytes: number } {
-    return { waiting: this.waiting.size, kept: this.told.size, keptBytes: this.toldBytes }
+    return { waiting: this.waiting.size, kept: this.told.size, keptBytes: this.told.bytes }
   }
 
   /** Takes a tell: settles who waits, keeps the rest for a while. */
@@ -83,7 +84,7 @@ export class Outcomes {
       const ending = toldEnding(outcome)
       const waiting = this.waiting.get(reference)
       if (waiting !== undefined) this.settle(waiting, ending)
-      else this.keep(reference, ending)
+      else if (this.closed === undefined) this.told.add(reference, ending)
     }
   }
 
@@ -97,9 +98,8 @@ export class Outcomes {
       return
     }
     const key = reference ?? `=${id}`
-    const kept = this.told.get(key)
+    const kept = this.told.take(key)
     if (kept !== undefined) {
-      this.forget(key, kept)
       waiter.onEnding(kept)
       return
     }
@@ -138,27 +138,6 @@ export class Outcomes {
     this.waiting.clear()
     for (const { waiter } of all) waiter.onError(this.closed)
     this.told.clear()
-    this.toldBytes = 0
-  }
-
-  private keep(reference: string, ending: Ending): void {
-    if (this.closed !== undefined || this.told.has(reference)) return
-    // A payload is a view of the whole message, which would be kept with it.
-    const kept =
-      'payload' in ending && ending.payload instanceof Uint8Array
-        ? { ...ending, payload: ending.payload.slice() }
-        : ending
-    this.told.set(reference, kept)
-    this.toldBytes += bytesOf(kept)
-    for (const [oldest, dropped] of this.told) {
-      if (this.told.size <= this.options.keepCount && this.toldBytes <= this.options.keepBytes) break
-      this.forget(oldest, dropped)
-    }
-  }
-
-  private forget(reference: string, ending: Ending): void {
-    this.told.delete(reference)
-    this.toldBytes -= bytesOf(ending)
   }
 
   private settle(waiting: Waiting, ending: Ending): void {
@@ -228,10 +207,4 @@ export class Outcomes {
     if (this.waiting.size === 0) this.stopTimer()
     waiting.waiter.onError(error)
   }
-}
-
-function bytesOf(ending: Ending): number {
-  if (ending.status !== 'completed') return 256 + ending.error.message.length
-  const payload = 'payload' in ending ? ending.payload : null
-  return 128 + (payload instanceof Uint8Array || typeof payload === 'string' ? payload.length : 0)
 }

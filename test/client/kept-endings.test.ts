@@ -1,0 +1,29 @@
+/** Outcomes that were told before anybody asked for them. */
+import { expect, test } from 'vitest'
+import type { Ending } from '../../src/client/ending.ts'
+import { KeptEndings } from '../../src/client/kept-endings.ts'
+
+const ending = (id: string): Ending => ({ id, status: 'completed', payload: new Uint8Array(10) })
+
+test('the oldest are dropped beyond a number and beyond a number of bytes', () => {
+  const few = new KeptEndings(2, 1_000_000)
+  for (const id of ['a', 'b', 'c']) few.add(id, ending(id))
+  expect([few.size, few.take('a'), few.take('b')?.id, few.take('c')?.id]).toEqual([2, undefined, 'b', 'c'])
+  expect([few.size, few.bytes]).toEqual([0, 0])
+  const small = new KeptEndings(100, 300)
+  for (const id of ['a', 'b', 'c']) small.add(id, ending(id))
+  expect([small.size, small.take('a')]).toEqual([2, undefined])
+})
+
+test('what is taken leaves nothing behind, and what is told again after that is kept again', () => {
+  const kept = new KeptEndings(10, 1_000_000)
+  for (let i = 0; i < 5_000; i++) {
+    kept.add(String(i), ending(String(i)))
+    expect(kept.take(String(i))?.id).toBe(String(i))
+    expect(kept.take(String(i))).toBeUndefined()
+  }
+  for (let i = 0; i < 25; i++) kept.add(String(i), ending(String(i)))
+  expect(kept.size).toBe(10)
+  expect(kept.take('14')).toBeUndefined()
+  expect(kept.take('15')?.id).toBe('15')
+})
