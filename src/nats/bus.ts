@@ -70,8 +70,10 @@ export interface LogInfo {
   readonly lastSequence: number
   readonly messages: number
   readonly bytes: number
-  /** −1: unlimited. */
+  /** What the stream was given, without a reserve. −1: unlimited. */
   readonly bytesMax: number
+  /** Room beyond that, taken when the log was full; 0: none. */
+  readonly reserveBytes: number
   readonly createdAtMs: number
   /** The clock by which the stream stamps its messages, when it answered: ms since 1970. */
   readonly serverTimeMs: number
@@ -117,8 +119,13 @@ export interface Log {
   info(): Promise<LogInfo>
   /** Removes everything before `sequence`. */
   trim(sequence: number): Promise<void>
-  /** Takes submissions and signals off the stream, or gives them back (rule 10). */
+  /** Takes submissions and signals off the stream, or gives them back (rule 10); then a reserve is given back as well. */
   setDoor(open: boolean): Promise<void>
+  /**
+   * Closes the door, and gives the stream room beyond its size for journals and control entries. Throws TROUPE_REFUSED when
+   * the server has none.
+   */
+  takeReserve(): Promise<void>
 }
 
 /** A key with compare-and-set; enough for leases. */

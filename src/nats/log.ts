@@ -4,6 +4,7 @@
  */
 import type { StreamConfig, StreamInfo } from '@nats-io/jetstream'
 import type { LogMessage } from '../protocol/entries.ts'
+import { hasCode } from '../protocol/errors.ts'
 import { append } from './append.ts'
 import type { AppendOptions, AppendResult, Log, LogInfo, LogReading, LogReadOptions } from './bus.ts'
 import type { NatsBus } from './connection.ts'
@@ -14,6 +15,16 @@ import { readLog } from './log-reader.ts'
 export interface LogSubjects {
   readonly door: readonly string[]
   readonly inner: readonly string[]
+}
+
+/** In the stream's metadata while a reserve is taken: the size with it, and the reserve. */
+const reserveMark = 'troupe-reserve'
+const reserveBytesMin = 1024 * 1024
+
+/** The reserve that is part of the stream's size; none if somebody has given it another size since. */
+function reserveOf({ max_bytes, metadata }: StreamConfig): number {
+  const [bytes, reserve] = (metadata?.[reserveMark] ?? '').split('-').map(Number)
+  return bytes === max_bytes ? (reserve ?? 0) : 0
 }
 
 export class JetStreamLog implements Log {
@@ -56,7 +67,8 @@ export class JetStreamLog implements Log {
       lastSequence: state.last_seq,
       messages: state.messages,
       bytes: state.bytes,
-      bytesMax: config.max_bytes,
+      bytesMax: config.max_bytes - reserveOf(config),
+      reserveBytes: reserveOf(config),
       createdAtMs: Date.parse(String(created)),
       serverTimeMs: Date.parse(ts),
       replicas: config.num_replicas,
@@ -74,9 +86,34 @@ export class JetStreamLog implements Log {
 
   async setDoor(open: boolean): Promise<void> {
     const { config } = await this.#streamInfo()
-    if (this.#isOpen(config.subjects) === open) return
+    const reserve = open ? 0 : reserveOf(config)
+    if (this.#isOpen(config.subjects) !== open || reserve !== reserveOf(config))
+      await this.#change(config, open, reserve)
+  }
+
+  async takeReserve(): Promise<void> {
+    const { config } = await this.#streamInfo()
+    if (reserveOf(config) > 0 || config.max_bytes <= 0) return
+    const smallest = Math.max(reserveBytesMin, Math.floor(config.max_bytes / 32))
+    for (let reserve = Math.max(smallest, Math.floor(config.max_bytes / 4)); ; reserve = Math.floor(reserve / 2)) {
+      try {
+        return await this.#change(config, false, Math.max(smallest, reserve))
+      } catch (error) {
+        if (reserve <= smallest || !hasCode(error, 'TROUPE_REFUSED')) throw error
+      }
+    }
+  }
+
+  async #change(config: StreamConfig, open: boolean, reserve: number): Promise<void> {
     const { door, inner } = this.#subjects
-    const changed: Partial<StreamConfig> = { ...config, subjects: open ? [...door, ...inner] : [...inner] }
+    const { [reserveMark]: _, ...metadata } = config.metadata ?? {}
+    const bytes = config.max_bytes - reserveOf(config) + reserve
+    const changed: Partial<StreamConfig> = {
+      ...config,
+      subjects: open ? [...door, ...inner] : [...inner],
+      max_bytes: bytes,
+      metadata: reserve === 0 ? metadata : { ...metadata, [reserveMark]: `${bytes}-${reserve}` },
+    }
     await api(this.#bus, `STREAM.UPDATE.${this.stream}`, changed)
   }
 

@@ -32,6 +32,7 @@ const moments = {
   drain: 12_000,
   'power loss': 20_000,
   'door closes': 20_000,
+  'full log': 20_000,
 } as const
 
 /** Kinds that are about single messages, with what they set. */
@@ -71,6 +72,8 @@ const uncertain = new Set([
 
 export function drawKinds(random: Random): string[] {
   const kinds = [...Object.keys(moments), ...Object.keys(shares), 'clock skew']
+  // The youngest comes last, so that it changes little of what older seeds have drawn.
+  kinds.push(...kinds.splice(kinds.indexOf('full log'), 1))
   const share = random.pick([0, 0.15, 0.3, 0.5])
   return kinds.filter((kind) => random.chance(rare.has(kind) ? share / 6 : share))
 }
@@ -127,6 +130,7 @@ export class FaultDriver {
     this.endGap(log)
     this.endGap(leases)
     log.stream.doorOpen = true
+    log.stream.fill(0)
     for (const machine of this.all()) {
       if (!core.has(machine)) {
         machine.crash()
@@ -206,6 +210,12 @@ export class FaultDriver {
           server.log.stream.doorOpen = true
         })
         return ''
+      }
+      case 'full log': {
+        const forMs = random.integer(1_000, 20_000)
+        server.log.stream.fill(1)
+        this.world.schedule(undefined, forMs, 'room is made', () => server.log.stream.fill(0))
+        return `${forMs} ms`
       }
     }
   }

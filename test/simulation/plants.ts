@@ -27,6 +27,7 @@ export function changedLog(log: Log, changes: Partial<Log>): Log {
     info: () => log.info(),
     trim: (sequence) => log.trim(sequence),
     setDoor: (open) => log.setDoor(open),
+    takeReserve: () => log.takeReserve(),
     ...changes,
   }
 }

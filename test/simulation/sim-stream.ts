@@ -31,6 +31,9 @@ interface Stored extends LogMessage {
 export class SimStream {
   readonly options: StreamOptions
   doorOpen = true
+  /** Room that others have taken, and room beyond the stream's size that it was given. */
+  ballastBytes = 0
+  reserveBytes = 0
   /** The message at `first + i`; undefined where one was removed. */
   private messages: (Stored | undefined)[] = []
   first = 1
@@ -67,7 +70,8 @@ export class SimStream {
     const known = messageId === undefined ? undefined : this.ids.get(messageId)
     if (known !== undefined) return { outcome: 'stored', sequence: known.sequence, duplicate: true }
     const bytes = storedBytes(write)
-    if (this.bytes + bytes > this.options.bytesMax) return refused('full', 10077, 'maximum bytes exceeded')
+    const roomBytes = this.options.bytesMax + this.reserveBytes - this.ballastBytes
+    if (this.bytes + bytes > roomBytes) return refused('full', 10077, 'maximum bytes exceeded')
     const sequence = ++this.last
     const kept = headers && new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
     const all = new Map(kept)
@@ -120,13 +124,19 @@ export class SimStream {
     return [...this.ofSubject.keys()]
   }
 
+  /** Others take all the room that is left; 0 gives it back. */
+  fill(share: 0 | 1): void {
+    this.ballastBytes = share * (this.options.bytesMax - this.bytes)
+  }
+
   info(nowMs: number): LogInfo {
     return {
       firstSequence: this.first,
       lastSequence: this.last,
       messages: this.count,
-      bytes: this.bytes,
+      bytes: this.bytes + this.ballastBytes,
       bytesMax: this.options.bytesMax,
+      reserveBytes: this.reserveBytes,
       createdAtMs: this.options.createdAtMs,
       serverTimeMs: Math.floor(nowMs),
       replicas: 1,

@@ -1,6 +1,7 @@
 /**
  * Keeps a partition's log bounded: saves ledger checkpoints, and, where its scheduler leads, trims the log behind them,
- * copies old values forward, and closes the door to submissions when the log is nearly full (rules 10, 11, 12).
+ * copies old values forward, and closes the door to submissions when the log is nearly full; whoever finds it full gives it a
+ * reserve (rules 10, 11, 12).
  */
 import type { Logger } from 'pino'
 import type { Manifest } from '../../actors/ledger/checkpoint.ts'
@@ -38,6 +39,8 @@ export interface HousekeepingOptions {
 /** Shares of the log's size at which the door closes and opens again. */
 const closeAt = 0.8
 const openAt = 0.6
+/** The share at which journals and control entries are given a reserve. */
+const fullAt = 0.95
 /** From this share on, results are not kept for reading, and old values are copied forward. */
 const tightAt = 0.5
 /** Tasks copied forward in one round, how many are read at a time, and their share of the log's size at most. */
@@ -89,7 +92,10 @@ export class Housekeeping {
     if (!reader.live || reader.ledger.outdated) return
     try {
       if (this.checkpointDue()) await this.save()
-      if (scheduler?.leading) await this.keepBounded(await log.info())
+      if (scheduler === undefined) return
+      const info = await log.info()
+      if (info.bytesMax > 0 && info.bytes / info.bytesMax >= fullAt) await this.makeRoom(info)
+      if (scheduler.leading) await this.keepBounded(info)
     } catch (error) {
       logger.warn({ err: error }, 'housekeeping of the log failed; it is tried again')
     }
@@ -123,6 +129,16 @@ export class Housekeeping {
       { position: manifest.position, tasks: manifest.tasks, ms: Date.now() - startedAtMs },
       'ledger checkpoint saved',
     )
+  }
+
+  /**
+   * Without room nobody can lead, so this is for every scheduler: clients may have filled the log while none was there to
+   * close its door, or faster than it could.
+   */
+  private async makeRoom({ bytes, bytesMax, reserveBytes }: LogInfo): Promise<void> {
+    if (reserveBytes > 0) return
+    this.options.logger.error({ bytes, bytesMax }, 'the log is full: it takes its reserve, and no submissions')
+    await this.options.log.takeReserve()
   }
 
   private async keepBounded(info: LogInfo): Promise<void> {

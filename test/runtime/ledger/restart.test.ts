@@ -39,6 +39,7 @@ function withRead(log: Log, read: Log['read']): Log {
     info: () => log.info(),
     trim: (sequence) => log.trim(sequence),
     setDoor: (open) => log.setDoor(open),
+    takeReserve: () => log.takeReserve(),
   }
 }
 
