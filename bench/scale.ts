@@ -66,7 +66,7 @@ const restart = performance.now()
 scheduler = await child('scheduler,supervisor')
 console.log(`restarted and caught up ${since(restart)} after both were killed: ${residentMiB(scheduler)} MiB`)
 await stats()
-console.log(`leads ${since(restart)} after both were killed`)
+console.log(`leads ${since(restart)} after both were killed, with ${(cpuMs(scheduler) / 1_000).toFixed(2)} s of CPU`)
 
 if (!values['no-drain']) {
   const node = await child('node', types)
