@@ -6,11 +6,11 @@ import type { Bus, Log, ObjectStore, Subscription } from '../nats/bus.ts'
 import { unpackTell } from '../protocol/blocks.ts'
 import type { Payload, Submission } from '../protocol/entries.ts'
 import { hasCode, TroupeError } from '../protocol/errors.ts'
+import type { LimitsAnswer } from '../protocol/limit-messages.ts'
 import { limits } from '../protocol/limits.ts'
 import type {
   DeadAnswer,
   DrainAnswer,
-  LimitsAnswer,
   NodeAnswer,
   StatsAnswer,
   TasksAnswer,
@@ -24,6 +24,7 @@ import { ask, askAboutTask, askEnding, readAnswer } from './ask.ts'
 import type { AnyTaskEvent } from './context.ts'
 import { Cron } from './cron.ts'
 import { inOrder } from './flow.ts'
+import { FullQueues } from './full-queues.ts'
 import { type HandleHost, TaskHandle } from './handle.ts'
 import { checkInput } from './input.ts'
 import { type LiveTask, liveTasks } from './live-tasks.ts'
@@ -64,6 +65,7 @@ export class Troupe {
   readonly #subjects: Subjects
   readonly #submitter: Submitter
   readonly #outcomes: Outcomes
+  readonly #full = new FullQueues()
   readonly #host: HandleHost
   readonly #subscriptions: readonly Subscription[]
   readonly #stopListening: () => void
@@ -110,6 +112,7 @@ export class Troupe {
         if (told.ok) this.#outcomes.onTell(told.message)
       }),
       bus.subscribe(subjects.leading('scheduler'), () => this.#outcomes.askAgain()),
+      this.#full.listen(bus, subjects.full),
     ]
     this.#stopListening = bus.onConnection((state) => {
       if (state === 'connected') this.#outcomes.askAgain()
@@ -121,7 +124,7 @@ export class Troupe {
   /**
    * Resolves with a handle once the log has the task: from there it is never lost. With an `id`, submitting again is safe.
    * Rejects before anything is sent with TROUPE_INVALID_INPUT, TROUPE_INVALID_OPTION, TROUPE_INVALID_NAME,
-   * TROUPE_RESERVED_ID, TROUPE_NOT_SERIALIZABLE or TROUPE_TOO_LARGE; with TROUPE_REFUSED when the log takes nothing; with
+   * TROUPE_RESERVED_ID, TROUPE_QUEUE_FULL, TROUPE_NOT_SERIALIZABLE or TROUPE_TOO_LARGE; with TROUPE_REFUSED when the log takes nothing; with
    * TROUPE_NO_ANSWER when the task may or may not have been accepted.
    */
   submit<Input, Output, Events extends { readonly type: string }>(
@@ -228,6 +231,7 @@ export class Troupe {
     if (this.#closing !== undefined)
       throw new TroupeError('TROUPE_CLOSED', 'the connection is closed: nothing was submitted')
     const type = isTaskDefinition(task) ? task.type : checkName('task type', task)
+    this.#full.check(type)
     if (isTaskDefinition(task) && task.schema !== undefined) {
       // The input travels as it was given: the node applies the schema, so that its transformations happen once.
       const checked = checkInput(task, input)

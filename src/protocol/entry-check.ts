@@ -178,7 +178,7 @@ function keptComplaint(entry: readonly unknown[]): string | undefined {
   return isPayload(entry[3]) && isPayload(entry[5]) ? undefined : 'the input or the snapshot is not a payload'
 }
 
-const countedLimits = ['runningMax', 'runningPerKeyMax', 'startsMax', 'startsPerKeyMax', 'startsPeriodMs']
+const countedLimits = ['runningMax', 'runningPerKeyMax', 'startsMax', 'startsPerKeyMax', 'startsPeriodMs', 'queuedMax']
 
 /** The complaint about the limits of a task type. */
 export function limitsComplaint(given: unknown): string | undefined {
@@ -186,7 +186,18 @@ export function limitsComplaint(given: unknown): string | undefined {
   if (!isRecord(given)) return 'the limits are not an object'
   if (given.paused !== undefined && typeof given.paused !== 'boolean') return 'paused is not a boolean'
   const bad = countedLimits.find((name) => given[name] !== undefined && (!isCount(given[name]) || given[name] === 0))
-  return bad === undefined ? undefined : `the limit ${bad} is not a whole number from 1 on`
+  if (bad !== undefined) return `the limit ${bad} is not a whole number from 1 on`
+  return given.breaker === undefined ? undefined : breakerComplaint(given.breaker)
+}
+
+function breakerComplaint(given: unknown): string | undefined {
+  if (!isRecord(given)) return 'the breaker is not an object'
+  const { failurePercent, attempts = 1, openMs = 1, trials = 1 } = given
+  const isBetween = (value: unknown, max: number) => isCount(value) && value >= 1 && value <= max
+  if (!isBetween(failurePercent, 100)) return 'the failurePercent of the breaker is not a whole number from 1 to 100'
+  if (!isBetween(attempts, 1_000)) return 'the attempts of the breaker are not a whole number from 1 to 1000'
+  if (!isBetween(openMs, limits.delayMsMax)) return 'the openMs of the breaker is not a time in ms'
+  return isBetween(trials, 1_000) ? undefined : 'the trials of the breaker are not a whole number from 1 to 1000'
 }
 
 const ruleNames = ['foldVersion', 'resultsKeepMs', 'resultsKeepCount', 'deadKeepMs', 'deadKeepCount']

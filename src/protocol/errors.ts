@@ -148,6 +148,10 @@ const table = {
   // what happened to a process
   TROUPE_NO_SERVER: { retryable: true, next: 'Start one with `troupe dev`, or name another with --nats.' },
   TROUPE_NO_ANSWER: { retryable: true, next: 'See `troupe doctor`: is a scheduler running in this namespace?' },
+  TROUPE_QUEUE_FULL: {
+    retryable: true,
+    next: 'Submit less, or later; `troupe queue ls` shows the limits, and `troupe dead retry` takes what was set aside.',
+  },
   TROUPE_REFUSED: { retryable: true, next: 'The system is full; send again later.' },
   TROUPE_SERVER_TOO_OLD: { retryable: false, next: 'Install nats-server 2.14 or later.' },
   TROUPE_PAYLOAD_LIMIT: { retryable: false, next: 'Set max_payload of nats-server to 1 MiB, its default, or more.' },

@@ -1,7 +1,8 @@
 /** What the actors say to each other and to clients over core NATS. Nothing here is truth: losing any of it is harmless. */
 import type { Payload } from './entries.ts'
 import type { ErrorRecord } from './errors.ts'
-import type { GangOption, TypeLimits } from './options.ts'
+import type { BreakerAnswer } from './limit-messages.ts'
+import type { GangOption } from './options.ts'
 import type { MissedRule, OverlapRule, Schedule } from './schedule.ts'
 
 // --- scheduler or supervisor → node (msgpack) --------------------------------------------------------------------
@@ -203,17 +204,6 @@ export interface NegotiationAnswer {
   }[]
 }
 
-/** The body of `limits`: none to list; else the limits that this type has from now on, null for none. */
-export interface LimitsRequest {
-  readonly type: string
-  readonly limits: TypeLimits | null
-}
-
-/** The answer of `limits`: the types that have some. */
-export interface LimitsAnswer {
-  readonly types: readonly (TypeLimits & { readonly type: string })[]
-}
-
 /** The body of `cron`: none to list; else a schedule that holds from now on, or the name of one that is no more. */
 export type CronRequest =
   | { readonly name: string; readonly schedule: null }
@@ -282,6 +272,8 @@ export interface StatsAnswer {
   readonly tasks: Readonly<Record<TaskStatus, number>>
   /** The same of the 100 types with the most live tasks; `waiting` are those that are delayed, ready or awarded. */
   readonly types?: readonly TypeCountsAnswer[]
+  /** The circuit breakers of task types, closed or not. */
+  readonly breakers?: readonly BreakerAnswer[]
   /** Since the log began: tasks that reached each terminal status, submissions, and messages set aside. */
   readonly totals: Readonly<Record<'submitted' | 'completed' | 'failed' | 'cancelled' | 'expired' | 'setAside', number>>
   readonly nodes: number

@@ -109,6 +109,25 @@ export interface TypeLimits {
   readonly startsMax?: number
   readonly startsPerKeyMax?: number
   readonly startsPeriodMs?: number
+  /** Tasks that wait, at most; further submissions are refused with TROUPE_QUEUE_FULL. The type `_all` means all together. */
+  readonly queuedMax?: number
+  /** Stops the type for a time when too many of its attempts fail. */
+  readonly breaker?: BreakerLimit
+}
+
+/** The name under which all types together have limits; only `queuedMax` has a meaning there. */
+export const allTypes = '_all'
+
+/** A circuit breaker: opens when so many of the last attempts have failed, and lets a few try after a time. */
+export interface BreakerLimit {
+  /** Share of the last `attempts` that opens it, 1 to 100. */
+  readonly failurePercent: number
+  /** How many of the last attempts count; none opens it before there have been as many. 1 to 1,000, default 20. */
+  readonly attempts?: number
+  /** From when it opens until some may try, ms; default 30,000. */
+  readonly openMs?: number
+  /** How many may try at once then; as many successes close it, one failure opens it again. Default 3. */
+  readonly trials?: number
 }
 
 /** What a node says of itself when it joins. */

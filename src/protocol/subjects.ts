@@ -118,6 +118,11 @@ export class Subjects {
     return `${this.root}.limits`
   }
 
+  /** `troupe.main.full` — the leading scheduler says which queues take nothing more, for clients. */
+  get full(): string {
+    return `${this.root}.full`
+  }
+
   /** `troupe.main.cron` — request; lists the cron schedules, or sets or removes one. */
   get cron(): string {
     return `${this.root}.cron`

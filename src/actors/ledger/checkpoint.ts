@@ -5,6 +5,7 @@
  */
 import type { FoldRules } from '../../protocol/entries.ts'
 import type { NodeProfile, TaskProfile, TypeLimits } from '../../protocol/options.ts'
+import { type BreakerRow, breakerRows, restoreBreaker } from './breakers.ts'
 import type { SetAside } from './change.ts'
 import { type GangRow, gangRow, restoreGang } from './gangs.ts'
 import { Member } from './member.ts'
@@ -62,6 +63,7 @@ export type CheckpointPart =
   | readonly [of: 'set-asides', rows: readonly SetAside[]]
   | readonly [of: 'uniques', rows: readonly UniqueRow[]]
   | readonly [of: 'schedules', rows: readonly ScheduleRecord[]]
+  | readonly [of: 'breakers', rows: readonly BreakerRow[]]
   | readonly [of: 'gangs', rows: readonly GangRow[]]
   | readonly [of: 'limits', rows: readonly (readonly [type: string, limits: TypeLimits])[]]
 
@@ -77,6 +79,7 @@ export class LedgerSaving implements Saving {
   private readonly limits: readonly (readonly [type: string, limits: TypeLimits])[]
   private readonly uniques: readonly UniqueRow[]
   private readonly schedules: readonly ScheduleRecord[]
+  private readonly breakers: readonly BreakerRow[]
   private readonly gangs: readonly GangRow[]
   private readonly profiles = new Map<TaskProfile, ProfileNumber>()
   private pending: TaskRow[] = []
@@ -104,6 +107,7 @@ export class LedgerSaving implements Saving {
     this.limits = [...state.limits]
     this.uniques = [...state.uniques]
     this.schedules = [...state.schedules.values()].map((record) => ({ ...record }))
+    this.breakers = breakerRows(state)
     this.gangs = [...state.gangs.values()].map(gangRow)
     this.neededFrom = state.position
     this.readableFrom = state.position
@@ -150,6 +154,7 @@ export class LedgerSaving implements Saving {
       ['schedules', this.schedules],
       ['uniques', this.uniques],
       ['gangs', this.gangs],
+      ['breakers', this.breakers],
     ]
   }
 
@@ -288,6 +293,7 @@ export function restoreState(manifest: Manifest, parts: readonly CheckpointPart[
   const tasks = rowsOf(parts, 'tasks').map((row) => restoreTask(state, profiles, row))
   restoreFamilies(state, tasks)
   restoreRetention(state, tasks)
+  for (const row of rowsOf(parts, 'breakers')) restoreBreaker(state, row)
   for (const row of rowsOf(parts, 'gangs')) restoreGang(state, row)
   return state
 }

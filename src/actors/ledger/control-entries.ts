@@ -86,6 +86,7 @@ function limited(state: LedgerState, [, type, given]: Limited): boolean {
     if (!state.limits.delete(type)) return false
   } else if (state.limits.size < limits.typesPerNodeMax || state.limits.has(type)) state.limits.set(type, given)
   else return false
+  if (given?.breaker === undefined) state.breakers.delete(type)
   state.changes.push({ what: 'limited', type })
   return true
 }

@@ -7,6 +7,7 @@ import type { FoldRules, Payload } from '../../protocol/entries.ts'
 import type { ErrorRecord } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/limits.ts'
 import { defaultRestart, type TypeLimits } from '../../protocol/options.ts'
+import type { Breaker } from './breakers.ts'
 import type { Change, SetAside, TaskChange } from './change.ts'
 import { restartAfter } from './delays.ts'
 import { Fifo } from './fifo.ts'
@@ -81,6 +82,7 @@ export class LedgerState {
   rules: FoldRules = defaultRules
   /** By task type. */
   readonly limits = new Map<string, TypeLimits>()
+  readonly breakers = new Map<string, Breaker>()
   /** By name, in the order in which they were first set. */
   readonly schedules = new Map<string, ScheduleRecord>()
   uniques = new UniqueWindows()
@@ -108,6 +110,10 @@ export class LedgerState {
   /** Counts of the types with the most live tasks. */
   busiestTypes(count: number): ReturnType<StatusCounts['busiest']> {
     return this.statuses.busiest(count)
+  }
+
+  queuedOf(type?: string): number {
+    return this.statuses.queued(type)
   }
 
   /** Every change of a record goes through here first. */

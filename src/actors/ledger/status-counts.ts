@@ -52,6 +52,12 @@ export class StatusCounts {
     if (--known.tasks === 0) this.byType.delete(type)
   }
 
+  /** Of this type, or of all, those that wait to be accepted. */
+  queued(type?: string): number {
+    const counts = type === undefined ? this.all : this.byType.get(type)?.counts
+    return counts === undefined ? 0 : counts.waiting + counts.blocked
+  }
+
   /** The types with the most live tasks, and how many of them in which status. */
   busiest(count: number): { readonly type: string; readonly counts: Readonly<Counts> }[] {
     const rows = [...this.byType].map(([type, { counts }]) => ({ type, counts, live: live(counts) }))

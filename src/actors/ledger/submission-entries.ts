@@ -8,6 +8,7 @@ import { limits } from '../../protocol/limits.ts'
 import { isName, isSystemId, systemTaskId } from '../../protocol/names.ts'
 import { defaultPriority, type SubmissionOptions, type UniqueWindow } from '../../protocol/options.ts'
 import { checkSubmissionOptions, inputHash } from '../../protocol/submission.ts'
+import { queueFull } from './admission.ts'
 import type { Submitter } from './change.ts'
 import { jitterHash } from './delays.ts'
 import { joinGang } from './gangs.ts'
@@ -45,7 +46,8 @@ export function foldSubmission(
     const submitter: Submitter = { reference, client, replyTo: checked.replyTo }
     if (isKnown(state, checked.id, type, hash, submitter)) return
   }
-  create(state, { id: checked.id ?? reference, type, options: checked, index, client, hash, parent: undefined, input })
+  const id = checked.id ?? reference
+  create(state, { id, type, options: checked, index, client, hash, parent: undefined, input, refusable: true })
 }
 
 /** Folds a child that a running turn submits. Void unless `member` owns the turn; the same child again is the child. */
@@ -139,6 +141,8 @@ interface NewTask {
   readonly hash: number
   readonly parent: string | undefined
   readonly input: Payload
+  /** Nothing that is taken already needs it, so a full queue refuses it. */
+  readonly refusable?: boolean
   /** What it waits for may end in any way. */
   readonly afterEnd?: boolean
 }
@@ -163,17 +167,22 @@ function create(state: LedgerState, born: NewTask): void {
   if (options.expectedMs !== undefined) task.more.expectedMs = options.expectedMs
   if (parent !== undefined) task.more.parent = parent
   state.totals.submitted++
+  const full = born.refusable ? queueFull(state, type) : undefined
   const after = options.after === undefined ? undefined : unmet(state, options.after)
   if (after !== undefined && after.failed === undefined && after.waiting.size > 0) task.status = 'blocked'
   state.add(task)
   state.changes.push({ what: 'submitted', task, input })
-  const rival = options.unique && rivalOf(state, task, options.unique, input)
-  const conflict = rival === undefined && options.gang ? joinGang(state, task, options.gang) : undefined
-  if (rival !== undefined) {
-    state.end(task, 'cancelled', rival, task)
-  } else if (conflict !== undefined) {
+  // A member that cannot run ends its gang, so it joins in any case; what a full queue refuses is nobody's rival.
+  const conflict = options.gang && joinGang(state, task, options.gang)
+  const rival = full === undefined && options.unique ? rivalOf(state, task, options.unique, input) : undefined
+  if (conflict !== undefined) {
     task.more.unreadable = true
     state.end(task, 'failed', conflict, task)
+  } else if (full !== undefined) {
+    if (after !== undefined) task.more.after = after.waiting
+    state.end(task, 'failed', full, task)
+  } else if (rival !== undefined) {
+    state.end(task, 'cancelled', rival, task)
   } else if (after?.failed !== undefined) {
     const message = `it waited for "${after.failed}", which did not complete`
     const error = { code: 'TROUPE_DEPENDENCY_FAILED', message, details: { task: after.failed } }

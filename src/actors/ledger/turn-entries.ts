@@ -15,6 +15,7 @@ import {
   type Yielded,
 } from '../../protocol/entries.ts'
 import { defaultRetry } from '../../protocol/options.ts'
+import { noteAttempt } from './breakers.ts'
 import { retryDelayMs } from './delays.ts'
 import { boundedError } from './errors.ts'
 import { gangToStartWith, holdMember } from './gangs.ts'
@@ -131,6 +132,7 @@ function yielded(state: LedgerState, task: TaskRecord, entry: Yielded, place: Pl
 }
 
 function completed(state: LedgerState, task: TaskRecord, entry: Completed, place: Place): void {
+  noteAttempt(state, task, false)
   state.end(task, 'completed', entry[3], place)
 }
 
@@ -146,6 +148,7 @@ export function failAttempt(
   retryable: boolean,
   place: Place,
 ): void {
+  noteAttempt(state, task, true)
   const policy = task.profile?.retry ?? defaultRetry
   if (!retryable || task.attempt >= policy.attempts) {
     state.end(task, 'failed', error, place)

@@ -33,7 +33,7 @@ export class Gate {
   constructor(state: LedgerState, offers: Offers) {
     this.state = state
     this.offers = offers
-    this.limiter = new Limiter(state.limits, this.claims)
+    this.limiter = new Limiter(state, this.claims)
   }
 
   /** Keys have limits of their own, so tasks must be queued by key. */

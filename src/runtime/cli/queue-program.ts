@@ -51,6 +51,23 @@ export function addQueue(program: Command, act: Act): void {
         milliseconds('period'),
       ),
     )
+    .addOption(number('--queued <number>', 'queued', 'most that wait; the type _all: of all types (default: no limit)'))
+    .addOption(
+      new Option(
+        '--break-at <percent>',
+        'failures among the last attempts that stop the type for a time (default: never)',
+      ).argParser(wholeNumber('break-at', 1, 100)),
+    )
+    .addOption(
+      new Option('--break-attempts <number>', 'the last attempts that count for --break-at (default: 20)').argParser(
+        wholeNumber('break-attempts', 1, 1_000),
+      ),
+    )
+    .addOption(
+      new Option('--break-for <duration>', 'how long it stops before some may try, like 30s (default: 30s)').argParser(
+        milliseconds('break-for'),
+      ),
+    )
     .addOption(json())
     .action(act(async () => (await commands()).queueLimit))
 }

@@ -1,13 +1,14 @@
 /** Ledger records as people and programs see them: the JSON of `task`, `tasks`, `nodes`, `stats`. */
 
+import { breakerState, halfOpenAtMs } from '../../actors/ledger/breakers.ts'
 import type { Member } from '../../actors/ledger/member.ts'
 import type { LedgerState } from '../../actors/ledger/state.ts'
 import type { TaskRecord } from '../../actors/ledger/task-record.ts'
 import type { Agenda } from '../../actors/scheduler/agenda.ts'
 import { unfit } from '../../actors/scheduler/policies/demands.ts'
+import type { LimitsAnswer } from '../../protocol/limit-messages.ts'
 import { limits } from '../../protocol/limits.ts'
 import type {
-  LimitsAnswer,
   NegotiationAnswer,
   NodeAnswer,
   PlacementAnswer,
@@ -15,6 +16,7 @@ import type {
   TaskAnswer,
   TaskStatus,
 } from '../../protocol/messages.ts'
+import { allTypes } from '../../protocol/options.ts'
 
 /** A record's status in the contract's words. */
 export function statusOf(task: TaskRecord, nowMs: number, agenda?: Agenda): TaskStatus {
@@ -79,8 +81,21 @@ export function negotiationRow(task: TaskRecord, nowMs: number, agenda?: Agenda)
   }
 }
 
-export function limitsRow(state: LedgerState): LimitsAnswer {
-  return { types: [...state.limits].slice(0, rowsMax).map(([type, limits]) => ({ type, ...limits })) }
+/** For a type with a breaker that is not closed, or could open. */
+function breakerRow(state: LedgerState, type: string, nowMs: number) {
+  const limit = state.limits.get(type)?.breaker
+  if (limit === undefined) return undefined
+  const breaker = state.breakers.get(type)
+  const tries = breaker === undefined ? 0 : halfOpenAtMs(breaker, limit)
+  return { breakerState: breakerState(breaker, limit, nowMs), ...(tries > nowMs && { triesAt: iso(tries) }) }
+}
+
+export function limitsRow(state: LedgerState, nowMs: number): LimitsAnswer {
+  const rows = [...state.limits].slice(0, rowsMax).map(([type, limits]) => {
+    const queued = limits.queuedMax === undefined ? undefined : state.queuedOf(type === allTypes ? undefined : type)
+    return { type, ...limits, ...(queued !== undefined && { queued }), ...breakerRow(state, type, nowMs) }
+  })
+  return { types: rows }
 }
 
 const { rowsMax } = limits
@@ -117,6 +132,9 @@ export function statsRow(state: LedgerState, nowMs: number, agenda: Agenda | und
   const { counts, totals } = state
   const awarded = agenda?.offers.awardedCount ?? 0
   const delayed = agenda?.delayedCount ?? 0
+  const breakers = limitsRow(state, nowMs).types.flatMap(({ type, breakerState, triesAt }) =>
+    breakerState === undefined ? [] : [{ type, state: breakerState, ...(triesAt && { triesAt }) }],
+  )
   return {
     tasks: {
       delayed,
@@ -131,6 +149,7 @@ export function statsRow(state: LedgerState, nowMs: number, agenda: Agenda | und
       expired: counts.expired,
     },
     types: state.busiestTypes(typesMax).map(typeRow),
+    ...(breakers.length > 0 && { breakers }),
     totals,
     nodes: state.membersBySubject.size,
     partition: state.partition,

@@ -14,12 +14,11 @@ import { limitsComplaint } from '../../protocol/entry-check.ts'
 import { errorRecord } from '../../protocol/error-record.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import { parseJson } from '../../protocol/json.ts'
+import type { LimitsAnswer, LimitsRequest } from '../../protocol/limit-messages.ts'
 import { limits } from '../../protocol/limits.ts'
 import type {
   DeadAnswer,
   DrainAnswer,
-  LimitsAnswer,
-  LimitsRequest,
   RunAnswer,
   SetAsideAnswer,
   TaskAnswer,
@@ -290,7 +289,7 @@ export class Answers {
       if (complaint !== undefined) throw new TroupeError('TROUPE_INVALID_OPTION', complaint)
       await this.service.decide([kind.limited, checkName('task type', type), given])
     }
-    return limitsRow(this.service.ledger.state)
+    return limitsRow(this.service.ledger.state, this.service.nowMs())
   }
 
   private nodes(): { nodes: unknown[] } {

@@ -1,5 +1,6 @@
 /** `run.<type>`: checks the input against the type's schema where a node has one, submits, and answers with the outcome. */
 import { randomUUID } from 'node:crypto'
+import { queueFull } from '../../actors/ledger/admission.ts'
 import { resultAt, unpackMessage } from '../../actors/ledger/values.ts'
 import type { BusMessage } from '../../nats/bus.ts'
 import { errorFromRecord } from '../../protocol/error-record.ts'
@@ -27,6 +28,8 @@ export async function runTask(
     type,
   )
   if (!read.ok) throw errorFromRecord(read.reason)
+  const full = queueFull(service.ledger.state, type)
+  if (full !== undefined && !service.ledger.state.tasks.has(read.submission[2]?.id ?? '')) throw errorFromRecord(full)
   await validate(options, service, type, message)
   const kept =
     headers === undefined

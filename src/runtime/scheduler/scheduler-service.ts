@@ -25,6 +25,7 @@ import { CronCalendar } from './calendar.ts'
 import { ControlWriter } from './control-writer.ts'
 import { EventPublisher } from './event-publisher.ts'
 import { LogValues } from './log-values.ts'
+import { QueueHints } from './queue-hints.ts'
 import { Teller } from './teller.ts'
 
 export interface SchedulerServiceOptions {
@@ -55,6 +56,7 @@ export class SchedulerService implements FoldListener {
   private readonly control: ControlWriter
   private readonly awards: AwardSender
   private readonly events: EventPublisher
+  private readonly hints: QueueHints
   private readonly answers: Answers
   private readonly calendar = new CronCalendar()
   private readonly createdAtMs = performance.now()
@@ -82,6 +84,7 @@ export class SchedulerService implements FoldListener {
       startsWithGang: (task) => gangToStartWith(this.ledger.state, task) !== undefined,
     })
     this.events = new EventPublisher(bus, subjects)
+    this.hints = new QueueHints(bus, subjects.full, () => this.ledger.state)
     this.answers = new Answers(this, options, this.calendar)
     this.actor = this.createActor()
     this.leadership = new Leadership({
@@ -287,6 +290,7 @@ export class SchedulerService implements FoldListener {
       bus.subscribe(`${subjects.root}.report.*.*`, (message) => this.hear(message.subject, message.data)),
       ...this.answers.open(),
     ]
+    this.hints.start()
     const announcement = new TextEncoder().encode(JSON.stringify({ leader: name, epoch }))
     bus.publish(subjects.leading('scheduler'), announcement)
   }
@@ -295,6 +299,7 @@ export class SchedulerService implements FoldListener {
     this.options.logger.info({ reason }, 'this scheduler no longer leads')
     for (const subscription of this.subscriptions) subscription.unsubscribe()
     this.subscriptions = []
+    this.hints.stop()
     this.teller.clear()
     this.events.flush()
     this.values.clear(this.ledger.state.tasks.values())

@@ -2,7 +2,9 @@
  * Whether a task may start by the limits of its type, which stand in the log: paused, so many at once, so many in a time,
  * and both for each key. Says for how much it is blocked (the type or the key) and until when, if time alone opens it.
  */
-import type { TypeLimits } from '../../../protocol/options.ts'
+import type { BreakerLimit, TypeLimits } from '../../../protocol/options.ts'
+import { type Breaker, defaultBreaker, halfOpenAtMs } from '../../ledger/breakers.ts'
+import type { LedgerState } from '../../ledger/state.ts'
 import type { TaskRecord } from '../../ledger/task-record.ts'
 import type { Claims } from './claims.ts'
 import { TokenBucket } from './token-bucket.ts'
@@ -19,11 +21,13 @@ const bucketsMax = 100_000
 
 export class Limiter {
   private readonly limits: ReadonlyMap<string, TypeLimits>
+  private readonly breakers: ReadonlyMap<string, Breaker>
   private readonly claims: Claims
   private readonly buckets = new Map<string, TokenBucket>()
 
-  constructor(limits: ReadonlyMap<string, TypeLimits>, claims: Claims) {
+  constructor({ limits, breakers }: Pick<LedgerState, 'limits' | 'breakers'>, claims: Claims) {
     this.limits = limits
+    this.breakers = breakers
     this.claims = claims
   }
 
@@ -33,6 +37,10 @@ export class Limiter {
     if (limits === undefined) return undefined
     const { paused, runningMax, startsMax } = limits
     if (paused) return { scope: 'type', untilMs: Number.POSITIVE_INFINITY, reason: `the type "${task.type}" is paused` }
+    if (limits.breaker !== undefined) {
+      const block = this.breakerBlock(task.type, limits.breaker, nowMs)
+      if (block !== undefined) return block
+    }
     if (runningMax !== undefined && this.claims.ofType(task.type) >= runningMax) {
       return full('type', `${runningMax} of the type "${task.type}" run, which is its limit`)
     }
@@ -68,6 +76,20 @@ export class Limiter {
     if (startsPerKeyMax !== undefined && task.key !== undefined) {
       this.bucket(`${task.type} ${task.key}`, limits.startsPeriodMs, startsPerKeyMax, nowMs).spend(nowMs)
     }
+  }
+
+  private breakerBlock(type: string, limit: BreakerLimit, nowMs: number): Block | undefined {
+    const breaker = this.breakers.get(type)
+    if (breaker === undefined || breaker.openedAtMs === 0) return undefined
+    const untilMs = halfOpenAtMs(breaker, limit)
+    const why = `${limit.failurePercent} % of the last ${limit.attempts ?? defaultBreaker.attempts} attempts, or a trial, failed`
+    if (nowMs < untilMs) {
+      const until = new Date(untilMs).toISOString()
+      return { scope: 'type', untilMs, reason: `the breaker of the type "${type}" is open until ${until}: ${why}` }
+    }
+    const left = (limit.trials ?? defaultBreaker.trials) - breaker.outcomes.length
+    if (this.claims.ofType(type) < left) return undefined
+    return full('type', `the breaker of the type "${type}" is half-open, and its trials run`)
   }
 
   private keyBlock(task: TaskRecord, limits: TypeLimits, nowMs: number): Block | undefined {

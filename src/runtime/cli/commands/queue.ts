@@ -1,6 +1,6 @@
 /** `queue`: pauses, resumes and limits task types. What is set stands in the log, so every scheduler keeps to it. */
 import type { Troupe } from '../../../client/troupe.ts'
-import type { LimitsAnswer } from '../../../protocol/messages.ts'
+import type { LimitsAnswer } from '../../../protocol/limit-messages.ts'
 import type { TypeLimits } from '../../../protocol/options.ts'
 import type { Output } from '../output.ts'
 import type { Invocation } from '../program.ts'
@@ -34,11 +34,17 @@ interface LimitFlags {
   readonly starts?: number
   readonly startsPerKey?: number
   readonly period?: number
+  readonly queued?: number
+  readonly breakAt?: number
+  readonly breakAttempts?: number
+  readonly breakFor?: number
 }
 
 /** A type that is paused stays so. */
 export function queueLimit(invocation: Invocation): Promise<number> {
-  const { running, runningPerKey, starts, startsPerKey, period } = invocation.options as LimitFlags
+  const flags = invocation.options as LimitFlags
+  const { running, runningPerKey, starts, startsPerKey, period, queued } = flags
+  const breaker = breakerOf(flags)
   return change(invocation, ({ paused }) => {
     const limits: TypeLimits = {
       ...(paused && { paused }),
@@ -47,16 +53,27 @@ export function queueLimit(invocation: Invocation): Promise<number> {
       ...(starts && { startsMax: starts }),
       ...(startsPerKey && { startsPerKeyMax: startsPerKey }),
       ...(period && { startsPeriodMs: period }),
+      ...(queued && { queuedMax: queued }),
+      ...(breaker && { breaker }),
     }
     return Object.keys(limits).length === 0 ? null : limits
   })
+}
+
+function breakerOf({ breakAt, breakAttempts, breakFor }: LimitFlags): TypeLimits['breaker'] {
+  if (breakAt === undefined) return undefined
+  return {
+    failurePercent: breakAt,
+    ...(breakAttempts && { attempts: breakAttempts }),
+    ...(breakFor && { openMs: breakFor }),
+  }
 }
 
 async function change(invocation: Invocation, to: (before: TypeLimits) => TypeLimits | null): Promise<number> {
   const type = required('the type of the tasks', invocation.args[0])
   const { types } = await withTroupe(invocation, async (troupe: Troupe) => {
     const before = (await troupe.limits()).types.find((row) => row.type === type)
-    const { type: _, ...limits } = before ?? { type }
+    const { type: _, queued: _queued, breakerState: _state, triesAt: _at, ...limits } = before ?? { type }
     return troupe.limit(type, to(limits))
   })
   print(types.find((row) => row.type === type) ?? { type }, invocation.output)
@@ -75,6 +92,11 @@ function described({
   startsMax,
   startsPerKeyMax,
   startsPeriodMs = 1_000,
+  queuedMax,
+  queued = 0,
+  breaker,
+  breakerState,
+  triesAt,
 }: Row): string {
   const parts = [
     paused && 'paused',
@@ -82,6 +104,8 @@ function described({
     runningPerKeyMax && `${runningPerKeyMax} of one key at once`,
     startsMax && `${startsMax} starts in ${startsPeriodMs} ms`,
     startsPerKeyMax && `${startsPerKeyMax} starts of one key in ${startsPeriodMs} ms`,
+    queuedMax && `${queued} of ${queuedMax} may wait`,
+    breaker && `breaker at ${breaker.failurePercent} % failures: ${breakerState}${triesAt ? ` until ${triesAt}` : ''}`,
   ].filter((part) => part)
   return parts.length === 0 ? 'no limits' : parts.join(', ')
 }
