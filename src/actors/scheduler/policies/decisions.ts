@@ -48,7 +48,8 @@ export class Decisions {
   }
 
   note(atMs: number, bids: readonly BidSeen[], awards: readonly SchedulerEffect[]): void {
-    const made = awards.filter((effect): effect is Award => effect.do === 'award')
+    // What a call for bids gave away is remembered with that call.
+    const made = awards.filter((effect): effect is Award => effect.do === 'award' && effect.tender === undefined)
     const tasks = made.reduce((sum, award) => sum + award.tasks.length, 0)
     if (tasks === 0) return
     this.rounds.push({ atMs, bids, awards: made, tasks })
