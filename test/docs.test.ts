@@ -29,6 +29,12 @@ test("the README's task is the example that the tests run", () => {
   expect(text('README.md')).toContain(`\`\`\`ts\n${text('examples/hello/tasks.ts')}\`\`\``)
 })
 
+test('the programs of the page on durable tasks are the examples that the tests run', () => {
+  const shown = [...text('docs/durable-tasks.md').matchAll(/```ts\n(.*?)```/gs)].map(([, block]) => block!)
+  const shipped = globSync('examples/durable/*.ts', { cwd: root }).map(text)
+  expect(shown.toSorted()).toEqual(shipped.toSorted())
+})
+
 test('commands and options that the documents show are those of --help', async () => {
   const { stdout: help } = await run(['bin/troupe.mjs', '--help'])
   const known = new Set([...help.matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name))

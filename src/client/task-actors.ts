@@ -3,7 +3,15 @@
  * their outcome arrives as the done or error event that XState knows. What is asked for here is stored in the same block as
  * the state that asked; the machine's runner does that, this file only says what is wanted.
  */
-import type { ActionArgs, ActorLogic, EventObject, MachineContext, ParameterizedObject, Snapshot } from 'xstate'
+import type {
+  ActionArgs,
+  ActorLogic,
+  EventObject,
+  MachineContext,
+  NonReducibleUnknown,
+  ParameterizedObject,
+  Snapshot,
+} from 'xstate'
 import { TroupeError } from '../protocol/errors.ts'
 import { checkName } from '../protocol/names.ts'
 import type { AnyTaskEvent, ChildOptions } from './context.ts'
@@ -43,7 +51,10 @@ export function fromTask<Definition extends AnyTaskDefinition>(
   definition: Definition,
   options?: ChildOptions,
 ): TaskActorLogic<InputOf<Definition>, OutputOf<Definition>, EventsOf<Definition>>
-export function fromTask(type: string, options?: ChildOptions): TaskActorLogic<unknown, unknown, AnyTaskEvent>
+export function fromTask(
+  type: string,
+  options?: ChildOptions,
+): TaskActorLogic<NonReducibleUnknown, unknown, AnyTaskEvent>
 export function fromTask(task: AnyTaskDefinition | string, options: ChildOptions = {}): unknown {
   const type = checkName('task type', typeof task === 'string' ? task : task?.type)
   type Now = TaskActorSnapshot<unknown, unknown>

@@ -103,3 +103,9 @@ export const trafficLight = task(
     },
   }),
 )
+
+/** Sleeps until an instant, and tells how late it woke. */
+export const dozing = task('dozing', async ({ untilMs }: { untilMs: number }, ctx) => {
+  await ctx.sleepUntil(untilMs)
+  return Date.now() - untilMs
+})

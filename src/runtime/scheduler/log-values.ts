@@ -1,23 +1,19 @@
 /**
  * Values of tasks for a leading scheduler: inputs of new tasks are held, within a bound, until the tasks have started;
- * everything else is read back from the log, near neighbours together and each message once.
+ * everything else is read back from the log.
  */
 import type { Place, SignalPlace, TaskRecord } from '../../actors/ledger/task-record.ts'
-import { inputAt, signalAt, snapshotAt, type Unpacked, unpackMessage } from '../../actors/ledger/values.ts'
+import { inputAt, signalAt, snapshotAt, type Unpacked } from '../../actors/ledger/values.ts'
 import type { Log } from '../../nats/bus.ts'
 import { payloadBytes } from '../../protocol/blocks.ts'
 import type { Payload } from '../../protocol/entries.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
+import { LogMessages } from './log-messages.ts'
 
 /** Memory for inputs held at most. What does not fit is read again when its turn comes. */
 const heldBytesMax = 48 * 1024 * 1024
 /** What an input takes beside its bytes. */
 const heldOverheadBytes = 128
-/** Messages that have been read and may be wanted again. */
-const readMessagesMax = 64
-/** A read takes in neighbours up to this far, as queued tasks mostly stand one after another. */
-const runMessagesMax = 512
-const runBytesMax = 2 * 1024 * 1024
 /** Signals that travel with an award; the node asks for the others. */
 const awardSignalsMax = 100
 const awardSignalBytesMax = 128 * 1024
@@ -30,15 +26,12 @@ export interface TaskValues {
 }
 
 export class LogValues {
-  private readonly log: Log
-  private readonly subjects: Subjects
-  private readonly read = new Map<number, Unpacked>()
+  private readonly messages: LogMessages
   private reading: Promise<unknown> = Promise.resolve()
   private bytes = 0
 
   constructor(log: Log, subjects: Subjects) {
-    this.log = log
-    this.subjects = subjects
+    this.messages = new LogMessages(log, subjects)
   }
 
   /** Keeps the input of a task that has just been submitted. */
@@ -59,7 +52,7 @@ export class LogValues {
   clear(tasks: Iterable<TaskRecord>): void {
     for (const task of tasks) task.atHand = undefined
     this.bytes = 0
-    this.read.clear()
+    this.messages.clear()
   }
 
   /** The input, if it is at hand and all that the task needs. */
@@ -72,14 +65,14 @@ export class LogValues {
   load(tasks: readonly TaskRecord[]): Promise<Map<TaskRecord, TaskValues | undefined>> {
     return this.inTurn(async () => {
       const places = tasks.map(placesOf)
-      const messages = await this.messagesAt(places.flatMap(sequencesOf))
+      const messages = await this.messages.at(places.flatMap(sequencesOf))
       return new Map(tasks.map((task, i) => [task, valuesOf(places[i]!, messages)]))
     })
   }
 
   signals(places: readonly SignalPlace[]): Promise<(Payload | undefined)[]> {
     return this.inTurn(async () => {
-      const messages = await this.messagesAt(places.map(({ sequence }) => sequence))
+      const messages = await this.messages.at(places.map(({ sequence }) => sequence))
       return places.map(({ sequence, index }) => signalAt(messages.get(sequence) ?? nothing, index))
     })
   }
@@ -89,56 +82,6 @@ export class LogValues {
     const result = this.reading.then(work)
     this.reading = result.catch(() => undefined)
     return result
-  }
-
-  private async messagesAt(wanted: readonly number[]): Promise<ReadonlyMap<number, Unpacked>> {
-    const messages = new Map<number, Unpacked>()
-    const missing = new Set<number>()
-    for (const sequence of wanted) {
-      const known = this.read.get(sequence)
-      if (known !== undefined) messages.set(sequence, known)
-      else missing.add(sequence)
-    }
-    const sorted = [...missing].sort((a, b) => a - b)
-    for (let first = sorted.shift(); first !== undefined; first = sorted.shift()) {
-      let last = first
-      while (sorted[0] !== undefined && sorted[0] - first < runMessagesMax) last = sorted.shift()!
-      await this.readRun(first, last, missing, messages)
-    }
-    for (const sequence of missing) {
-      // A replica that lags does not have the newest yet; the stream's leader is asked then.
-      const message = messages.has(sequence) ? undefined : await this.log.get(sequence)
-      if (message !== undefined) messages.set(sequence, unpackMessage(this.subjects, message))
-    }
-    return messages
-  }
-
-  /** Reads from `first` to `last`, in as many requests as the bound on bytes makes of it. */
-  private async readRun(
-    first: number,
-    last: number,
-    wanted: ReadonlySet<number>,
-    messages: Map<number, Unpacked>,
-  ): Promise<void> {
-    for (let from = first; from <= last; ) {
-      const page = await this.log.getRange(from, last - from + 1, runBytesMax)
-      for (const message of page) {
-        if (!wanted.has(message.sequence)) continue
-        const unpacked = unpackMessage(this.subjects, message)
-        messages.set(message.sequence, unpacked)
-        this.remember(message.sequence, unpacked)
-      }
-      const end = page.at(-1)?.sequence
-      if (end === undefined) return
-      from = end + 1
-    }
-  }
-
-  private remember(sequence: number, unpacked: Unpacked): void {
-    this.read.set(sequence, unpacked)
-    if (this.read.size <= readMessagesMax) return
-    const oldest = this.read.keys().next().value
-    if (oldest !== undefined) this.read.delete(oldest)
   }
 }
 
