@@ -66,6 +66,8 @@ export interface Bus {
 }
 
 export interface LogInfo {
+  /** Differs from that of every other log, also of one that was here before under the same name. */
+  readonly identity: string
   readonly firstSequence: number
   readonly lastSequence: number
   readonly messages: number

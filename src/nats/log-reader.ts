@@ -11,6 +11,7 @@ import type { Delivery } from './delivery.ts'
 import { getFromLeader } from './get.ts'
 import { readHeaders } from './headers.ts'
 import { api, apiCode, apiCodeOf } from './jetstream-api.ts'
+import { identityOf } from './log-identity.ts'
 import { PushConsumer } from './push-consumer.ts'
 
 const batchMax = 4_096
@@ -33,8 +34,8 @@ class LogReader implements LogReading {
   #batchDue = false
   /** Where the stream ended when reading began; undefined once that was told. */
   #target: number | undefined
-  /** Which stream is being read, by its creation time. */
-  #created: string | undefined
+  /** Which stream is being read. */
+  #identity: string | undefined
   #stopped = false
 
   constructor(bus: NatsBus, stream: string, options: LogReadOptions) {
@@ -73,15 +74,15 @@ class LogReader implements LogReading {
     try {
       info = await api<StreamInfo>(this.#bus, `STREAM.INFO.${this.#stream}`)
     } catch (error) {
-      if (this.#created === undefined || apiCodeOf(error) !== apiCode.streamNotFound) throw error
+      if (this.#identity === undefined || apiCodeOf(error) !== apiCode.streamNotFound) throw error
       this.#endWithGap(0)
       return undefined
     }
     if (this.#stopped) return undefined
     const { first_seq: first, last_seq: last } = info.state
-    const created = String(info.created)
-    const isAnother = this.#created !== undefined && this.#created !== created
-    if (this.#created === undefined && this.#next > Math.max(1, first)) {
+    const identity = identityOf(info)
+    const isAnother = this.#identity !== undefined && this.#identity !== identity
+    if (this.#identity === undefined && this.#next > Math.max(1, first)) {
       this.#latest = await getFromLeader(this.#bus, this.#stream, { seq: this.#next - 1 })
     }
     const isShorter = last + 1 < this.#next || !(await this.#isAsRead(first))
@@ -90,8 +91,8 @@ class LogReader implements LogReading {
       this.#endWithGap(first)
       return undefined
     }
-    if (this.#created === undefined) this.#target = last
-    this.#created = created
+    if (this.#identity === undefined) this.#target = last
+    this.#identity = identity
     return { deliver_policy: 'by_start_sequence', opt_start_seq: this.#next }
   }
 

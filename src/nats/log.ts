@@ -10,6 +10,7 @@ import type { AppendOptions, AppendResult, Log, LogInfo, LogReading, LogReadOpti
 import type { NatsBus } from './connection.ts'
 import { getFromAny, getFromLeader, getRangeFromAny } from './get.ts'
 import { api } from './jetstream-api.ts'
+import { identityOf } from './log-identity.ts'
 import { readLog } from './log-reader.ts'
 
 export interface LogSubjects {
@@ -61,8 +62,10 @@ export class JetStreamLog implements Log {
   }
 
   async info(): Promise<LogInfo> {
-    const { state, config, created, ts } = await this.#streamInfo()
+    const info = await this.#streamInfo()
+    const { state, config, created, ts } = info
     return {
+      identity: identityOf(info),
       firstSequence: state.first_seq,
       lastSequence: state.last_seq,
       messages: state.messages,

@@ -11,6 +11,7 @@ import { NatsBus } from './connection.ts'
 import { api, apiCode, apiCodeOf } from './jetstream-api.ts'
 import { KvLeaseStore } from './leases.ts'
 import { JetStreamLog } from './log.ts'
+import { newIdentity } from './log-identity.ts'
 import { JetStreamObjectStore } from './objects.ts'
 
 export interface NamespaceOptions {
@@ -110,7 +111,8 @@ function common(options: NamespaceOptions) {
 
 function logConfig(subjects: Subjects, partition: number, options: NamespaceOptions, bytes: number): Config {
   const { door, inner } = subjects.logSubjects(partition)
-  return { ...common(options), name: subjects.logStream(partition), subjects: [...door, ...inner], max_bytes: bytes }
+  const name = subjects.logStream(partition)
+  return { ...common(options), name, subjects: [...door, ...inner], max_bytes: bytes, metadata: newIdentity() }
 }
 
 function checkpointConfig(subjects: Subjects, partition: number, options: NamespaceOptions, bytes: number): Config {

@@ -131,6 +131,7 @@ export class SimStream {
 
   info(nowMs: number): LogInfo {
     return {
+      identity: String(this.options.createdAtMs),
       firstSequence: this.first,
       lastSequence: this.last,
       messages: this.count,

@@ -33,7 +33,8 @@ export interface Manifest {
   /** Oldest sequence that a live task or a dead letter needs, and that anything kept needs. */
   readonly neededFrom: number
   readonly readableFrom: number
-  /** Identity of the log: its creation time, and a hash of the message at `position`. */
+  /** Which log it is of, and a hash of the message at `position`; in older checkpoints its creation time alone. */
+  readonly log?: string
   readonly createdAtMs: number
   readonly hash: number
 }

@@ -12,7 +12,7 @@ import { type ControlEntry, kind } from '../../protocol/entries.ts'
 import { limits } from '../../protocol/limits.ts'
 import { type LogValues, lostReason } from '../scheduler/log-values.ts'
 import type { LedgerReader } from './ledger-reader.ts'
-import { readManifest, readState } from './load-checkpoint.ts'
+import { isOf, readManifest, readState } from './load-checkpoint.ts'
 import { saveCheckpoint } from './save-checkpoint.ts'
 
 /** What housekeeping needs of the scheduler of its process. */
@@ -168,7 +168,7 @@ export class Housekeeping {
 
   /** Rule 11: nothing is trimmed behind a checkpoint that could not be loaded. Each is read back once. */
   private async isWhole({ manifest, stored }: NewestCheckpoint, info: LogInfo): Promise<boolean> {
-    if (manifest.createdAtMs !== info.createdAtMs || manifest.position > info.lastSequence) return false
+    if (!isOf(manifest, info) || manifest.position > info.lastSequence) return false
     if (manifest.position === this.verifiedPosition) return true
     const state = await readState(manifest, stored)
     if (typeof state === 'string') {

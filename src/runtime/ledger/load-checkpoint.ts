@@ -1,6 +1,6 @@
 /**
  * The newest saved ledger that belongs to this log, or an empty one when the log is whole. A checkpoint must fit the log:
- * same creation time, and the message at its position with the same hash, if it is still there (rule 12).
+ * same identity, and the message at its position with the same hash, if it is still there (rule 12).
  */
 import type { Logger } from 'pino'
 import { type CheckpointPart, checkpointFormat, type Manifest, restoreState } from '../../actors/ledger/checkpoint.ts'
@@ -68,10 +68,15 @@ export async function readState(manifest: Manifest, stored: StoredCheckpoint): P
   }
 }
 
+/** Whether it was saved from this log, and not from one that was here before. */
+export function isOf(manifest: Manifest, info: LogInfo): boolean {
+  return manifest.log === undefined ? manifest.createdAtMs === info.createdAtMs : manifest.log === info.identity
+}
+
 const trimmed = 'what followed it is trimmed'
 
 async function misfit(manifest: Manifest, info: LogInfo, log: Log): Promise<string | undefined> {
-  if (manifest.createdAtMs !== info.createdAtMs) return 'the log was created anew since'
+  if (!isOf(manifest, info)) return 'the log was created anew since'
   if (manifest.position > info.lastSequence) return 'the log was rolled back behind it'
   if (manifest.position + 1 < info.firstSequence) return trimmed
   const message = await log.get(manifest.position)

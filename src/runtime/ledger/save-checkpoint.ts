@@ -44,7 +44,7 @@ export async function saveCheckpoint(
       await nextTurn()
     }
     for (const others of saving.others()) for (const part of packPart(others)) parts.push(part)
-    const manifest = saving.manifest(info.createdAtMs, inputHash(message.data))
+    const manifest = { ...saving.manifest(info.createdAtMs, inputHash(message.data)), log: info.identity }
     await checkpoints.save(packValue(manifest) as Uint8Array, parts, keepCheckpoints)
     return manifest
   } finally {

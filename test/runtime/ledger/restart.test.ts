@@ -7,6 +7,7 @@ import { packBlock } from '../../../src/protocol/blocks.ts'
 import { kind } from '../../../src/protocol/entries.ts'
 import { packValue, unpackValue } from '../../../src/protocol/payload.ts'
 import { LedgerReader } from '../../../src/runtime/ledger/ledger-reader.ts'
+import { loadCheckpoint } from '../../../src/runtime/ledger/load-checkpoint.ts'
 import { saveCheckpoint } from '../../../src/runtime/ledger/save-checkpoint.ts'
 import { describeState } from '../../actors/ledger/describe.ts'
 import { freshNamespace, type OpenTest, openTest, until, useServer } from '../../harness/server.ts'
@@ -169,6 +170,20 @@ test('a log that was made anew is a mismatch, not an empty ledger', async () => 
   const second = new LedgerProcess(opened)
   await expect(second.reader.start()).rejects.toMatchObject({ code: 'TROUPE_LOG_MISMATCH' })
   await second.stop()
+})
+
+test('a log whose servers disagree on when it was created is one log', async () => {
+  await using opened = await openTest(server)
+  await using first = await busy(opened)
+  const { position } = await save(first)
+  await opened.log.trim(position)
+  // Replicas have a time of creation each, and the next leader of the stream tells its own.
+  const info = async () => {
+    const told = await opened.log.info()
+    return { ...told, createdAtMs: told.createdAtMs + 140 }
+  }
+  const ledger = await loadCheckpoint({ ...opened, log: { ...withRead(opened.log, opened.log.read), info }, logger })
+  expect(ledger.state.position).toBe(position)
 })
 
 test('a reader that the trimming has overtaken starts again from a checkpoint, and says so before it folds on', async () => {

@@ -1,0 +1,19 @@
+/**
+ * Which stream a log is: one that was deleted and made again is another, whatever it holds. The time of its creation does
+ * not tell, where there are replicas: each server has its own, and another one answers after the next election.
+ */
+import { randomUUID } from 'node:crypto'
+import type { StreamInfo } from '@nats-io/jetstream'
+
+/** In the stream's metadata, which the servers agree on. */
+const mark = 'troupe-log'
+
+/** For the configuration of a stream that is made. */
+export function newIdentity(): Record<string, string> {
+  return { [mark]: randomUUID() }
+}
+
+/** Streams that were made before they were marked are known by their time of creation. */
+export function identityOf({ config, created }: StreamInfo): string {
+  return config.metadata?.[mark] ?? String(created)
+}
