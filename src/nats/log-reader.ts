@@ -105,7 +105,8 @@ class LogReader implements LogReading {
     if (latest === undefined || latest.sequence < first) return true
     const there = await getFromLeader(this.#bus, this.#stream, { seq: latest.sequence })
     if (there === undefined) return true
-    return there.subject === latest.subject && Buffer.compare(there.data, latest.data) === 0
+    const isSame = there.subject === latest.subject && there.timestampMs === latest.timestampMs
+    return isSame && Buffer.compare(there.data, latest.data) === 0
   }
 
   #take(message: Msg, delivery: Readonly<Delivery>): void {

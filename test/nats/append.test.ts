@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { ackResult } from '../../src/nats/append.ts'
 import { freshNamespace, openTest, until, useServer } from '../harness/server.ts'
@@ -83,7 +84,9 @@ test('a write under way when the connection is lost is unknown, and its journal 
   await using t = await openTest(server)
   const subject = t.subjects.journal(0, 'n', 'i')
   expect(await t.log.append(subject, bytes('first'))).toMatchObject({ outcome: 'stored' })
-  process.kill(server.process.pid, 'SIGSTOP')
+  const { pid } = server.process
+  process.kill(pid, 'SIGSTOP')
+  await until(() => / T /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')), 'the server has stopped')
   const underWay = t.log.append(subject, bytes('second'), { expectedLastSubjectSequence: 1 })
   await t.bus.flush(20).catch(() => {})
   await server.kill()

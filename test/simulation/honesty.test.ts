@@ -28,8 +28,8 @@ test(
     const random = new Random(Number(process.env.TROUPE_HONESTY_SEED ?? 11), 'honesty')
     const bytesMax = (await log.info()).bytesMax
     const { door, inner } = subjects.logSubjects(0)
-    const { createdAtMs } = await log.info()
-    const stream = new SimStream({ door, inner, bytesMax, dedupeMs: 60_000, createdAtMs })
+    const { createdAtMs, identity } = await log.info()
+    const stream = new SimStream({ door, inner, bytesMax, dedupeMs: 60_000, createdAtMs, identity })
     const targets = [
       ...[1, 2, 3].map((n) => subjects.journal(0, `node${n}`, `life${n}`)),
       subjects.control(0, 'scheduler'),

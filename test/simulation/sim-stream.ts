@@ -12,6 +12,7 @@ export interface StreamOptions {
   readonly bytesMax: number
   readonly dedupeMs: number
   readonly createdAtMs: number
+  readonly identity?: string
   /** Only the last message of each subject is kept. */
   readonly lastOnly?: boolean
 }
@@ -131,7 +132,7 @@ export class SimStream {
 
   info(nowMs: number): LogInfo {
     return {
-      identity: String(this.options.createdAtMs),
+      identity: this.options.identity ?? 'simulated',
       firstSequence: this.first,
       lastSequence: this.last,
       messages: this.count,
