@@ -43,8 +43,12 @@ export interface StepOptions {
 }
 
 /** What a task may say about a child: as in a submission, but the id is `<parent>:<n>` and given by the system. */
-export type ChildOptions = Omit<SubmissionOptions, 'id' | 'delayMs' | 'deadlineAtMs' | 'startWithinMs' | 'unique'> & {
+export type ChildOptions = Omit<
+  SubmissionOptions,
+  'id' | 'delayMs' | 'deadlineAtMs' | 'startWithinMs' | 'unique' | 'group'
+> & {
   readonly unique?: SubmitOptions['unique']
+  readonly group?: SubmitOptions['group']
   readonly startWithin?: Duration
   readonly delay?: Duration
   readonly deadline?: Date | number

@@ -136,9 +136,13 @@ export class TaskHandle<Output = unknown, Events extends { readonly type: string
     return this.host.askTask(this.host.subjects.cancel(this.id), this.sequence, body)
   }
 
-  /** Makes a failed, cancelled or expired task ready again with fresh attempts. Rejects with TROUPE_NOT_FAILED. */
-  async retry(): Promise<TaskAnswer> {
-    const answer = await this.host.askTask<TaskAnswer>(this.host.subjects.retry(this.id), this.sequence)
+  /**
+   * Makes a failed task ready again, from its last snapshot and with fresh attempts; with `skipEvent` without the event on
+   * which it failed. Rejects with TROUPE_NOT_FAILED, and with TROUPE_INVALID_OPTION when there is no event to skip.
+   */
+  async retry(options: { readonly skipEvent?: boolean } = {}): Promise<TaskAnswer> {
+    const body = options.skipEvent ? { skipEvent: true } : undefined
+    const answer = await this.host.askTask<TaskAnswer>(this.host.subjects.retry(this.id), this.sequence, body)
     this.ending = undefined
     return answer
   }

@@ -1,5 +1,6 @@
 /** The door of the package `troupe`: everything that a program imports to define and submit tasks. */
 export { adviceFor, type ErrorCode, type ErrorRecord, hasCode, TroupeError } from '../protocol/errors.ts'
+export type { GroupOptions, GroupStrategy } from '../protocol/groups.ts'
 export type { LimitsAnswer } from '../protocol/limit-messages.ts'
 export type {
   DeadAnswer,
@@ -15,7 +16,7 @@ export type {
   TasksAnswer,
   TasksRequest,
 } from '../protocol/messages.ts'
-export type { BreakerLimit, Duration, GangOption, LabelWishes, TypeLimits } from '../protocol/options.ts'
+export type { BreakerLimit, Duration, GangOption, LabelWishes, RestartType, TypeLimits } from '../protocol/options.ts'
 export type { MissedRule, OverlapRule } from '../protocol/schedule.ts'
 export { type ConnectOptions, connect } from './connect.ts'
 export type {

@@ -1,12 +1,14 @@
 /** What a program may say about one submission, and its translation into what the log holds. */
 import { errorFromRecord } from '../protocol/error-record.ts'
 import { TroupeError } from '../protocol/errors.ts'
+import { type GroupOptions, groupLevels } from '../protocol/groups.ts'
 import { checkTaskId } from '../protocol/names.ts'
 import { checkOptionNames } from '../protocol/option-names.ts'
 import {
   type Duration,
   durationMs,
   type GangOption,
+  type RestartType,
   type SubmissionOptions,
   type UniqueWindow,
 } from '../protocol/options.ts'
@@ -26,6 +28,13 @@ export interface SubmitOptions {
   readonly startWithin?: Duration | undefined
   /** Groups tasks for fairness, limits and affinity. */
   readonly key?: string | undefined
+  /**
+   * The group that it is supervised in: its options, or a path of names such as 'shop/payments'. How a group works is said
+   * by the first task submitted into it, for as long as tasks live in it.
+   */
+  readonly group?: string | GroupOptions | undefined
+  /** OTP's restart type: 'transient' (default) is restarted when it fails, 'temporary' never. */
+  readonly restart?: RestartType | undefined
   /** Tasks that must complete first: ids or handles. */
   readonly after?: readonly (string | { readonly id: string })[] | undefined
   /** How long it is expected to take; a hint for orders by duration. Default: as learned for its type. */
@@ -64,13 +73,15 @@ const known = [
   'priority',
   'delay',
   'deadline',
+  'startWithin',
   'key',
+  'group',
+  'gang',
+  'restart',
   'after',
   'replyTo',
   'expected',
-  'startWithin',
   'unique',
-  'gang',
 ]
 
 /**
@@ -88,6 +99,7 @@ export function resolveOptions(options: SubmitOptions | undefined): SubmissionOp
     const value = options[name as keyof SubmitOptions]
     if (value === undefined) continue
     if (name === 'delay') resolved.delayMs = durationMs('delay', value)
+    else if (name === 'group') resolved.group = groupLevels(value)
     else if (name === 'startWithin') resolved.startWithinMs = durationMs('startWithin', value)
     else if (name === 'unique') resolved.unique = uniqueWindow(options.unique!)
     else if (name === 'expected') resolved.expectedMs = durationMs('expected', value)

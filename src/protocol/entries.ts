@@ -93,8 +93,18 @@ export type Parked = readonly [
 /** The turn ends, to go on at once elsewhere. `snapshot` null: as last checkpointed. */
 export type Yielded = readonly [kind: 14, task: string, turn: number, snapshot: Payload, consumed: number]
 export type Completed = readonly [kind: 15, task: string, turn: number, result: Payload]
-/** The attempt failed; `retryable` false sends the task to the dead letters whatever its retry policy says. */
-export type Failed = readonly [kind: 16, task: string, turn: number, error: ErrorRecord, retryable: boolean]
+/**
+ * The attempt failed; `retryable` false sends the task to the dead letters whatever its retry policy says. `event` is the
+ * sequence of the signal that it had taken last, if no stored state has consumed that yet.
+ */
+export type Failed = readonly [
+  kind: 16,
+  task: string,
+  turn: number,
+  error: ErrorRecord,
+  retryable: boolean,
+  event?: number,
+]
 
 /** A child is submitted by a running turn; void unless that turn is owned. */
 export type Submitted = readonly [
@@ -140,8 +150,8 @@ export type Cancelled = readonly [kind: 42, task: string, reason: string]
 export type Expired = readonly [kind: 43, task: string]
 /** The turn ran longer than its timeout in log time; counts as a failed attempt. */
 export type TimedOut = readonly [kind: 44, task: string, turn: number]
-/** A dead letter is ready again, with its attempts reset. */
-export type Retried = readonly [kind: 45, task: string]
+/** A dead letter is ready again, with its attempts reset; with `skipEvent` without the event on which it failed. */
+export type Retried = readonly [kind: 45, task: string, skipEvent?: boolean]
 /** A dead letter is forgotten. */
 export type Removed = readonly [kind: 46, task: string]
 /**

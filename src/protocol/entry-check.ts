@@ -68,9 +68,10 @@ export function checkControlEntry(entry: unknown): string | undefined {
     case kind.timedOut:
       return turnComplaint(entry)
     case kind.expired:
-    case kind.retried:
     case kind.removed:
       return taskComplaint(entry)
+    case kind.retried:
+      return taskComplaint(entry) ?? skipComplaint(entry[2])
     case kind.kept:
       return taskComplaint(entry) ?? keptComplaint(entry)
     case kind.scheduled:
@@ -122,8 +123,13 @@ function stateComplaint(entry: readonly unknown[]): string | undefined {
   return isCount(entry[4]) ? undefined : 'the consumed position is not a count'
 }
 
+function skipComplaint(skip: unknown): string | undefined {
+  return skip === undefined || typeof skip === 'boolean' ? undefined : 'the wish to skip an event is not a boolean'
+}
+
 function failedComplaint(entry: readonly unknown[]): string | undefined {
   if (typeof entry[4] !== 'boolean') return 'retryable is not a boolean'
+  if (entry[5] !== undefined && !isCount(entry[5])) return 'the event is not a sequence'
   return errorRecordComplaint(entry[3], causeDepthMax)
 }
 

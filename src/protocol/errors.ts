@@ -109,6 +109,14 @@ const table = {
     retryable: false,
     next: 'Its nodes died too often while it ran; look at what it does, then `troupe retry <id>`.',
   },
+  TROUPE_GROUP_FAILED: {
+    retryable: false,
+    next: 'See the cause: the member that failed. Mend it, then `troupe retry <id>` it and the others of its group.',
+  },
+  TROUPE_POISONED: {
+    retryable: false,
+    next: 'See the cause; deploy a fix and `troupe retry <id>`, or move on without the event: `troupe retry <id> --skip-event`.',
+  },
   TROUPE_DEPENDENCY_FAILED: { retryable: false, next: 'Retry the task it waited for, then this one.' },
   TROUPE_GANG_BROKEN: {
     retryable: false,

@@ -21,6 +21,10 @@ export const limits = {
   afterMax: 1_000,
   /** Members of a gang. */
   gangSizeMax: 1_000,
+  /** Groups, one in the other, that one task is supervised in. */
+  groupLevelsMax: 8,
+  /** Failures within a period that a group may be told to bear. */
+  groupIntensityMax: 10_000,
   /** Signals kept for one task that has not consumed them; further ones are set aside. */
   signalsPerTaskMax: 1_000,
   /** Tasks in one award message. */

@@ -155,6 +155,8 @@ export interface TaskAnswer {
   readonly priority: number
   readonly key?: string
   readonly gang?: GangOption
+  /** Path of the group that it is supervised in. */
+  readonly group?: string
   readonly submittedAt: string
   readonly dueAt?: string
   readonly deadlineAt?: string

@@ -1,5 +1,6 @@
 /** Options of submissions and of task types as they travel and as the fold uses them: resolved, checked, plain data. */
 import { type ErrorCode, TroupeError } from './errors.ts'
+import type { GroupLevel } from './groups.ts'
 import { limits } from './limits.ts'
 
 /** What a submitter may say about one task. Absent means default. */
@@ -19,6 +20,10 @@ export interface SubmissionOptions {
   readonly replyTo?: string
   /** Longest time from when it may start to its first start, ms; after it, it expires. */
   readonly startWithinMs?: number
+  /** The groups that it is supervised in, from the root down. */
+  readonly group?: readonly GroupLevel[]
+  /** OTP's restart type: a 'transient' task (default) is restarted when it fails, a 'temporary' one never. */
+  readonly restart?: RestartType
   /** How long it is expected to take, ms; a hint for orders by duration. Default: as learned for its type. */
   readonly expectedMs?: number
   /** Runs only if no task of its type and this key was submitted within the time before it. */
@@ -45,6 +50,8 @@ export interface UniqueWindow {
   readonly key?: string
   readonly withinMs: number
 }
+
+export type RestartType = 'transient' | 'temporary'
 
 export const defaultPriority = 4
 

@@ -4,10 +4,18 @@
  */
 import type { LogMessage, ObjectReference, Payload, Submission } from './entries.ts'
 import { type ErrorCode, type ErrorRecord, TroupeError } from './errors.ts'
+import { checkGroup, groupHeader, groupLevels } from './groups.ts'
 import { decodeUtf8, parseJson } from './json.ts'
 import { limits } from './limits.ts'
 import { checkName, checkTaskId } from './names.ts'
-import { durationMs, type GangOption, integerBetween, type SubmissionOptions, type UniqueWindow } from './options.ts'
+import {
+  durationMs,
+  type GangOption,
+  integerBetween,
+  type RestartType,
+  type SubmissionOptions,
+  type UniqueWindow,
+} from './options.ts'
 import { checkPacked } from './payload.ts'
 
 export type ReadSubmission =
@@ -72,6 +80,10 @@ function readHeaders(headers: ReadonlyMap<string, string>, nowMs: number, option
   }
   const gang = given('troupe-gang')
   if (gang !== undefined) options.gang = readGang('Troupe-Gang', gang)
+  const group = given('troupe-group')
+  if (group !== undefined) options.group = groupLevels(group)
+  const restart = given('troupe-restart')
+  if (restart !== undefined) options.restart = checkRestart('Troupe-Restart', restart)
   const after = given('troupe-after')
   if (after !== undefined)
     options.after = checkAfter(
@@ -236,6 +248,10 @@ function checkedOptions(given: object): SubmissionOptions {
   if (startWithinMs !== undefined) {
     options.startWithinMs = checkWhole('startWithinMs', startWithinMs, 1, limits.delayMsMax)
   }
+  const group = own('group')
+  if (group !== undefined) options.group = checkGroup(group)
+  const restart = own('restart')
+  if (restart !== undefined) options.restart = checkRestart('restart', restart)
   const expectedMs = own('expectedMs')
   if (expectedMs !== undefined) options.expectedMs = checkWhole('expectedMs', expectedMs, 0, limits.delayMsMax)
   const unique = own('unique')
@@ -243,6 +259,11 @@ function checkedOptions(given: object): SubmissionOptions {
   const gang = own('gang')
   if (gang !== undefined) options.gang = checkGang('gang', gang)
   return options
+}
+
+function checkRestart(what: string, given: unknown): RestartType {
+  if (given === 'transient' || given === 'temporary') return given
+  throw invalid(what, given, '"transient" or "temporary"')
 }
 
 function checkPriority(what: string, value: unknown): number {
@@ -266,6 +287,8 @@ export function submissionHeaders(options: SubmissionOptions): Record<string, st
   if (options.after !== undefined && options.after.length > 0) headers['Troupe-After'] = options.after.join(',')
   if (options.replyTo !== undefined) headers['Troupe-Reply-To'] = options.replyTo
   if (options.startWithinMs !== undefined) headers['Troupe-Start-Within'] = String(options.startWithinMs)
+  if (options.group !== undefined) headers['Troupe-Group'] = groupHeader(options.group)
+  if (options.restart !== undefined) headers['Troupe-Restart'] = options.restart
   if (options.expectedMs !== undefined) headers['Troupe-Expected'] = String(options.expectedMs)
   if (options.unique !== undefined) {
     headers['Troupe-Unique'] = String(options.unique.withinMs)

@@ -192,6 +192,8 @@ describe('a plain message as a submission', () => {
       key: 'k',
       after: ['b', 'c'],
       replyTo: 'x.y',
+      group: [{ name: 'g' }, { name: 'h', strategy: 'one-for-all', intensity: 2 }],
+      restart: 'temporary',
     }
     expect(read(submissionHeaders(options))).toEqual(options)
     expect(submissionHeaders({})).toEqual({})

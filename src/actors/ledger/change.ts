@@ -39,7 +39,7 @@ export type Change =
   | { readonly what: 'led'; readonly leader: string; readonly epoch: number }
   /** A node accepted a turn that is not its to have; it should be told to drop it. */
   | { readonly what: 'void-accept'; readonly member: Member; readonly id: string; readonly turn: number }
-  /** A turn was taken from a node that knows nothing of it; it should be told to drop it. */
+  /** A turn was taken from a node; it should be told to drop it. */
   | {
       readonly what: 'recalled'
       readonly member: Member

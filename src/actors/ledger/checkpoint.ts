@@ -11,6 +11,7 @@ import { type GangRow, gangRow, restoreGang } from './gangs.ts'
 import { Member } from './member.ts'
 import type { ScheduleRecord } from './schedules.ts'
 import { LedgerState, type Saving, type Totals } from './state.ts'
+import { type GroupRow, groupRows, restoreGroups } from './supervision.ts'
 import { type Rare, type RecordStatus, type SignalPlace, TaskRecord } from './task-record.ts'
 import { type UniqueRow, UniqueWindows } from './unique-windows.ts'
 
@@ -66,6 +67,7 @@ export type CheckpointPart =
   | readonly [of: 'schedules', rows: readonly ScheduleRecord[]]
   | readonly [of: 'breakers', rows: readonly BreakerRow[]]
   | readonly [of: 'gangs', rows: readonly GangRow[]]
+  | readonly [of: 'groups', rows: readonly GroupRow[]]
   | readonly [of: 'limits', rows: readonly (readonly [type: string, limits: TypeLimits])[]]
 
 /** Saves one ledger as it is now. Begin by constructing it; take `rows` until done; then `others` and `manifest`. */
@@ -82,6 +84,7 @@ export class LedgerSaving implements Saving {
   private readonly schedules: readonly ScheduleRecord[]
   private readonly breakers: readonly BreakerRow[]
   private readonly gangs: readonly GangRow[]
+  private readonly groups: readonly GroupRow[]
   private readonly profiles = new Map<TaskProfile, ProfileNumber>()
   private pending: TaskRow[] = []
   private tasks = 0
@@ -110,6 +113,7 @@ export class LedgerSaving implements Saving {
     this.schedules = [...state.schedules.values()].map((record) => ({ ...record }))
     this.breakers = breakerRows(state)
     this.gangs = [...state.gangs.values()].map(gangRow)
+    this.groups = groupRows(state)
     this.neededFrom = state.position
     this.readableFrom = state.position
     for (const { lastSequence } of this.members) this.neededFrom = Math.min(this.neededFrom, lastSequence)
@@ -156,6 +160,7 @@ export class LedgerSaving implements Saving {
       ['uniques', this.uniques],
       ['gangs', this.gangs],
       ['breakers', this.breakers],
+      ['groups', this.groups],
     ]
   }
 
@@ -293,6 +298,7 @@ export function restoreState(manifest: Manifest, parts: readonly CheckpointPart[
   for (const record of rowsOf(parts, 'schedules')) state.schedules.set(record.name, { ...record })
   const tasks = rowsOf(parts, 'tasks').map((row) => restoreTask(state, profiles, row))
   restoreFamilies(state, tasks)
+  restoreGroups(state, rowsOf(parts, 'groups'))
   restoreRetention(state, tasks)
   for (const row of rowsOf(parts, 'breakers')) restoreBreaker(state, row)
   for (const row of rowsOf(parts, 'gangs')) restoreGang(state, row)

@@ -16,8 +16,10 @@ import {
 } from '../../protocol/entries.ts'
 import { limits } from '../../protocol/limits.ts'
 import { gatherAgain, rejoinGang, ungathered } from './gangs.ts'
+import { skipEvent } from './poison.ts'
 import { foldFired, foldMissed, foldScheduled } from './schedules.ts'
 import type { LedgerState } from './state.ts'
+import { rejoinGroup } from './supervision.ts'
 import type { Place, TaskRecord } from './task-record.ts'
 import { expiryOf, turnLimitOf } from './time-limits.ts'
 import { failAttempt } from './turn-entries.ts'
@@ -65,7 +67,7 @@ function foldTaskDecision(state: LedgerState, entry: TaskDecision, index: number
     case kind.timedOut:
       return timedOut(state, task, entry[2], place)
     case kind.retried:
-      return retried(state, task)
+      return retried(state, task, entry[2] === true)
     case kind.removed:
       if (!task.ended) return false
       state.touch(task)
@@ -120,9 +122,10 @@ function timedOut(state: LedgerState, task: TaskRecord, turn: number, place: Pla
  * An operator lets a dead letter run again, from its last snapshot, with all its attempts; one that never began because of
  * what it waited for waits for that again. What was cancelled or expired keeps no input and cannot come back.
  */
-function retried(state: LedgerState, task: TaskRecord): boolean {
+function retried(state: LedgerState, task: TaskRecord, skips: boolean): boolean {
   if (task.status !== 'failed' || task.rare?.unreadable) return false
   state.touch(task)
+  if (skips) skipEvent(task)
   state.unqueue(task)
   task.attempt = 1
   task.finishedAtMs = 0
@@ -131,9 +134,11 @@ function retried(state: LedgerState, task: TaskRecord): boolean {
   if (rare !== undefined) {
     delete rare.restarts
     delete rare.deaths
+    delete rare.failing
     delete rare.deadlineAtMs
   }
   rejoinGang(state, task)
+  rejoinGroup(state, task)
   const unmet = [...(rare?.after ?? [])].filter((id) => state.tasks.get(id)?.status !== 'completed')
   if (unmet.length === 0) {
     delete rare?.after

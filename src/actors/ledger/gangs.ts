@@ -136,7 +136,8 @@ export function rejoinGang(state: LedgerState, task: TaskRecord): void {
   delete task.more.gang
 }
 
-function noteRecall(state: LedgerState, task: TaskRecord, reason: string): void {
+/** The node that runs or holds the task is told to drop its turn. */
+export function noteRecall(state: LedgerState, task: TaskRecord, reason: string): void {
   const { owner, id, turn } = task
   if (owner !== undefined) state.changes.push({ what: 'recalled', member: owner, id, turn, reason })
 }

@@ -6,16 +6,17 @@
 import type { FoldRules, Payload } from '../../protocol/entries.ts'
 import type { ErrorRecord } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/limits.ts'
-import { defaultRestart, type TypeLimits } from '../../protocol/options.ts'
+import type { TypeLimits } from '../../protocol/options.ts'
 import type { Breaker } from './breakers.ts'
 import type { Change, SetAside, TaskChange } from './change.ts'
-import { restartAfter } from './delays.ts'
 import { Fifo } from './fifo.ts'
 import { type Gang, gatherAgain, leaveGang } from './gangs.ts'
 import { inOrder, register, unregister } from './indexes.ts'
 import type { Member } from './member.ts'
+import { loseNode } from './node-loss.ts'
 import type { ScheduleRecord } from './schedules.ts'
 import { type Counts, StatusCounts } from './status-counts.ts'
+import { type Group, leaveGroup, loseMember } from './supervision.ts'
 import { isTerminal, type Place, type RecordStatus, type TaskRecord, type TerminalStatus } from './task-record.ts'
 import { beginStartLimit } from './time-limits.ts'
 import { UniqueWindows } from './unique-windows.ts'
@@ -73,6 +74,8 @@ export class LedgerState {
   readonly awaiters = new Map<string, Set<TaskRecord>>()
   /** Those with members that have not ended. */
   readonly gangs = new Map<string, Gang>()
+  /** Groups of supervised tasks that live, by path. */
+  readonly groups = new Map<string, Group>()
   /** Ended tasks that are still readable, in the order in which they ended. */
   readonly results = new Fifo<TaskRecord>()
   readonly dead = new Fifo<TaskRecord>()
@@ -215,6 +218,10 @@ export class LedgerState {
       task.more.lastError = value as ErrorRecord
     }
     this.queueEnded(task)
+    if (task.rare?.group !== undefined) {
+      if (status === 'failed' || status === 'expired') loseMember(this, task, value as ErrorRecord, place)
+      leaveGroup(this, task)
+    }
     if (task.rare?.children !== undefined) this.releaseChildren(task, task.rare.children, status, place)
     if (this.dependents.size > 0) this.settleDependents(task, status, place)
     if (this.awaiters.size > 0) this.settleAwaiters(task.id)
@@ -314,12 +321,12 @@ export class LedgerState {
     this.membersBySubject.delete(member.subject)
     this.bury(member.incarnation)
     for (const task of inOrder(member.running)) {
-      // One that its gang has taken along is there no more.
+      // One that its gang or its group has taken along is there no more.
       if (task.owner !== member) continue
       this.touch(task)
       const isHeld = task.status === 'held'
       if (how === 'left' || isHeld) this.makeReady(task, how === 'left' ? 'yielded' : 'restarted')
-      else this.restart(task, member)
+      else loseNode(this, task, member)
       if (task.rare?.gang !== undefined && !isHeld && !task.ended) gatherAgain(this, task)
     }
     this.changes.push({ what: how, member })
@@ -332,29 +339,6 @@ export class LedgerState {
       if (this.deadIncarnations.size <= deadIncarnationsMax) break
       this.deadIncarnations.delete(oldest)
     }
-  }
-
-  private restart(task: TaskRecord, member: Member): void {
-    const policy = task.profile?.restart ?? defaultRestart
-    const { times, delayMs } = restartAfter(policy, task.rare?.restarts ?? [], this.timeMs)
-    const rare = task.more
-    rare.restarts = times
-    // A task that ends every node it runs on may take a while for each: what counts then is that it never gets further.
-    const standsAt = task.snapshot?.sequence ?? 0
-    const deaths = rare.deaths?.standsAt === standsAt ? rare.deaths.count + 1 : 1
-    rare.deaths = { standsAt, count: deaths }
-    if (delayMs !== undefined && deaths < limits.deathsInARowMax) {
-      this.makeReady(task, 'restarted', delayMs === 0 ? 0 : this.timeMs + delayMs)
-      return
-    }
-    const how =
-      delayMs === undefined
-        ? `${times.length} times within ${policy.periodMs} ms`
-        : `${deaths} times in a row while it stood at the same snapshot`
-    const message = `its node died ${how}, last "${member.node}"`
-    const place = { sequence: this.position, index: 0 }
-    const details = { restarts: times.length, deaths, node: member.node, reason: member.endReason }
-    this.end(task, 'failed', { code: 'TROUPE_RESTART_INTENSITY', message, details }, place)
   }
 
   /** Forgets ended tasks beyond the number and age that the rules keep. */

@@ -14,6 +14,7 @@ import { jitterHash } from './delays.ts'
 import { joinGang } from './gangs.ts'
 import type { Member } from './member.ts'
 import type { LedgerState } from './state.ts'
+import { joinGroup } from './supervision.ts'
 import { TaskRecord } from './task-record.ts'
 import { beginStartLimit } from './time-limits.ts'
 
@@ -166,6 +167,8 @@ function create(state: LedgerState, born: NewTask): void {
   if (options.replyTo !== undefined) task.more.replyTo = options.replyTo
   if (options.expectedMs !== undefined) task.more.expectedMs = options.expectedMs
   if (parent !== undefined) task.more.parent = parent
+  if (options.restart === 'temporary') task.more.temporary = true
+  if (options.group !== undefined) task.more.group = options.group
   state.totals.submitted++
   const full = born.refusable ? queueFull(state, type) : undefined
   const after = options.after === undefined ? undefined : unmet(state, options.after)
@@ -196,6 +199,7 @@ function create(state: LedgerState, born: NewTask): void {
     beginStartLimit(task, state.timeMs)
     state.change('ready', task)
   }
+  if (options.group !== undefined && !task.ended) joinGroup(state, task, options.group)
 }
 
 /** Why the task is not the only one of its key within its time, if it is not. */

@@ -4,6 +4,7 @@
  */
 import type { Payload } from '../../protocol/entries.ts'
 import type { ErrorRecord } from '../../protocol/errors.ts'
+import type { GroupLevel } from '../../protocol/groups.ts'
 import { systemTaskId } from '../../protocol/names.ts'
 import type { GangOption, TaskProfile } from '../../protocol/options.ts'
 import type { Member } from './member.ts'
@@ -45,6 +46,10 @@ export interface Rare {
   after?: Set<string>
   /** It waits for their end, however they end. */
   afterEnd?: boolean
+  /** The groups that it is supervised in, from the root down. */
+  group?: readonly GroupLevel[]
+  /** It is never restarted. */
+  temporary?: boolean
   parent?: string
   children?: Set<string>
   /** Tasks, mostly children, that a parked turn waits for. */
@@ -66,6 +71,8 @@ export interface Rare {
   /** The gang that it belongs to, and whether it has started with it once. */
   gang?: GangOption
   gangBegun?: boolean
+  /** The place (event or state) at which it failed last, how often in a row, and the sequence of the event. */
+  failing?: { readonly at: string; readonly times: number; readonly event: number }
   progress?: { fraction: number; note: string }
   lastError?: ErrorRecord
   /** How long its submitter expects it to take, ms; a hint for the order. */

@@ -20,7 +20,9 @@ import { retryDelayMs } from './delays.ts'
 import { boundedError } from './errors.ts'
 import { gangToStartWith, holdMember } from './gangs.ts'
 import type { Member } from './member.ts'
+import { notePoison } from './poison.ts'
 import type { LedgerState } from './state.ts'
+import { restartAfterFailure } from './supervision.ts'
 import type { Place, TaskRecord } from './task-record.ts'
 import { noteBeat } from './time-limits.ts'
 
@@ -137,10 +139,11 @@ function completed(state: LedgerState, task: TaskRecord, entry: Completed, place
 }
 
 function failed(state: LedgerState, task: TaskRecord, entry: Failed, place: Place): void {
-  failAttempt(state, task, boundedError(entry[3]), entry[4], place)
+  const poison = entry[4] ? notePoison(task, entry[3], entry[5] ?? 0) : undefined
+  failAttempt(state, task, boundedError(poison ?? entry[3]), entry[4] && poison === undefined, place)
 }
 
-/** The attempt failed: tried again later by the task's retry policy, or a dead letter. */
+/** The attempt failed: tried again later by the task's retry policy and that of its group, or a dead letter. */
 export function failAttempt(
   state: LedgerState,
   task: TaskRecord,
@@ -149,15 +152,16 @@ export function failAttempt(
   place: Place,
 ): void {
   noteAttempt(state, task, true)
-  const policy = task.profile?.retry ?? defaultRetry
-  if (!retryable || task.attempt >= policy.attempts) {
+  if (!retryable || task.rare?.temporary) {
     state.end(task, 'failed', error, place)
     return
   }
-  const delayMs = retryDelayMs(policy, task.attempt, task.id, task.turn)
-  task.attempt++
+  const policy = task.profile?.retry ?? defaultRetry
+  const hasMore = task.attempt < policy.attempts
+  const delayMs = hasMore ? retryDelayMs(policy, task.attempt, task.id, task.turn) : undefined
+  if (hasMore) task.attempt++
   task.more.lastError = error
-  state.makeReady(task, 'retrying', state.timeMs + delayMs)
+  restartAfterFailure(state, { task, error, why: 'retrying', delayMs, place })
 }
 
 /** The turn ends without an outcome; how long it ran is for the order of what is to run next. */

@@ -181,6 +181,13 @@ function addSubmitting(program: Command, act: Act): void {
         '--gang <id/size>',
         'starts together with the others of this gang, or not at all, like job-7/4 (default: none)',
       )
+      .option('--group <path>', 'group that supervises it, like shop/payments, or its options as JSON (default: none)')
+      .addOption(
+        new Option('--restart <type>', 'whether it is restarted when it fails (default: transient)').choices([
+          'transient',
+          'temporary',
+        ]),
+      )
       .addOption(
         new Option('--after <ids>', 'tasks that must complete first, separated by commas (default: none)').argParser(
           list,
@@ -248,7 +255,9 @@ function addTasks(program: Command, act: Act): void {
     .addOption(json())
     .action(act(async () => (await tasks()).signal))
   aboutTask('cancel', 'cancel a task').action(act(async () => (await tasks()).cancel))
-  aboutTask('retry', 'run a failed, cancelled or expired task again').action(act(async () => (await tasks()).retry))
+  aboutTask('retry', 'run a failed task again, from its last snapshot')
+    .option('--skip-event', 'without the event on which it failed')
+    .action(act(async () => (await tasks()).retry))
   aboutTask('history', 'list what the log holds about a task').action(act(async () => (await tasks()).history))
   const dead = program.command('dead').description('list, retry or remove tasks that failed for good')
   dead

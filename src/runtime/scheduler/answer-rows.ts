@@ -3,6 +3,7 @@
 import { breakerState, halfOpenAtMs } from '../../actors/ledger/breakers.ts'
 import type { Member } from '../../actors/ledger/member.ts'
 import type { LedgerState } from '../../actors/ledger/state.ts'
+import { pathOf } from '../../actors/ledger/supervision.ts'
 import type { TaskRecord } from '../../actors/ledger/task-record.ts'
 import type { Agenda } from '../../actors/scheduler/agenda.ts'
 import { unfit } from '../../actors/scheduler/policies/demands.ts'
@@ -42,6 +43,7 @@ export function taskRow(task: TaskRecord, nowMs: number, agenda?: Agenda): TaskA
     priority: task.priority,
     ...(task.key !== undefined && { key: task.key }),
     ...(rare?.gang && { gang: rare.gang }),
+    ...(rare?.group !== undefined && { group: pathOf(rare.group) }),
     submittedAt: iso(task.submittedAtMs),
     ...(dueAtMs !== undefined && !task.ended && { dueAt: iso(dueAtMs) }),
     ...(rare?.deadlineAtMs !== undefined && { deadlineAt: iso(rare.deadlineAtMs) }),

@@ -90,7 +90,7 @@ export class Answers {
     return [
       this.on(`${subjects.root}.task.>`, (id, message) => this.task(id, message)),
       this.on(`${subjects.root}.cancel.>`, (id, message) => this.cancel(id, message)),
-      this.on(`${subjects.root}.retry.>`, (id) => this.retry(id)),
+      this.on(`${subjects.root}.retry.>`, (id, message) => this.retry(id, message)),
       this.on(`${subjects.root}.remove.>`, (id) => this.remove(id)),
       this.on(`${subjects.root}.history.>`, (id) => this.history(id)),
       this.on(`${subjects.root}.drain.>`, (node) => this.drain(node)),
@@ -211,13 +211,17 @@ export class Answers {
     return this.shown(task)
   }
 
-  private async retry(id: string): Promise<TaskAnswer> {
+  private async retry(id: string, message: BusMessage): Promise<TaskAnswer> {
     const task = await this.known(id)
     if (task.status !== 'failed' || task.rare?.unreadable) {
       const why = task.rare?.unreadable ? 'could not be read, so it can never run' : `is ${task.status}`
       throw new TroupeError('TROUPE_NOT_FAILED', `task "${id}" ${why}`, { details: { id, status: task.status } })
     }
-    await this.service.decide([kind.retried, task.id])
+    const skips = bodyOf<{ skipEvent: boolean }>(message).skipEvent === true
+    if (skips && (task.rare?.signals?.length ?? 0) === 0) {
+      throw new TroupeError('TROUPE_INVALID_OPTION', `task "${id}" has no event to skip`, { details: { id } })
+    }
+    await this.service.decide(skips ? [kind.retried, task.id, true] : [kind.retried, task.id])
     return this.shown(task)
   }
 

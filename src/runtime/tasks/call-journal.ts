@@ -80,6 +80,9 @@ export class CallJournal {
   checkpoint: Uint8Array | null = null
   childrenGiven = 0
   consumed = 0
+  /** Sequences of the last signal that the function was given, and that a packed state has. */
+  #taken = 0
+  #packed = 0
   /** By which version of the definition it was stored. */
   version: string | undefined
   inbox: (readonly [sequence: number, event: Packed])[] = []
@@ -165,10 +168,11 @@ export class CallJournal {
 
   /** Takes the oldest waiting signal of this type, decoded; undefined if there is none. */
   takeSignal(type: string): { readonly event: unknown; readonly packed: Packed } | undefined {
-    for (const [index, [, packed]] of this.inbox.entries()) {
+    for (const [index, [sequence, packed]] of this.inbox.entries()) {
       const event = unpackValue(packed)
       if ((event as { type?: unknown } | null | undefined)?.type !== type) continue
       this.inbox.splice(index, 1)
+      this.#taken = Math.max(this.#taken, sequence)
       return { event, packed }
     }
     return undefined
@@ -197,7 +201,13 @@ export class CallJournal {
     return [...this.ends, ...open].map((call) => shownKey(call.key))
   }
 
+  /** Sequence of the signal that the function was given last, if no packed state has it; 0 for none. */
+  get event(): number {
+    return this.#taken > this.#packed ? this.#taken : 0
+  }
+
   pack(version: string | undefined): Uint8Array {
+    this.#packed = this.consumed
     const snapshot: FunctionSnapshot = {
       format: functionFormat,
       kind: 'function',

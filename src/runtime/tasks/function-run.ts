@@ -383,7 +383,7 @@ export class FunctionRun implements SavedRun {
     if (this.#over) return
     const { record, retryable } = failureRecord(error)
     this.#over = true
-    this.port.fault(record, retryable)
+    this.port.fault(record, retryable, this.journal.event)
   }
 
   stop(error: TroupeError | undefined): void {

@@ -73,8 +73,8 @@ class RemotePort implements LogicPort {
     post(['done', this.run, result])
   }
 
-  fault(error: Parameters<LogicPort['fault']>[0], retryable: boolean): void {
-    post(['fault', this.run, error, retryable])
+  fault(error: Parameters<LogicPort['fault']>[0], retryable: boolean, event = 0): void {
+    post(['fault', this.run, error, retryable, event])
   }
 
   ask(id: string): Promise<TaskAnswer> {

@@ -36,7 +36,7 @@ export type FromLane =
   | readonly ['park', run: number, snapshot: Uint8Array, consumed: number, until: ParkedFor]
   | readonly ['handed-back', run: number, snapshot: Uint8Array | null, consumed: number]
   | readonly ['done', run: number, result: Uint8Array | null]
-  | readonly ['fault', run: number, error: ErrorRecord, retryable: boolean]
+  | readonly ['fault', run: number, error: ErrorRecord, retryable: boolean, event: number]
   | readonly ['ask', run: number, question: number, id: string]
   | readonly ['log', run: number, line: string]
   /** The logic has come to rest after `stop`: the lane can be used again. */

@@ -120,7 +120,7 @@ export class IsolatedRunner implements LogicRunner {
         this.stop(undefined)
         break
       case 'fault':
-        port.fault(message[2], message[3])
+        port.fault(message[2], message[3], message[4])
         break
       case 'ask':
         this.#answer(message[2], message[3])

@@ -68,7 +68,8 @@ export interface LogicPort {
   /** The boundary that `LogicRunner.handBack` asked for is reached. Null: as last saved. */
   handBack(snapshot: Uint8Array | null, consumed: number): void
   done(result: Uint8Array | null): void
-  fault(error: ErrorRecord, retryable: boolean): void
+  /** `event`: sequence of the signal that was taken last, if no saved state has it; 0 for none. */
+  fault(error: ErrorRecord, retryable: boolean, event?: number): void
   ask(id: string): Promise<TaskAnswer>
 }
 

@@ -26,6 +26,8 @@ export class MachineRunner implements LogicRunner {
   #children: MachineChildren | undefined
   #early: ArrivedSignal[] = []
   #consumed = 0
+  /** What of that is part of a state that was saved. */
+  #saved = 0
   #ignored = 0
   #dirty = false
   #stored: Uint8Array | undefined
@@ -84,6 +86,7 @@ export class MachineRunner implements LogicRunner {
     if (this.#over) return
     try {
       this.#consumed = before?.consumed ?? 0
+      this.#saved = this.#consumed
       this.#ignored = before?.ignored ?? 0
       // A state that is what was stored need not be stored again.
       if (stored instanceof Uint8Array) this.#stored = stored
@@ -129,7 +132,7 @@ export class MachineRunner implements LogicRunner {
 
   #give([sequence, packed]: ArrivedSignal): void {
     const actor = this.#actor
-    if (this.#over || actor === undefined || sequence <= this.#consumed) return
+    if (this.#over || actor === undefined || sequence <= this.#consumed || actor.outcome.status === 'error') return
     this.#consumed = sequence
     const event = eventOf(packed)
     if (event === undefined || !this.#takes(actor, event)) {
@@ -197,6 +200,7 @@ export class MachineRunner implements LogicRunner {
     }
     const held = this.#held.splice(0)
     this.#storing = true
+    this.#saved = this.#consumed
     this.#port.save(state, this.#consumed, requests, () => {
       this.#storing = false
       this.#stored = state
@@ -316,7 +320,7 @@ export class MachineRunner implements LogicRunner {
     if (this.#over) return
     this.#over = true
     const { record, retryable } = failureRecord(error)
-    this.#port.fault(record, retryable)
+    this.#port.fault(record, retryable, this.#consumed > this.#saved ? this.#consumed : 0)
   }
 
   #fault(error: unknown): void {

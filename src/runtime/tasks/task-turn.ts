@@ -194,8 +194,9 @@ export class TaskTurn implements Turn, LogicPort {
     this.#actor.send({ type: 'DONE', entries: [[kind.completed, this.task, this.turn, result]] })
   }
 
-  fault(error: ErrorRecord, retryable: boolean): void {
-    this.#actor.send({ type: 'FAULT', entries: [[kind.failed, this.task, this.turn, error, retryable]] })
+  fault(error: ErrorRecord, retryable: boolean, event = 0): void {
+    const entry = [kind.failed, this.task, this.turn, error, retryable] as const
+    this.#actor.send({ type: 'FAULT', entries: [event === 0 ? entry : [...entry, event]] })
   }
 
   // --- effects of the task actor ----------------------------------------------------------------------------------

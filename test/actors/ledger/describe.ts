@@ -1,5 +1,6 @@
 /** A ledger's state as plain data, equal for equal ledgers however they came about; and what must hold of each. */
 import type { LedgerState } from '../../../src/actors/ledger/state.ts'
+import { type Group, groupOf } from '../../../src/actors/ledger/supervision.ts'
 import { TaskRecord } from '../../../src/actors/ledger/task-record.ts'
 
 function sorted(items: Iterable<string>): string[] {
@@ -61,8 +62,32 @@ export function describeState(state: LedgerState): object {
     setAsides: [...state.setAsides],
     uniques: [...state.uniques],
     schedules: [...state.schedules.values()],
+    groups: Object.fromEntries(
+      sorted(state.groups.keys()).map((path) => [path, describeGroup(state.groups.get(path)!)]),
+    ),
     limits: Object.fromEntries(sorted(state.limits.keys()).map((type) => [type, state.limits.get(type)])),
   })
+}
+
+function describeGroup({ level, order, failures, members, groups }: Group): object {
+  const inside = {
+    members: sorted([...members].map(({ id }) => id)),
+    groups: sorted([...groups].map(({ path }) => path)),
+  }
+  return { level, order, failures, ...inside }
+}
+
+function checkGroups(state: LedgerState): void {
+  let held = 0
+  for (const [path, { members, groups }] of state.groups) {
+    demand(members.size + groups.size > 0, `group ${path} is empty`)
+    for (const below of groups) demand(state.groups.get(below.path) === below, `group ${below.path} is lost`)
+    for (const task of members)
+      demand(!task.ended && groupOf(state, task)?.path === path, `${task.id} is not in ${path}`)
+    held += members.size
+  }
+  const expected = [...state.tasks.values()].filter(({ ended, rare }) => !ended && rare?.group !== undefined)
+  demand(held === expected.length, 'members of groups')
 }
 
 function demand(condition: boolean, what: string): void {
@@ -99,6 +124,7 @@ export function checkState(state: LedgerState): void {
   demand(state.members.size === state.membersBySubject.size, 'members by incarnation and by subject')
   checkIndex(state.dependents, (task) => (task.status === 'blocked' ? task.rare?.after : undefined), state)
   checkIndex(state.awaiters, (task) => task.rare?.awaited, state)
+  checkGroups(state)
   const queued = [...state.results, ...state.dead]
   demand(new Set(queued).size === queued.length, 'queued twice for forgetting')
   for (const task of queued)

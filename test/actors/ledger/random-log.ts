@@ -28,6 +28,14 @@ const types = ['work', 'play', 'rest'].map((type) =>
   }),
 )
 
+const root = { name: 'root', strategy: 'rest-for-one', restart: { intensity: 4, period: '5s' } }
+const trees = [
+  { name: 'all', strategy: 'one-for-all', restart: { intensity: 3, period: '5s', backoff: 50, nodeLoss: 'failure' } },
+  { name: 'rest', strategy: 'rest-for-one', parent: root },
+  { name: 'one', restart: { intensity: 2, period: '2s', from: 'beginning' }, parent: root },
+  { name: 'stay', strategy: 'one-for-all', restart: { from: 'snapshot' }, parent: { name: 'one', parent: root } },
+]
+
 export class RandomActors {
   readonly log: TestLog
   readonly #random: () => number
@@ -105,6 +113,8 @@ export class RandomActors {
     if (this.#chance(0.25)) headers['troupe-after'] = [this.#id(), this.#id()].join(',')
     if (this.#chance(0.1)) headers['troupe-unique'] = `${1 + this.#below(3_000)}ms`
     if (this.#chance(0.03)) headers['troupe-priority'] = 'x'
+    if (this.#chance(0.4)) headers['troupe-group'] = JSON.stringify(this.#one(trees))
+    if (this.#chance(0.1)) headers['troupe-restart'] = 'temporary'
     const type = this.#one(['work', 'work', 'play', 'rest'])
     if (this.#chance(0.7)) this.log.submit(headers, type, String(this.#below(2)))
     else this.log.submitBlock('c', [[type, null], [type, 'x', { after: [this.#id()] }], 3 as never])
@@ -121,7 +131,7 @@ export class RandomActors {
     if (dice < 0.15) this.log.decideAs(name, epoch, [kind.revoked, id, turn, ''])
     else if (dice < 0.25) this.log.decideAs(name, epoch, [kind.cancelled, id, ''])
     else if (dice < 0.5) this.log.decideAs(name, epoch, [kind.expired, id], [kind.timedOut, id, turn])
-    else if (dice < 0.6) this.log.decideAs(name, epoch, [kind.retried, id])
+    else if (dice < 0.6) this.log.decideAs(name, epoch, [kind.retried, id, this.#chance(0.3)])
     else if (dice < 0.65) this.log.decideAs(name, epoch, [kind.removed, id])
     else if (dice < 0.7) this.log.decideAs(name, epoch, ...this.#cron())
     else if (dice < 0.8) this.log.decideAs(name, epoch, [kind.limited, `t${this.#below(4)}`, this.#limits()])
@@ -187,7 +197,10 @@ export class RandomActors {
     const child = `${id.slice(0, 40)}:${this.#below(4)}`
     const dice = this.#random()
     if (dice < 0.3) return [[kind.completed, id, turn, null]]
-    if (dice < 0.42) return [[kind.failed, id, turn, boom, this.#chance(0.8)]]
+    if (dice < 0.42) {
+      const error = this.#chance(0.2) ? { code: 'TROUPE_TASK_CRASHED', message: 'gone' } : boom
+      return [[kind.failed, id, turn, error, this.#chance(0.8), ...(signals[0] ? [signals[0].sequence] : [])]] as never
+    }
     if (dice < 0.55) return [[kind.checkpointed, id, turn, snapshot, consumed]]
     if (dice < 0.6) return [[kind.progressed, id, turn, 0.5, 'half']]
     if (dice < 0.65) return [[kind.yielded, id, turn, snapshot, consumed]]

@@ -2,6 +2,7 @@
 import type { TaskHandle } from '../../../client/handle.ts'
 import type { SubmitOptions } from '../../../client/submit-options.ts'
 import type { Troupe } from '../../../client/troupe.ts'
+import type { RestartType } from '../../../protocol/options.ts'
 import { readGang } from '../../../protocol/submission.ts'
 import type { Invocation } from '../program.ts'
 import { jsonArgument, required, withTroupe } from '../session.ts'
@@ -16,6 +17,8 @@ interface Options {
   readonly uniqueKey?: string
   readonly deadline?: string
   readonly key?: string
+  readonly group?: string
+  readonly restart?: RestartType
   readonly after?: string[]
   readonly gang?: string
   readonly wait?: boolean
@@ -58,7 +61,7 @@ async function submitOne(troupe: Troupe, { args, options, output }: Invocation):
 }
 
 function submission(options: Options): SubmitOptions {
-  const { id, priority, delay, deadline, expected, key, after, gang, unique, uniqueKey } = options
+  const { id, priority, delay, deadline, expected, key, after, group, restart, gang, unique, uniqueKey } = options
   return {
     id,
     priority,
@@ -68,6 +71,8 @@ function submission(options: Options): SubmitOptions {
     key,
     after,
     ...(unique !== undefined && { unique: { key: uniqueKey, within: unique } }),
+    group,
+    restart,
     gang: gang === undefined ? gang : readGang('--gang', gang),
   }
 }

@@ -151,7 +151,9 @@ export async function cancel(invocation: Invocation): Promise<number> {
 }
 
 export async function retry(invocation: Invocation): Promise<number> {
-  return printState(invocation, await withTroupe(invocation, (troupe) => troupe.handle(idOf(invocation)).retry()))
+  const { skipEvent = false } = invocation.options as { skipEvent?: boolean }
+  const again = (troupe: Troupe) => troupe.handle(idOf(invocation)).retry({ skipEvent })
+  return printState(invocation, await withTroupe(invocation, again))
 }
 
 function printState({ output }: Invocation, task: TaskAnswer): number {
