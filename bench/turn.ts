@@ -33,6 +33,7 @@ async function measure(definition: AnyTaskDefinition): Promise<number> {
   const host: TurnHost = {
     namespace: 'bench',
     nowMs: () => Date.now(),
+    nowAtMostMs: () => Date.now(),
     log: pino({ level: 'silent' }),
     commit: (handed) => {
       entries += handed.length

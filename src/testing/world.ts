@@ -286,6 +286,7 @@ export class World {
     return {
       namespace: 'test',
       nowMs: () => this.time.nowMs,
+      nowAtMostMs: () => this.time.nowMs,
       log: this.#log,
       commit: (entries, onStored) => this.#commit(life, entries, onStored),
       ended: (turn) => {

@@ -6,6 +6,9 @@ import type { Log } from '../../nats/bus.ts'
 import { LogClock } from './log-clock.ts'
 
 const firstEveryMs = 500
+/** The first answers come while much else happens, so a few are asked for soon; the quickest says most. */
+const soonEveryMs = 200
+const soonAnswers = 5
 const everyMs = 10_000
 
 export class LogTime {
@@ -13,7 +16,7 @@ export class LogTime {
   private readonly clock = new LogClock()
   private readonly first = Promise.withResolvers<void>()
   private timer: NodeJS.Timeout | undefined
-  private isKnown = false
+  private answers = 0
   private isStopped = false
 
   constructor(log: Log) {
@@ -39,14 +42,21 @@ export class LogTime {
     return this.clock.nowMs()
   }
 
+  /** Log time is not later than this, ms: what is to last for some time counts from here. */
+  nowAtMostMs(): number {
+    return this.clock.nowAtMostMs()
+  }
+
   private async ask(): Promise<void> {
+    const askedAtMs = performance.now()
     const info = await this.log.info().catch(() => undefined)
     if (this.isStopped) return
     if (info !== undefined) {
-      this.clock.observe(info.serverTimeMs, true)
-      this.isKnown = true
+      this.clock.observe(info.serverTimeMs, true, askedAtMs)
+      this.answers++
       this.first.resolve()
     }
-    this.timer = setTimeout(() => void this.ask(), this.isKnown ? everyMs : firstEveryMs)
+    const nextMs = this.answers === 0 ? firstEveryMs : this.answers < soonAnswers ? soonEveryMs : everyMs
+    this.timer = setTimeout(() => void this.ask(), nextMs)
   }
 }

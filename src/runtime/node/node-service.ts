@@ -106,6 +106,10 @@ export class NodeService implements TurnsOwner {
     return this.time.nowMs()
   }
 
+  nowAtMostMs(): number {
+    return this.time.nowAtMostMs()
+  }
+
   commit(entries: readonly JournalEntry[], onStored?: () => void): void {
     this.write(entries, onStored)
   }

@@ -5,6 +5,7 @@
  */
 import { limits } from '../../protocol/limits.ts'
 import { Alarm } from './alarm.ts'
+import type { LogicPort } from './logic.ts'
 
 export type ActorPath = readonly string[]
 
@@ -17,13 +18,13 @@ interface ArmedTimer {
 }
 
 export class DurableTimers {
-  readonly #clock: { nowMs(): number }
+  readonly #clock: Pick<LogicPort, 'nowMs' | 'nowAtMostMs'>
   readonly #armed = new Map<string, ArmedTimer>()
   readonly #fire: (timer: StoredTimer) => void
   /** Number of the next timer that has no id of its own. */
   nextId: number
 
-  constructor(clock: { nowMs(): number }, nextId: number, fire: (timer: StoredTimer) => void) {
+  constructor(clock: Pick<LogicPort, 'nowMs' | 'nowAtMostMs'>, nextId: number, fire: (timer: StoredTimer) => void) {
     this.#clock = clock
     this.nextId = nextId
     this.#fire = fire
@@ -32,7 +33,7 @@ export class DurableTimers {
   /** Arms an event for `delayMs` from now; one of the same source and id is replaced. */
   schedule(source: ActorPath, target: ActorPath, event: unknown, delayMs: number, id: string | undefined): void {
     const delay = Number.isNaN(delayMs) ? 0 : Math.min(limits.delayMsMax, Math.max(0, delayMs))
-    this.arm([source, target, event, id ?? `troupe.${this.nextId++}`, this.#clock.nowMs() + Math.ceil(delay)])
+    this.arm([source, target, event, id ?? `troupe.${this.nextId++}`, this.#clock.nowAtMostMs() + Math.ceil(delay)])
   }
 
   /** Arms a stored event again; an overdue one fires at the next macrotask. */

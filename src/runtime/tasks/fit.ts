@@ -61,7 +61,7 @@ function machineFit(definition: AnyTaskDefinition, { id, snapshot }: LiveTask): 
     timers: [],
     nextTimerId: stored.nextTimerId,
     nextActorId: stored.nextActorId,
-    clock: { nowMs: () => 0 },
+    clock: { nowMs: () => 0, nowAtMostMs: () => 0 },
     logger: () => {},
     changed: () => {},
     failed: () => {},

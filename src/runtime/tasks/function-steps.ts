@@ -116,7 +116,7 @@ function oneTry(step: Step, attempt: number): unknown {
 
 function delay(run: FunctionRun, ms: number): Promise<void> {
   return new Promise((resolve) => {
-    const alarm = new Alarm(run.port, run.port.nowMs() + ms, resolve)
+    const alarm = new Alarm(run.port, run.port.nowAtMostMs() + ms, resolve)
     run.abortSignal().addEventListener('abort', () => {
       alarm.cancel()
       resolve()

@@ -9,7 +9,7 @@ export function sleepUntil(run: FunctionRun, what: string, dueAtMs: (nowMs: numb
   return run.call<void>(
     () => run.journal.nextKey(what),
     (call) => {
-      if (!call.resumed) call.dueAtMs = Math.max(1, dueAtMs(run.port.nowMs()))
+      if (!call.resumed) call.dueAtMs = Math.max(1, dueAtMs(run.port.nowAtMostMs()))
       waitUntilDue(run, { call }, () => run.finish(call, 'value', null, { value: undefined }))
     },
   )
@@ -20,7 +20,7 @@ export function waitFor(run: FunctionRun, type: string, timeoutMs: number): Prom
   return run.call<unknown>(
     () => run.journal.nextKey(`waitFor:${type}`),
     (call) => {
-      if (!call.resumed && timeoutMs >= 0) call.dueAtMs = Math.max(1, run.port.nowMs() + timeoutMs)
+      if (!call.resumed && timeoutMs >= 0) call.dueAtMs = Math.max(1, run.port.nowAtMostMs() + timeoutMs)
       const taken = run.journal.takeSignal(type)
       if (taken !== undefined) {
         run.finish(call, 'value', taken.packed, { value: taken.event })

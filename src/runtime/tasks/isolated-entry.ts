@@ -26,6 +26,7 @@ class RemotePort implements LogicPort {
   /** Messages that came while the module was being imported. */
   readonly early: ToLane[] = []
   readonly #clockOffsetMs: number
+  readonly #clockErrorMs: number
   readonly #logLevel: string
   #log: Logger | undefined
   readonly #stored = new Map<number, () => void>()
@@ -39,6 +40,7 @@ class RemotePort implements LogicPort {
     this.attempt = task.attempt
     this.namespace = task.namespace
     this.#clockOffsetMs = task.clockOffsetMs
+    this.#clockErrorMs = task.clockErrorMs
     this.#logLevel = task.logLevel
   }
 
@@ -49,6 +51,10 @@ class RemotePort implements LogicPort {
 
   nowMs(): number {
     return Date.now() + this.#clockOffsetMs
+  }
+
+  nowAtMostMs(): number {
+    return this.nowMs() + this.#clockErrorMs
   }
 
   save(snapshot: Uint8Array, consumed: number, requests: readonly TaskRequest[], onStored?: () => void): void {

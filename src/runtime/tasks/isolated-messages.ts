@@ -12,6 +12,8 @@ export interface IsolatedTask {
   readonly namespace: string
   /** What to add to the thread's own clock for log time, ms. */
   readonly clockOffsetMs: number
+  /** Log time may be later than that by so much, ms. */
+  readonly clockErrorMs: number
   readonly logLevel: string
 }
 

@@ -84,8 +84,9 @@ export class IsolatedRunner implements LogicRunner {
     this.#run = ++lane.runs
     lane.onMessage = (message) => this.#hear(message)
     lane.onGone = (reason) => this.#crashed(lane, reason)
-    const clockOffsetMs = this.#port.nowMs() - Date.now()
-    const about = { url, type: this.#definition.type, id, turn, attempt, namespace, clockOffsetMs, logLevel: log.level }
+    const nowMs = this.#port.nowMs()
+    const clock = { clockOffsetMs: nowMs - Date.now(), clockErrorMs: this.#port.nowAtMostMs() - nowMs }
+    const about = { url, type: this.#definition.type, id, turn, attempt, namespace, ...clock, logLevel: log.level }
     lane.post(['run', this.#run, about, { ...from, signals: [...from.signals, ...this.#early] }])
   }
 

@@ -61,6 +61,8 @@ export interface LogicPort {
   readonly log: Logger
   /** Estimate of log time, ms. */
   nowMs(): number
+  /** Log time is not later than this, ms: what is to last for some time counts from here, so that it never ends early. */
+  nowAtMostMs(): number
   /** Commits a state, with what it asked for, in one block; `onStored` runs when that is stored. */
   save(snapshot: Uint8Array, consumed: number, requests: readonly TaskRequest[], onStored?: () => void): void
   progress(fraction: number, note: string): void

@@ -151,6 +151,10 @@ export class TaskTurn implements Turn, LogicPort {
     return this.#host.nowMs()
   }
 
+  nowAtMostMs(): number {
+    return this.#host.nowAtMostMs()
+  }
+
   ask(id: string): Promise<TaskAnswer> {
     return this.#host.ask(id)
   }

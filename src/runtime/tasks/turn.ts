@@ -14,6 +14,8 @@ export interface TurnHost {
   readonly namespace: string
   /** Estimate of log time, ms. */
   nowMs(): number
+  /** Log time is not later than this, ms: what is to last for some time counts from here, so that it never ends early. */
+  nowAtMostMs(): number
   /**
    * Appends the entries to the journal, all in one block, in order. `onStored` runs once the block is stored and only if
    * this incarnation was not fenced.

@@ -13,6 +13,7 @@ import { outboxOf, type TaskOutbox, taskLogic } from '../../client/task-actors.t
 import { TroupeError } from '../../protocol/errors.ts'
 import { packValue } from '../../protocol/payload.ts'
 import { type ActorPath, DurableTimers, type StoredTimer } from './durable-timers.ts'
+import type { LogicPort } from './logic.ts'
 import type { TaskActor } from './machine-children.ts'
 
 export const xstateVersion: string = xstatePackage.version
@@ -65,7 +66,7 @@ export interface DurableActorOptions {
   readonly timers: readonly StoredTimer[]
   readonly nextTimerId: number
   readonly nextActorId: number
-  readonly clock: { nowMs(): number }
+  readonly clock: Pick<LogicPort, 'nowMs' | 'nowAtMostMs'>
   readonly logger: (...args: unknown[]) => void
   /** Some actor of the task has a new snapshot, or a timer has rung. Persist in a microtask, never at once. */
   readonly changed: () => void

@@ -142,6 +142,7 @@ export class TaskLife {
     return {
       namespace: 'test',
       nowMs: () => Date.now(),
+      nowAtMostMs: () => Date.now(),
       log,
       commit: (entries, onStored) => {
         if (!alive()) return
