@@ -9,8 +9,9 @@ export default defineConfig({
     // Every file with a server runs one of its own.
     maxWorkers: 2,
     allowOnly: false,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // For what hangs, not for what is slow: machines differ.
+    testTimeout: 120_000,
+    hookTimeout: 60_000,
     reporters: ['default'],
   },
 })
