@@ -99,7 +99,7 @@ export async function openTest(
 export async function until<T>(
   condition: () => T | Promise<T>,
   what: string,
-  deadlineMs = 10_000,
+  deadlineMs = 30_000,
 ): Promise<NonNullable<T>> {
   const endMs = performance.now() + deadlineMs
   for (;;) {

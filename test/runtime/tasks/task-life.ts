@@ -94,7 +94,7 @@ export class TaskLife {
   }
 
   /** Starts turns until the task has ended or waits for something that only the test can do. */
-  async run(deadlineMs = 5_000): Promise<this> {
+  async run(deadlineMs = 30_000): Promise<this> {
     for (const until = realNow() + deadlineMs; realNow() < until; ) {
       if (this.isOver) return this
       if (!this.startIfDue()) await nextMacrotask()
@@ -114,7 +114,7 @@ export class TaskLife {
   }
 
   /** Waits for a fact. */
-  async until(fact: () => boolean, deadlineMs = 5_000): Promise<void> {
+  async until(fact: () => boolean, deadlineMs = 30_000): Promise<void> {
     for (const until = realNow() + deadlineMs; !fact(); await nextMacrotask()) {
       if (realNow() > until) throw new Error(`waited in vain; the task is ${this.status}`)
     }
