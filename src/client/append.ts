@@ -55,6 +55,7 @@ export async function appendDurably(write: DurableWrite): Promise<number> {
 async function throwIfCertain(write: DurableWrite, result: AppendResult & { outcome: 'refused' }): Promise<void> {
   const { reason, message } = result
   if (reason === 'too-large') throw new TroupeError('TROUPE_TOO_LARGE', `${write.what} did not fit: ${message}`)
+  if (reason === 'not-allowed') throw new TroupeError('TROUPE_NOT_ALLOWED', `${write.what} refused: ${message}`)
   if (reason !== 'no-responders')
     throw new TroupeError('TROUPE_REFUSED', `${write.what} refused by the log: ${message}`)
   const info = await write.log.info().catch(() => undefined)

@@ -5,11 +5,13 @@
 import { randomBytes } from 'node:crypto'
 import { type BusOptions, openBus } from '../nats/connect.ts'
 import type { NatsBus } from '../nats/connection.ts'
+import { readCredentials } from '../nats/credentials.ts'
 import { JetStreamLog } from '../nats/log.ts'
 import { JetStreamObjectStore } from '../nats/objects.ts'
 import { openNamespace } from '../nats/setup.ts'
 import { checkOptionNames } from '../protocol/option-names.ts'
 import { type Duration, durationMs } from '../protocol/options.ts'
+import { clientToken } from '../protocol/permissions.ts'
 import { Subjects } from '../protocol/subjects.ts'
 import { Troupe } from './troupe.ts'
 
@@ -56,6 +58,8 @@ export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
   const subjects = new Subjects(namespace)
   const submitDeadlineMs = Math.min(50_000, durationMs('submitDeadline', submitDeadline ?? 30_000))
   const askEveryMs = durationMs('askEvery', askEvery ?? 3_000)
+  const credentials = busOptions.creds === undefined ? undefined : readCredentials(busOptions.creds)
+  const connection = `c${randomBytes(9).toString('hex')}`
   const bus = await openBus({ name: 'troupe-client', ...busOptions, servers })
   try {
     const { log, objects } = create === false ? existing(bus, subjects) : await openNamespace(bus, { namespace })
@@ -64,7 +68,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
       log,
       objects,
       subjects,
-      client: `c${randomBytes(9).toString('hex')}`,
+      client: credentials === undefined ? connection : clientToken(credentials.name, connection),
       submitDeadlineMs,
       askEveryMs,
       keepCount: keepOutcomes?.count ?? 100_000,

@@ -51,7 +51,7 @@ class AppendWaiting implements Waiting {
   }
 
   onUnanswered(reason: Unanswered): void {
-    if (reason === 'not-allowed') this.resolve(refused('other', 0, `this user may not publish to ${this.subject}`))
+    if (reason === 'not-allowed') this.resolve(refused(reason, 0, `this user may not publish to ${this.subject}`))
     else this.resolve({ outcome: 'unknown', code: 0, message: why[reason] })
   }
 }

@@ -30,9 +30,9 @@ export type AppendResult =
 /**
  * `wrong-sequence`: the expectation did not hold (10071). `no-responders`: nothing captures the subject: the door is
  * closed, or the stream is absent or without a leader. `full`: the stream's limit. `too-large`: above max_payload or
- * max_msg_size. `other`: see the message.
+ * max_msg_size. `not-allowed`: this user may not publish there. `other`: see the message.
  */
-export type RefusedReason = 'wrong-sequence' | 'no-responders' | 'full' | 'too-large' | 'other'
+export type RefusedReason = 'wrong-sequence' | 'no-responders' | 'full' | 'too-large' | 'not-allowed' | 'other'
 
 export interface AppendOptions {
   /** Refuse unless the last message of this very subject has this sequence (0: there is none). */

@@ -2,39 +2,44 @@
  * Opens a connection to NATS and says in Troupe's words why it could not. Decides how long it tries again (for ever,
  * once it was connected) and which servers are good enough. The connection itself is `connection.ts`.
  */
-import { readFileSync } from 'node:fs'
 import {
   type Authenticator,
   connect,
-  credsAuthenticator,
   errors,
   type NatsConnection,
   type NodeConnectionOptions,
-  nkeyAuthenticator,
 } from '@nats-io/transport-node'
 import { hasCode, TroupeError } from '../protocol/errors.ts'
 import { limits } from '../protocol/limits.ts'
 import { NatsBus } from './connection.ts'
+import {
+  credsFileAuthenticator,
+  readCredentials,
+  seedAuthenticator,
+  seedFileAuthenticator,
+  type TroupeCredentials,
+} from './credentials.ts'
 
 export interface BusOptions {
   /** `nats://host:port` or `tls://…`; several are tried in turn. User and password may stand in the URL. */
   readonly servers: string | readonly string[]
   /** Shown in the server's list of connections. */
   readonly name: string
-  /** Path of a credentials file. */
+  /** Path of a credentials file: one that `troupe auth` wrote, which says all the rest too, or one of NATS. */
   readonly creds?: string
   /** Path of a file that holds an NKey seed. */
   readonly nkey?: string
   readonly user?: string
   readonly password?: string
   readonly token?: string
+  /** Files in PEM format. Default: of the credentials. */
   readonly tls?: {
     readonly caFile?: string
     readonly certFile?: string
     readonly keyFile?: string
     readonly handshakeFirst?: boolean
   }
-  /** Subjects of answers start with it; for users that may subscribe to their own inbox only. Default `_INBOX`. */
+  /** Subjects of answers start with it; for users that may subscribe to their own inbox only. Default: of the credentials, or `_INBOX`. */
   readonly inboxPrefix?: string
   /** For the first connection. Default 5,000. */
   readonly connectTimeoutMs?: number
@@ -49,10 +54,11 @@ const versionMin = [2, 14] as const
  * TROUPE_NOT_ALLOWED, TROUPE_SERVER_TOO_OLD (before 2.14), TROUPE_PAYLOAD_LIMIT, TROUPE_NO_JETSTREAM, TROUPE_INVALID_OPTION.
  */
 export async function openBus(options: BusOptions): Promise<NatsBus> {
-  const connection = await dial(options)
+  const credentials = options.creds === undefined ? undefined : readCredentials(options.creds)
+  const connection = await dial(options, credentials)
   try {
     checkVersion(connection, options)
-    const bus = new NatsBus(connection, options.inboxPrefix ?? '_INBOX')
+    const bus = new NatsBus(connection, options.inboxPrefix ?? credentials?.inboxPrefix ?? '_INBOX')
     checkPayload(bus, options)
     await bus.flush(options.connectTimeoutMs ?? 5_000)
     bus.checkAllowed()
@@ -64,7 +70,7 @@ export async function openBus(options: BusOptions): Promise<NatsBus> {
   }
 }
 
-async function dial(options: BusOptions): Promise<NatsConnection> {
+async function dial(options: BusOptions, credentials: TroupeCredentials | undefined): Promise<NatsConnection> {
   const settings: NodeConnectionOptions = {
     servers:
       typeof options.servers === 'string' ? options.servers.split(',').map((url) => url.trim()) : [...options.servers],
@@ -81,12 +87,11 @@ async function dial(options: BusOptions): Promise<NatsConnection> {
     maxPingOut: 2,
     noAsyncTraces: true,
   }
-  if (options.inboxPrefix) settings.inboxPrefix = options.inboxPrefix
-  if (options.tls) settings.tls = { ...options.tls }
+  const tls = options.tls ?? credentials?.tls
+  if (tls) settings.tls = { ...tls }
   if (options.token) settings.token = options.token
   if (options.user) Object.assign(settings, { user: options.user, pass: options.password ?? '' })
-  const authenticator =
-    fromFile('creds', options.creds, credsAuthenticator) ?? fromFile('nkey', options.nkey, nkeyAuthenticator)
+  const authenticator = authenticatorOf(options, credentials)
   if (authenticator) settings.authenticator = authenticator
   try {
     return await connect(settings)
@@ -95,20 +100,13 @@ async function dial(options: BusOptions): Promise<NatsConnection> {
   }
 }
 
-function fromFile(
-  what: string,
-  path: string | undefined,
-  authenticatorOf: (content: Uint8Array) => Authenticator,
+function authenticatorOf(
+  { creds, nkey }: BusOptions,
+  credentials: TroupeCredentials | undefined,
 ): Authenticator | undefined {
-  if (!path) return undefined
-  try {
-    const text = readFileSync(path, 'utf8')
-    return authenticatorOf(Buffer.from(what === 'nkey' ? text.trim() : text))
-  } catch (cause) {
-    throw new TroupeError('TROUPE_INVALID_OPTION', `${what} file ${path} cannot be read: ${(cause as Error).message}`, {
-      cause,
-    })
-  }
+  if (credentials) return seedAuthenticator(credentials.nkey)
+  if (creds) return credsFileAuthenticator(creds)
+  return nkey ? seedFileAuthenticator(nkey) : undefined
 }
 
 function translateConnectError(error: unknown, options: BusOptions): TroupeError {

@@ -2,17 +2,24 @@
  * One NATS connection as a `Bus`. It keeps what is sent while disconnected, up to a bound, and hands answers to those
  * who wait for them. Knows no JetStream; `append.ts` and the stores build on `ask`.
  */
+import { randomBytes } from 'node:crypto'
 import { createInbox, errors, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node'
 import { TroupeError } from '../protocol/errors.ts'
 import type { Bus, BusMessage, Headers, Subscription } from './bus.ts'
 import { encodeHeaders, statusOf } from './headers.ts'
 import { closedError, NatsMessage, noAnswer, unanswered } from './message.ts'
-import { Outbox } from './outbox.ts'
-import { Replies, type Waiting } from './replies.ts'
+import { Outbox, type Question } from './outbox.ts'
+import { Replies, type Unanswered, type Waiting } from './replies.ts'
 
 const defaultTimeoutMs = 5_000
 
 type ConnectionListener = (state: 'connected' | 'disconnected') => void
+
+/** What the server did not let this user do. */
+export interface Violation {
+  readonly operation: 'publish' | 'subscribe'
+  readonly subject: string
+}
 
 export class NatsBus implements Bus {
   /** For the parts of this folder only. */
@@ -20,8 +27,12 @@ export class NatsBus implements Bus {
   connected = true
   /** Messages that were dropped: sent while disconnected beyond the bound, larger than the server takes, or malformed. */
   droppedMessages = 0
+  /** Known to the server alone: whoever knew it could answer in the server's place. */
   readonly #inbox: string
   readonly #replies: Replies
+  /** Answers of peers, who see where they go: each question has a subject that the others cannot guess. */
+  readonly #peerReplies: Replies
+  readonly #refusals = new Set<(violation: Violation) => void>()
   readonly #listeners = new Set<ConnectionListener>()
   #inboxes = 0
   readonly #outbox = new Outbox()
@@ -33,13 +44,8 @@ export class NatsBus implements Bus {
     this.client = client
     this.#maxPayloadBytes = client.info?.max_payload ?? 1024 * 1024
     this.#inbox = createInbox(inboxPrefix)
-    this.#replies = new Replies(`${this.#inbox}.r.`)
-    this.client.subscribe(`${this.#inbox}.r.*`, {
-      callback: (error, message) => {
-        if (error) this.#notAllowed = error.message
-        else this.#replies.take(message)
-      },
-    })
+    this.#replies = this.#openReplies(this.#inbox)
+    this.#peerReplies = this.#openReplies(createInbox(inboxPrefix), () => randomBytes(12).toString('base64url'))
     void this.#watchStatus()
     void client.closed().then(() => this.#ended())
   }
@@ -68,16 +74,18 @@ export class NatsBus implements Bus {
   ): Promise<BusMessage> {
     return new Promise((resolve, reject) => {
       const timeoutMs = options.timeoutMs ?? defaultTimeoutMs
-      this.ask(data, encodeHeaders(options.headers), {
+      const replies = subject.startsWith('$JS.') ? this.#replies : this.#peerReplies
+      const waiting = {
         subject,
         deadlineAtMs: performance.now() + timeoutMs,
-        onReply: (message) => {
+        onReply: (message: Msg) => {
           if (statusOf(message) === 503) reject(noAnswer(subject, 'nobody listens', true))
           else resolve(new NatsMessage(message))
           return true
         },
-        onUnanswered: (reason) => reject(unanswered(subject, reason, timeoutMs)),
-      })
+        onUnanswered: (reason: Unanswered) => reject(unanswered(subject, reason, timeoutMs)),
+      }
+      this.#ask(replies, data, encodeHeaders(options.headers), waiting)
     })
   }
 
@@ -114,7 +122,8 @@ export class NatsBus implements Bus {
       ...(queue === undefined ? {} : { queue }),
       callback: (error, message) => {
         if (error) {
-          warn(`subscription to ${subject} ended: ${error.message}`)
+          if (error instanceof errors.PermissionViolationError) this.#refused({ operation: 'subscribe', subject })
+          else warn(`subscription to ${subject} ended: ${error.message}`)
           return
         }
         try {
@@ -139,11 +148,13 @@ export class NatsBus implements Bus {
    * waiting already; the waiter is not called then. Throws TROUPE_CLOSED.
    */
   ask(data: Uint8Array, headers: MsgHdrs | undefined, waiting: Waiting): boolean {
-    if (this.#closing) throw closedError()
-    const token = this.#replies.add(waiting)
-    if (this.#send(waiting.subject, data, this.#replies.replySubject(token), headers, token)) return true
-    this.#replies.remove(token)
-    return false
+    return this.#ask(this.#replies, data, headers, waiting)
+  }
+
+  /** Calls `listener` whenever the server does not allow something, until `close`. Returns a function that stops that. */
+  onRefused(listener: (violation: Violation) => void): () => void {
+    this.#refusals.add(listener)
+    return () => this.#refusals.delete(listener)
   }
 
   /** Throws TROUPE_NOT_ALLOWED if this user may not subscribe to its own answers. */
@@ -154,16 +165,40 @@ export class NatsBus implements Bus {
 
   // --- inside ---------------------------------------------------------------------------------------------------
 
+  #openReplies(inbox: string, newToken?: () => string): Replies {
+    const replies = new Replies(`${inbox}.r.`, newToken)
+    this.client.subscribe(`${inbox}.r.*`, {
+      callback: (error, message) => {
+        if (error) this.#notAllowed = error.message
+        else replies.take(message)
+      },
+    })
+    return replies
+  }
+
+  #ask(replies: Replies, data: Uint8Array, headers: MsgHdrs | undefined, waiting: Waiting): boolean {
+    if (this.#closing) throw closedError()
+    const token = replies.add(waiting)
+    if (this.#send(waiting.subject, data, replies.replySubject(token), headers, { replies, token })) return true
+    replies.remove(token)
+    return false
+  }
+
+  #refused(violation: Violation): void {
+    for (const listener of [...this.#refusals]) listener(violation)
+    if (this.#refusals.size === 0) warn(`this user may not ${violation.operation} to ${violation.subject}`)
+  }
+
   #send(
     subject: string,
     data: Uint8Array,
     reply: string | undefined,
     headers: MsgHdrs | undefined,
-    token: string | undefined,
+    question: Question | undefined,
   ): boolean {
     try {
       if (!this.connected) {
-        const isKept = this.#outbox.add({ subject, data, reply, headers, token })
+        const isKept = this.#outbox.add({ subject, data, reply, headers, question })
         if (!isKept) this.droppedMessages++
         return isKept
       }
@@ -180,10 +215,10 @@ export class NatsBus implements Bus {
   }
 
   #sendKept(): void {
-    for (const { subject, data, reply, headers, token } of this.#outbox.takeAll()) {
+    for (const { subject, data, reply, headers, question } of this.#outbox.takeAll()) {
       // Whoever waited may have been told by now that there is no answer; it must not be sent after that.
-      if (token !== undefined && !this.#replies.has(token)) continue
-      if (!this.#send(subject, data, reply, headers, token) && token !== undefined) this.#replies.drop(token)
+      if (question !== undefined && !question.replies.has(question.token)) continue
+      if (!this.#send(subject, data, reply, headers, question)) question?.replies.drop(question.token)
     }
   }
 
@@ -193,10 +228,10 @@ export class NatsBus implements Bus {
       else if (status.type === 'reconnect') this.#setConnected(true)
       else if (status.type === 'staleConnection') this.#endSocket()
       else if (status.type === 'error' && status.error instanceof errors.PermissionViolationError) {
-        const { operation, subject, message } = status.error
-        if (operation === 'publish' && !this.#replies.refuse(subject)) {
-          warn(`may not publish to ${subject}: ${message}`)
-        }
+        const { operation, subject } = status.error
+        if (operation !== 'publish') continue
+        const isTold = this.#replies.refuse(subject) || this.#peerReplies.refuse(subject)
+        if (!isTold || this.#refusals.size > 0) this.#refused({ operation, subject })
       }
     }
   }
@@ -218,6 +253,7 @@ export class NatsBus implements Bus {
       this.#sendKept()
     } else {
       this.#replies.end('disconnected')
+      this.#peerReplies.end('disconnected')
     }
     for (const listener of [...this.#listeners]) listener(connected ? 'connected' : 'disconnected')
   }
@@ -232,8 +268,10 @@ export class NatsBus implements Bus {
   #ended(): void {
     this.#closing ??= Promise.resolve()
     this.#replies.end('closed')
+    this.#peerReplies.end('closed')
     this.#outbox.takeAll()
     this.#listeners.clear()
+    this.#refusals.clear()
     this.connected = false
   }
 }

@@ -30,7 +30,7 @@ interface StoredMessage {
 export async function getFromLeader(
   bus: NatsBus,
   stream: string,
-  which: { seq: number } | { last_by_subj: string },
+  which: { seq: number } | { last_by_subj: string } | { seq: number; next_by_subj: string },
 ): Promise<LogMessage | undefined> {
   try {
     const { message } = await api<StoredMessage>(bus, `STREAM.MSG.GET.${stream}`, which)
@@ -64,11 +64,22 @@ export async function getRangeFromAny(
   return ask(bus, stream, { seq: Math.max(1, sequence), batch, max_bytes: Math.max(1, bytesMax) })
 }
 
+/** Up to `messagesMax` messages of one subject from `sequence` on. A replica that lags gives fewer than there are. */
+export function getNextOf(
+  bus: NatsBus,
+  stream: string,
+  subject: string,
+  sequence: number,
+  messagesMax: number,
+): Promise<LogMessage[]> {
+  return ask(bus, stream, { seq: sequence, next_by_subj: subject, batch: Math.min(messagesMax, batchMax) })
+}
+
 /** A batch ends with a message without data and status 204; a single message, or an error, stands alone. */
 function ask(
   bus: NatsBus,
   stream: string,
-  body: { seq: number; batch?: number; max_bytes?: number },
+  body: { seq: number; next_by_subj?: string; batch?: number; max_bytes?: number },
 ): Promise<LogMessage[]> {
   return new Promise((resolve, reject) => {
     const subject = `$JS.API.DIRECT.GET.${stream}`

@@ -3,10 +3,17 @@
  * their senders cannot tell, and would go on.
  */
 import type { MsgHdrs } from '@nats-io/transport-node'
+import type { Replies } from './replies.ts'
 
 const bytesMax = { unawaited: 4 * 1024 * 1024, awaited: 64 * 1024 * 1024 }
 /** What a message costs beside its data. */
 const overheadBytes = 256
+
+/** Where an answer is waited for, and by whom. */
+export interface Question {
+  readonly replies: Replies
+  readonly token: string
+}
 
 export interface Outgoing {
   readonly subject: string
@@ -14,7 +21,7 @@ export interface Outgoing {
   readonly reply: string | undefined
   readonly headers: MsgHdrs | undefined
   /** Who waits for an answer; undefined: nobody. */
-  readonly token: string | undefined
+  readonly question: Question | undefined
 }
 
 export class Outbox {
@@ -24,7 +31,7 @@ export class Outbox {
   /** Returns false if there is no room. */
   add(message: Outgoing): boolean {
     const bytes = message.data.length + overheadBytes
-    if (this.#bytes + bytes > (message.token === undefined ? bytesMax.unawaited : bytesMax.awaited)) return false
+    if (this.#bytes + bytes > (message.question === undefined ? bytesMax.unawaited : bytesMax.awaited)) return false
     this.#messages.push(message)
     this.#bytes += bytes
     return true

@@ -23,14 +23,19 @@ const sweepMs = 20
 
 export class Replies {
   readonly #prefix: string
+  readonly #newToken: (count: number) => string
   readonly #waiting = new Map<string, Waiting>()
   #next = 1
   #earliestMs = Number.POSITIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
 
-  /** `prefix` ends with a dot; the owner subscribes to `<prefix>*` and hands each message to `take`. */
-  constructor(prefix: string) {
+  /**
+   * `prefix` ends with a dot; the owner subscribes to `<prefix>*` and hands each message to `take`. `newToken` names a
+   * waiter; by default they are counted.
+   */
+  constructor(prefix: string, newToken: (count: number) => string = (count) => count.toString(36)) {
     this.#prefix = prefix
+    this.#newToken = newToken
   }
 
   get size(): number {
@@ -39,7 +44,7 @@ export class Replies {
 
   /** Returns the token of a new waiter. */
   add(waiting: Waiting): string {
-    const token = (this.#next++).toString(36)
+    const token = this.#newToken(this.#next++)
     this.#waiting.set(token, waiting)
     if (waiting.deadlineAtMs < this.#earliestMs) this.#earliestMs = waiting.deadlineAtMs
     this.#timer ??= setInterval(() => this.#sweep(), sweepMs).unref()

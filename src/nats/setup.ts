@@ -137,14 +137,13 @@ function leaseConfig(subjects: Subjects, options: NamespaceOptions): Config {
   }
 }
 
-/** As an object store is laid out. */
+/** As an object store is laid out; without rollups, by which whoever may store could remove all there is. */
 function objectConfig(subjects: Subjects, options: NamespaceOptions, bytes: number): Config {
   return {
     ...common(options),
     name: `OBJ_${subjects.objectBucket}`,
     subjects: [`$O.${subjects.objectBucket}.C.>`, `$O.${subjects.objectBucket}.M.>`],
     max_bytes: bytes,
-    allow_rollup_hdrs: true,
   }
 }
 
@@ -202,6 +201,10 @@ async function create(bus: NatsBus, config: Config, onCreated: () => void): Prom
     await api(bus, `STREAM.CREATE.${config.name}`, config, createTimeoutMs)
     onCreated()
   } catch (error) {
+    if (hasCode(error, 'TROUPE_NOT_ALLOWED')) {
+      const message = `stream ${config.name} is missing, and this user may not make it: run \`troupe install\` as an installer`
+      throw new TroupeError('TROUPE_NOT_ALLOWED', message, { cause: error })
+    }
     // Another process made it at the same moment, with other limits perhaps.
     if (apiCodeOf(error) !== apiCode.streamNameInUse) throw error
   }

@@ -175,9 +175,12 @@ export class Subjects {
     return `${this.root}.call.${partition}`
   }
 
-  /** `troupe.main.tell.<client>` — a leading scheduler tells an SDK client its outcomes. */
+  /**
+   * `troupe.main.tell.<client>` — a leading scheduler tells an SDK client its outcomes. A client `<identity>=<random>` is told
+   * at `troupe.main.tell.<identity>.<random>`, so that the server can keep it from listening to other identities.
+   */
   tell(client: string): string {
-    return `${this.root}.tell.${client}`
+    return `${this.root}.tell.${client.replace('=', '.')}`
   }
 
   /** `troupe.main.leading.<role>` — a new leader says so, with its epoch; clients ask again, nodes bid again. */

@@ -17,6 +17,7 @@ import {
   type UniqueWindow,
 } from './options.ts'
 import { checkPacked } from './payload.ts'
+import { isReplySubject } from './reply-subject.ts'
 
 export type ReadSubmission =
   | { readonly ok: true; readonly submission: Submission }
@@ -149,19 +150,12 @@ function invalid(
   return new TroupeError(code, `${what} ${shown} is not ${expected}`, { details: { what } })
 }
 
-const subjectToken = /^[!-)+-;=?-~]+$/ // printable ASCII without space, "*", "<" and ">"
-const subjectCharsMax = 256
-
 /**
  * Returns `subject` if an outcome may be sent there: a concrete subject outside the server's (`$…`, `_…` but for inboxes)
  * and outside every namespace of Troupe. Throws TROUPE_INVALID_OPTION.
  */
 export function checkReplyTo(what: string, subject: unknown): string {
-  if (typeof subject === 'string' && subject.length <= subjectCharsMax) {
-    const first = subject.split('.', 1)[0]!
-    const isOwn = first === 'troupe' || first.startsWith('$') || (first.startsWith('_') && !first.startsWith('_INBOX'))
-    if (!isOwn && subject.split('.').every((token) => subjectToken.test(token))) return subject
-  }
+  if (typeof subject === 'string' && isReplySubject(subject)) return subject
   throw invalid(what, subject, 'a subject that an outcome may be sent to')
 }
 

@@ -9,12 +9,14 @@ import type { AgendaOptions } from '../actors/scheduler/agenda.ts'
 import { orderingNamed, placementsNamed } from '../actors/scheduler/policies/named.ts'
 import { ordered, type TaskView } from '../actors/scheduler/policies/orderings.ts'
 import type { AnyTaskDefinition } from '../client/task.ts'
-import type { Bus } from '../nats/bus.ts'
 import { type BusOptions, openBus } from '../nats/connect.ts'
+import type { NatsBus, Violation } from '../nats/connection.ts'
+import { readCredentials } from '../nats/credentials.ts'
 import { type OpenNamespace, openNamespace } from '../nats/setup.ts'
 import type { FoldRules } from '../protocol/entries.ts'
-import { TroupeError } from '../protocol/errors.ts'
+import { adviceFor, TroupeError } from '../protocol/errors.ts'
 import type { NodeProfile } from '../protocol/options.ts'
+import { checkPermissions } from './auth/needs.ts'
 import { HealthWatch } from './health-watch.ts'
 import { type RunningHeartbeat, startHeartbeat } from './heartbeat/heartbeat.ts'
 import { Housekeeping } from './ledger/housekeeping.ts'
@@ -58,7 +60,7 @@ const version = '0.1.0'
 
 export class TroupeProcess {
   readonly name: string
-  readonly bus: Bus
+  readonly bus: NatsBus
   readonly namespace: OpenNamespace
   node: NodeService | undefined
   scheduler: SchedulerService | undefined
@@ -71,8 +73,9 @@ export class TroupeProcess {
   private registration: Registration | undefined
   private housekeeping: Housekeeping | undefined
   private readonly options: ProcessOptions
+  private lastRefused: string | undefined
 
-  private constructor(options: ProcessOptions, name: string, bus: Bus, namespace: OpenNamespace) {
+  private constructor(options: ProcessOptions, name: string, bus: NatsBus, namespace: OpenNamespace) {
     this.options = options
     this.name = name
     this.bus = bus
@@ -81,19 +84,19 @@ export class TroupeProcess {
 
   /** Resolves when every role has started: the ledger has caught up, the node has joined. */
   static async start(options: ProcessOptions): Promise<TroupeProcess> {
-    const name =
-      options.name ??
-      `${hostname()
-        .replaceAll(/[^A-Za-z0-9_-]/g, '-')
-        .slice(0, 40)}-${randomBytes(3).toString('hex')}`
+    const credentials = options.creds === undefined ? undefined : readCredentials(options.creds)
+    const name = options.name ?? credentials?.name ?? randomName()
     const bus = await openBus({ ...options, name: `troupe ${options.roles.join(',')} ${name}` })
     let process: TroupeProcess | undefined
     try {
+      const { namespace = 'main', roles } = options
+      await checkPermissions(bus, namespace, { name, roles })
       const opened = await openNamespace(bus, {
-        ...(options.namespace !== undefined && { namespace: options.namespace }),
+        namespace,
         ...(options.replicas !== undefined && { replicas: options.replicas }),
       })
       process = new TroupeProcess(options, name, bus, opened)
+      bus.onRefused((violation) => process?.refused(violation))
       await process.startRoles()
       return process
     } catch (error) {
@@ -127,10 +130,20 @@ export class TroupeProcess {
 
   /** Why the process is not ready to work, or undefined when it is. */
   complaint(): string | undefined {
+    if (this.lastRefused !== undefined) return this.lastRefused
     if (!this.bus.connected) return 'not connected to NATS'
     if (this.reader !== undefined && !this.reader.live) return 'the ledger is being loaded'
     if (this.node !== undefined && this.node.status !== 'ready') return `the node is ${this.node.status}`
     return undefined
+  }
+
+  /** Permissions can change while a process runs. Said once per subject: what beats would say it for ever. */
+  private refused({ operation, subject }: Violation): void {
+    const complaint = `this user may not ${operation} to ${subject}`
+    if (this.lastRefused === complaint) return
+    this.lastRefused = complaint
+    const code = 'TROUPE_NOT_ALLOWED'
+    this.options.logger.error({ code, operation, subject, next: adviceFor(code) }, complaint)
   }
 
   /** Hands everything back and leaves: the node drains, leases are released. */
@@ -279,6 +292,11 @@ export class TroupeProcess {
     })
     await this.node.start()
   }
+}
+
+function randomName(): string {
+  const host = hostname().replaceAll(/[^A-Za-z0-9_-]/g, '-')
+  return `${host.slice(0, 40)}-${randomBytes(3).toString('hex')}`
 }
 
 /** What another connection of the same process needs. */

@@ -7,6 +7,7 @@ import { orderingNamed, orderingNames, placementNames, placementsNamed } from '.
 import { addCron } from './cron-program.ts'
 import type { Output } from './output.ts'
 import { addQueue } from './queue-program.ts'
+import { addSecurity } from './security-program.ts'
 import {
   amounts,
   applyConfiguration,
@@ -45,7 +46,12 @@ export function buildProgram(version: string, output: Output, outcome: Outcome):
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .addOption(setting('--nats <url>', 'NATS servers, separated by commas').default('nats://127.0.0.1:4222'))
     .addOption(setting('--namespace <name>', 'the installation; everything lives under troupe.<name>').default('main'))
-    .addOption(setting('--creds <file>', 'NATS credentials file (default: none)'))
+    .addOption(setting('--creds <file>', 'credentials file of `troupe auth`, or of NATS (default: none)'))
+    .addOption(setting('--nkey <file>', 'file that holds an NKey seed (default: none)'))
+    .addOption(setting('--tls-ca <file>', "certificates of the server's authority (default: of the credentials)"))
+    .addOption(setting('--tls-cert <file>', 'certificate of this process (default: of the credentials)'))
+    .addOption(setting('--tls-key <file>', 'key of that certificate (default: of the credentials)'))
+    .addOption(setting('--inbox-prefix <subject>', 'where answers go (default: of the credentials, or _INBOX)'))
     .addOption(
       setting('--log-level <level>', 'least level of log lines on stderr (default: info, dev: warn)').choices(
         logLevels,
@@ -70,6 +76,7 @@ export function buildProgram(version: string, output: Output, outcome: Outcome):
   addSubmitting(program, act)
   addTasks(program, act)
   addCluster(program, act)
+  addSecurity(program, act)
   return program
 }
 
@@ -323,6 +330,10 @@ function addCluster(program: Command, act: Act): void {
   program
     .command('doctor')
     .description('check server, streams, permissions, clock and durability; say what to do')
+    .option(
+      '--as <role:name>',
+      'whose permissions this user should have, like node:worker-1 (default: of the credentials)',
+    )
     .addOption(setting('--monitoring <url>', "the server's monitoring (default: port 8222 of the first server)"))
     .addOption(json())
     .action(act(async () => (await import('./commands/doctor.ts')).doctor))

@@ -5,7 +5,7 @@ import type { Troupe } from '../../client/troupe.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import { parseJson } from '../../protocol/json.ts'
 import type { Invocation } from './program.ts'
-import type { GlobalOptions } from './settings.ts'
+import { connectionOf, type GlobalOptions } from './settings.ts'
 
 /** Connects, does the work, and closes. Streams are made only when `create` is true. */
 export async function withTroupe<T>(
@@ -13,14 +13,9 @@ export async function withTroupe<T>(
   work: (troupe: Troupe) => Promise<T>,
   create = false,
 ): Promise<T> {
-  const { nats, namespace, creds } = options as GlobalOptions
-  const troupe = await connect({
-    servers: nats,
-    namespace,
-    name: 'troupe-cli',
-    create,
-    ...(creds === undefined ? {} : { creds }),
-  })
+  const globals = options as GlobalOptions
+  const { namespace } = globals
+  const troupe = await connect({ ...connectionOf(globals), namespace, name: 'troupe-cli', create })
   try {
     return await work(troupe)
   } finally {

@@ -14,11 +14,28 @@ export interface GlobalOptions {
   readonly nats: string
   readonly namespace: string
   readonly creds?: string
+  readonly nkey?: string
+  readonly tlsCa?: string
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly inboxPrefix?: string
   readonly logLevel?: LogLevel
 }
 
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 type LogLevel = (typeof logLevels)[number]
+
+/** How to connect, as the options of every command say. */
+export function connectionOf({ nats, creds, nkey, tlsCa, tlsCert, tlsKey, inboxPrefix }: GlobalOptions) {
+  const tls = { caFile: tlsCa, certFile: tlsCert, keyFile: tlsKey }
+  const given = { creds, nkey, inboxPrefix, tls: Object.values(tls).some(Boolean) ? present(tls) : undefined }
+  return { servers: nats, ...present(given) }
+}
+
+/** Without what was not given, which optional properties must not hold as undefined. */
+export function present<T extends object>(given: T): { [Name in keyof T]?: Exclude<T[Name], undefined> } {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as never
+}
 
 /** An option that may also be set by TROUPE_<NAME> and in the configuration file. */
 export function setting(flags: string, description: string): Option {

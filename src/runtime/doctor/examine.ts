@@ -3,36 +3,41 @@
  * leader, nodes. Each finding says what to do about it.
  */
 import { ask } from '../../client/ask.ts'
-import { openBus } from '../../nats/connect.ts'
+import { type BusOptions, openBus } from '../../nats/connect.ts'
 import type { NatsBus } from '../../nats/connection.ts'
+import { readCredentials } from '../../nats/credentials.ts'
 import { JetStreamLog } from '../../nats/log.ts'
 import { serverInfo, storageInfo, streamFacts } from '../../nats/server-info.ts'
+import { userBounds } from '../../nats/user-info.ts'
 import { adviceFor, hasCode, TroupeError } from '../../protocol/errors.ts'
 import type { NodeAnswer, StatsAnswer } from '../../protocol/messages.ts'
+import type { Identity } from '../../protocol/permissions.ts'
 import { Subjects } from '../../protocol/subjects.ts'
+import { describe, lacks } from '../auth/needs.ts'
 import { bytes } from '../cli/format.ts'
 import { type Finding, judgeClock, judgeDurability, judgeFill, judgeStream, type SyncSetting } from './findings.ts'
 
-export interface ExamineOptions {
+export interface ExamineOptions extends Omit<BusOptions, 'name'> {
   readonly servers: string
   readonly namespace: string
-  readonly creds?: string
+  /** Whose permissions are looked for. Default: that of the credentials, else a client. */
+  readonly identity?: Identity
   /** `http://host:port` of the server's monitoring. Default: port 8222 of the first server. */
   readonly monitoring?: string
 }
 
 /** Yields findings as they are made. Throws what `openBus` throws when there is no server to look at. */
 export async function* examine(options: ExamineOptions): AsyncGenerator<Finding> {
-  const { servers, namespace, creds } = options
+  const { namespace, identity: _identity, monitoring: _monitoring, ...connection } = options
   const subjects = new Subjects(namespace)
-  const bus = await openBus({ servers, name: 'troupe-doctor', ...(creds === undefined ? {} : { creds }) })
+  const bus = await openBus({ ...connection, name: 'troupe-doctor' })
   try {
     const { name, version, host, cluster } = serverInfo(bus)
     const member = cluster === undefined ? '' : `, cluster ${cluster}`
     yield { check: 'server', status: 'ok', message: `nats-server ${version}, ${name} on ${host}${member}` }
     yield* guarded('storage', () => examineStorage(bus))
     yield* guarded('streams', () => examineStreams(bus, subjects, options))
-    yield* guarded('permissions', () => examinePermissions(bus, subjects))
+    yield* guarded('permissions', () => examinePermissions(bus, subjects, options))
     yield* guarded('scheduler', () => examineCluster(bus, subjects))
   } finally {
     await bus.close()
@@ -108,8 +113,34 @@ async function readSync({ monitoring, servers }: ExamineOptions): Promise<SyncSe
   }
 }
 
+/** What this user's role needs, compared with what the server says; or found by trying, where it does not say. */
+async function* examinePermissions(
+  bus: NatsBus,
+  subjects: Subjects,
+  { creds, identity }: ExamineOptions,
+): AsyncGenerator<Finding> {
+  const bounds = await userBounds(bus)
+  if (bounds === undefined) {
+    yield* tryPermissions(bus, subjects)
+    return
+  }
+  if (bounds.publish === undefined && bounds.subscribe === undefined) {
+    yield finding('permissions', 'ok', 'this user may do everything: submit, signal, ask, and whatever else')
+    return
+  }
+  const credentials = creds === undefined ? undefined : readCredentials(creds)
+  const { name, roles } = identity ?? credentials ?? { name: 'client', roles: ['client' as const] }
+  const missing = lacks(subjects.namespace, { name, roles }, bounds)
+  const who = `${roles.join(' and ')} "${name}"`
+  if (missing.length === 0) yield finding('permissions', 'ok', `this user may do what ${who} does`)
+  else {
+    const next = 'Give it these permissions, or credentials of that role: `troupe auth`; see docs/security.md.'
+    yield finding('permissions', 'fail', `as ${who}, this user may not ${describe(missing)}`, next)
+  }
+}
+
 /** Writes that the log must refuse, because they expect a sequence that cannot be: they show what is allowed. */
-async function* examinePermissions(bus: NatsBus, subjects: Subjects): AsyncGenerator<Finding> {
+async function* tryPermissions(bus: NatsBus, subjects: Subjects): AsyncGenerator<Finding> {
   const log = new JetStreamLog(bus, subjects.logStream(0), subjects.logSubjects(0))
   const denied: string[] = []
   for (const subject of [subjects.submit('doctor'), subjects.block('doctor'), subjects.signal('doctor')]) {

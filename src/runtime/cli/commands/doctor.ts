@@ -1,17 +1,19 @@
 /** `doctor`: prints findings as they come; exit code 1 when one of them is a failure. */
+import { parseIdentity } from '../../auth/auth-folder.ts'
 import { examine } from '../../doctor/examine.ts'
 import type { Finding } from '../../doctor/findings.ts'
 import type { Format, Output } from '../output.ts'
 import type { Invocation } from '../program.ts'
-import type { GlobalOptions } from '../settings.ts'
+import { connectionOf, type GlobalOptions } from '../settings.ts'
 
 export async function doctor({ options, output }: Invocation): Promise<number> {
-  const { nats, namespace, creds, monitoring } = options as GlobalOptions & { monitoring?: string }
+  const globals = options as GlobalOptions & { readonly monitoring?: string; readonly as?: string }
+  const { namespace, monitoring, as } = globals
   let failed = false
   for await (const finding of examine({
-    servers: nats,
+    ...connectionOf(globals),
     namespace,
-    ...(creds === undefined ? {} : { creds }),
+    ...(as === undefined ? {} : { identity: parseIdentity(as) }),
     ...(monitoring === undefined ? {} : { monitoring }),
   })) {
     failed ||= finding.status === 'fail'

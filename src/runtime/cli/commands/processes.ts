@@ -3,7 +3,7 @@ import { TroupeError } from '../../../protocol/errors.ts'
 import type { DevOptions } from '../../dev.ts'
 import type { StartOptions } from '../../start.ts'
 import type { Invocation } from '../program.ts'
-import type { GlobalOptions } from '../settings.ts'
+import { connectionOf, type GlobalOptions, present } from '../settings.ts'
 
 /** Of the options of `dev`, those that are its composition root's own. */
 export async function dev({ files, options }: Invocation): Promise<number> {
@@ -20,11 +20,10 @@ interface StartFlags extends Omit<StartOptions, 'files' | 'servers' | 'creds' | 
 
 export async function start({ files, options }: Invocation): Promise<number> {
   const flags = options as GlobalOptions & StartFlags
-  const { nats, namespace, creds, logLevel, name, slots, resources, labels, replicas, healthPort, readyFile } = flags
+  const { namespace, logLevel, name, slots, resources, labels, replicas, healthPort, readyFile } = flags
   const { ordering, placement } = flags
   checkRoles(flags.roles, files)
   const given = {
-    creds,
     logLevel,
     name,
     slots,
@@ -38,7 +37,7 @@ export async function start({ files, options }: Invocation): Promise<number> {
     drainMs: flags.drainTime,
   }
   const { runStart } = await import('../../start.ts')
-  return runStart({ ...present(given), servers: nats, namespace, roles: flags.roles, files })
+  return runStart({ ...present(given), ...connectionOf(flags), namespace, roles: flags.roles, files })
 }
 
 const known: readonly string[] = ['node', 'scheduler', 'supervisor']
@@ -51,9 +50,4 @@ function checkRoles(roles: readonly string[], files: readonly string[]): void {
   if (roles.includes('node') && files.length === 0) {
     throw new TroupeError('TROUPE_USAGE', 'a node needs modules that export tasks: troupe start --roles node <files…>')
   }
-}
-
-/** Without what was not given, which optional properties must not hold as undefined. */
-function present<T extends object>(given: T): { [Name in keyof T]: Exclude<T[Name], undefined> } {
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as never
 }

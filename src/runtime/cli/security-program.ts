@@ -1,0 +1,46 @@
+/** The commands that set an installation up for others: identities and their permissions, and the namespace's streams. */
+import { Argument, type Command, Option } from 'commander'
+import type { Act } from './program.ts'
+import { list, wholeNumber } from './settings.ts'
+
+const json = () => new Option('--json', 'print JSON on stdout, and nothing else')
+
+export function addSecurity(program: Command, act: Act): void {
+  program
+    .command('auth')
+    .description('make credentials per role, and the nats-server configuration that enforces them, with mutual TLS')
+    .addArgument(
+      new Argument('[identities...]', 'role:name each, like node:worker-1 or scheduler+supervisor:control-1').default(
+        [],
+        'two control processes, two nodes, and one of each other role',
+      ),
+    )
+    .option('--dir <folder>', 'where; run again to add identities', 'troupe-auth')
+    .addOption(
+      new Option('--remove <names>', 'identities to remove, separated by commas (default: none)').argParser(list),
+    )
+    .addOption(
+      new Option(
+        '--hosts <names>',
+        'names and addresses of the server, for its certificate (default: localhost, 127.0.0.1, ::1)',
+      ).argParser(list),
+    )
+    .addOption(
+      new Option(
+        '--reply-subjects <patterns>',
+        'where else than to inboxes outcomes may be sent, for Troupe-Reply-To (default: nowhere)',
+      ).argParser(list),
+    )
+    .addOption(json())
+    .action(act(async () => (await import('./commands/security.ts')).auth))
+  program
+    .command('install')
+    .description("make the namespace's streams, where other users may not")
+    .addOption(
+      new Option('--replicas <number>', 'copies of each stream, 1 to 5; raises what is there (default: 1)').argParser(
+        wholeNumber('replicas', 1, 5),
+      ),
+    )
+    .addOption(json())
+    .action(act(async () => (await import('./commands/security.ts')).install))
+}
