@@ -4,6 +4,7 @@
  */
 import type { Msg } from '@nats-io/transport-node'
 import { TroupeError } from '../protocol/errors.ts'
+import { isReplySubject } from '../protocol/reply-subject.ts'
 import type { BusMessage } from './bus.ts'
 import { readHeaders } from './headers.ts'
 import type { Unanswered } from './replies.ts'
@@ -23,8 +24,10 @@ export class NatsMessage implements BusMessage {
     return this.#message.data
   }
 
+  /** None where an answer would be an act: see `isReplySubject`. */
   get reply(): string | undefined {
-    return this.#message.reply || undefined
+    const { reply } = this.#message
+    return reply && isReplySubject(reply) ? reply : undefined
   }
 
   get headers(): ReadonlyMap<string, string> | undefined {

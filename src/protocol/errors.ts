@@ -171,7 +171,7 @@ const table = {
   TROUPE_STORE_IN_USE: { retryable: false, next: 'Stop the other server, or use another folder.' },
   TROUPE_NOT_ALLOWED: {
     retryable: false,
-    next: 'Check the credentials, and the permissions that the server gives this user.',
+    next: 'Run `troupe doctor` with the same credentials: it names what is missing; `troupe auth` makes credentials per role.',
   },
   TROUPE_FENCED: { retryable: true, next: 'Nothing: the node joins again by itself, and its tasks go on elsewhere.' },
   TROUPE_DRAINING: { retryable: true, next: 'Nothing: the task goes on elsewhere.' },

@@ -52,6 +52,8 @@ export function checkIdentityName(name: string): string {
 
 const all: readonly AuthRole[] = authRoles
 const none: readonly AuthRole[] = []
+/** Processes of a cluster: they answer. */
+const members: readonly AuthRole[] = ['node', 'scheduler', 'supervisor']
 const readers: readonly AuthRole[] = ['viewer', 'client', 'operator']
 const control: readonly AuthRole[] = ['scheduler', 'supervisor']
 
@@ -59,13 +61,13 @@ const control: readonly AuthRole[] = ['scheduler', 'supervisor']
 export function permissionTable(subjects: Subjects, name: string): Permission[] {
   return [
     ...logPermissions(subjects, name),
-    ...requestPermissions(subjects),
+    ...requestPermissions(subjects, name),
     ...actorPermissions(subjects, name),
     ...streamPermissions(subjects),
     row(`${inboxPrefixOf(name)}.>`, none, all),
-    row('_INBOX.>', ['scheduler', 'node'], none),
-    // The discovery of services, which nodes and schedulers may answer.
-    row('$SRV.>', ['viewer', 'operator'], ['node', 'scheduler']),
+    row('_INBOX.>', members, none),
+    // The discovery of services, which every process of a cluster answers.
+    row('$SRV.>', ['viewer', 'operator'], members),
     // What this user may do, for doctor.
     row('$SYS.REQ.USER.INFO', all, none),
   ]
@@ -111,7 +113,7 @@ function logPermissions(s: Subjects, name: string): Permission[] {
   ]
 }
 
-function requestPermissions(s: Subjects): Permission[] {
+function requestPermissions(s: Subjects, name: string): Permission[] {
   const answered: readonly AuthRole[] = ['scheduler']
   return [
     row(s.run('>'), ['client'], answered),
@@ -122,11 +124,15 @@ function requestPermissions(s: Subjects): Permission[] {
     row(s.remove('>'), ['operator'], answered),
     row(s.drain('>'), ['operator'], answered),
     row(s.limits, ['operator'], answered),
+    row(s.cron, ['operator'], answered),
     row(s.snapshots, ['operator'], answered),
     row(s.tasks, readers, answered),
     row(s.dead, readers, answered),
     row(s.nodes, readers, answered),
     row(s.stats, readers, answered),
+    row(s.full, ['scheduler'], ['client']),
+    row(s.health('*'), ['viewer', 'operator'], none),
+    row(s.health(name), none, members),
     row(s.validate('*'), ['scheduler'], ['node']),
     row(`${s.root}.event.>`, ['scheduler'], readers),
   ]

@@ -57,7 +57,7 @@ function start(name: string, as = roles[name] as Role[]): ClusterProcess {
   folder ||= mkdtempSync(join(tmpdir(), 'troupe-secured-'))
   const isNode = as.includes('node')
   const options = { servers: server.url, creds: server.creds(name), roles: as, files: isNode ? files : [] }
-  const started = new ClusterProcess(name, folder, options, undefined)
+  const started = new ClusterProcess(name, folder, options, {})
   running.push(started)
   return started
 }
@@ -142,7 +142,7 @@ test('credentials of another role, another name or another namespace are refused
     'node-9',
     folder,
     { servers: server.url, creds: server.creds('node-1'), roles: ['node'], files, name: 'node-9' },
-    undefined,
+    {},
   )
   running.push(asAnother)
   for (const one of [asNode, asAnother]) {

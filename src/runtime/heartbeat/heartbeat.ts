@@ -6,7 +6,6 @@ import { Worker } from 'node:worker_threads'
 import type { Bus, Subscription } from '../../nats/bus.ts'
 import type { BusOptions } from '../../nats/connect.ts'
 import { packBlock } from '../../protocol/blocks.ts'
-import { isReplySubject } from '../../protocol/reply-subject.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 import { machineMs, pulse, type ThreadOrder, type ThreadStart } from './words.ts'
 
@@ -93,7 +92,7 @@ export function startHeartbeat(options: HeartbeatOptions): RunningHeartbeat {
       if (!bus || next === undefined) return
       probes = bus.subscribe(subjects.probe(node, next), ({ reply }) => {
         const tick = Number(Atomics.load(shared, pulse.tick))
-        if (reply !== undefined && isReplySubject(reply)) bus.publish(reply, packBlock([0, tick, 0]))
+        if (reply !== undefined) bus.publish(reply, packBlock([0, tick, 0]))
       })
     },
     async stop() {

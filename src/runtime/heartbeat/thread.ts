@@ -7,7 +7,6 @@ import { parentPort, workerData } from 'node:worker_threads'
 import type { Bus, Subscription } from '../../nats/bus.ts'
 import { openBus } from '../../nats/connect.ts'
 import { packBlock } from '../../protocol/blocks.ts'
-import { isReplySubject } from '../../protocol/reply-subject.ts'
 import { Subjects } from '../../protocol/subjects.ts'
 import { machineMs, pulse, type ThreadOrder, type ThreadStart } from './words.ts'
 
@@ -57,7 +56,7 @@ function beatFor(next: string | undefined): void {
   probes = undefined
   if (!bus || incarnation === undefined) return
   probes = bus.subscribe(subjects.probe(start.node, incarnation), ({ reply }) => {
-    if (reply !== undefined && isReplySubject(reply)) bus?.publish(reply, heartbeat())
+    if (reply !== undefined) bus?.publish(reply, heartbeat())
   })
   beat()
 }

@@ -3,7 +3,6 @@ import type { AnyTaskDefinition } from '../../client/task.ts'
 import type { Bus, BusMessage, Subscription } from '../../nats/bus.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import { errorRecord, unpackValue } from '../../protocol/payload.ts'
-import { isReplySubject } from '../../protocol/reply-subject.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 
 /** Subscribes, in a group of all nodes, for each type that has a schema. */
@@ -21,7 +20,7 @@ export function answerValidation(
 }
 
 async function validate(bus: Bus, definition: AnyTaskDefinition, message: BusMessage): Promise<void> {
-  if (message.reply === undefined || !isReplySubject(message.reply)) return
+  if (message.reply === undefined) return
   const packed = message.headers?.get('content-type') === 'application/msgpack'
   let answer: object = { ok: true }
   try {

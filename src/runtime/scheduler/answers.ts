@@ -27,7 +27,6 @@ import type {
 } from '../../protocol/messages.ts'
 import { checkName } from '../../protocol/names.ts'
 import { integerBetween } from '../../protocol/options.ts'
-import { isReplySubject } from '../../protocol/reply-subject.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 import type { LedgerReader } from '../ledger/ledger-reader.ts'
 import {
@@ -115,7 +114,7 @@ export class Answers {
 
   private async answer(message: BusMessage, name: string, handler: Handler): Promise<void> {
     const { reply } = message
-    if (reply === undefined || !isReplySubject(reply)) return
+    if (reply === undefined) return
     if (this.open_ >= openMax) {
       const error = { code: 'TROUPE_REFUSED', message: `more than ${openMax} requests are open` }
       this.options.bus.publish(reply, text.encode(JSON.stringify({ error })))
