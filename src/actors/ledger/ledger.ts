@@ -130,6 +130,12 @@ export class Ledger {
     }
     let member = known
     const { entries } = block
+    // Its number says that it has counted: the broker took again what was sent again. A fence has none.
+    if (known !== undefined && block.number > 0 && block.number <= known.lastBlock) {
+      state.totals.void += entries.length
+      known.lastSequence = message.sequence
+      return
+    }
     for (let index = 0; index < entries.length; index++) {
       const entry = entries[index]
       if (entry === undefined) continue

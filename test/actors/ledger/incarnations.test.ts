@@ -72,6 +72,21 @@ describe('an incarnation', () => {
     expect(a.member).toMatchObject({ lastSequence: sequence, lastBlock: 2 })
   })
 
+  test('counts each of its blocks once, even if the broker has stored one twice', () => {
+    const log = new TestLog()
+    const a = log.join('a')
+    const id = log.submit()
+    a.accept(id)
+    const older = log.messages.length
+    a.checkpoint(id)
+    a.checkpoint(id)
+    const snapshot = log.task(id).snapshot
+    for (const { subject, data } of log.messages.slice(older, older + 1)) log.append(subject, data)
+    expect(log.task(id).snapshot).toEqual(snapshot)
+    expect(a.member).toMatchObject({ lastSequence: log.messages.length, lastBlock: 4 })
+    expect(log.state.totals.void).toBe(1)
+  })
+
   test('of which there were many costs no memory for ever', () => {
     const log = new TestLog()
     for (let i = 0; i < 10_050; i++) log.fence(new TestNode(log, 'a', `i${i}`))

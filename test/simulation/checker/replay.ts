@@ -116,6 +116,8 @@ export class Replay {
   timeMs = 0
   position = 0
   private readonly live = new Map<string, ReplayMember>()
+  /** Number of the last block of each journal: one that comes again does not count. */
+  private readonly blocks = new Map<string, number>()
   private readonly dead = new Set<string>()
   private readonly fenced = new Set<string>()
   /** Who waits for the end of a task: as one that comes after it, or as its parent. */
@@ -209,7 +211,10 @@ export class Replay {
   // --- nodes ------------------------------------------------------------------------------------------------------
 
   private journal(message: LogMessage, node: string, incarnation: string): void {
-    const [, , entries] = unpack(message.data) as [number, number, Entry[]]
+    const [, number, entries] = unpack(message.data) as [number, number, Entry[]]
+    const isRepeated = number > 0 && number <= (this.blocks.get(message.subject) ?? 0)
+    if (isRepeated && this.live.has(incarnation)) return
+    this.blocks.set(message.subject, number)
     const isFence = entries.length === 1 && entries[0]?.[0] === kind.fenced
     if (!isFence && this.fenced.has(message.subject)) {
       this.storedAfterFence.push({ subject: message.subject, sequence: message.sequence })
@@ -434,7 +439,9 @@ export class Replay {
       this.ready(task, 0)
       for (const other of this.gangs.lost(task)) this.ready(other, 0)
     }
-    if (entry[0] === kind.cancelled && !task.ended) {
+    if (entry[0] === kind.lost && !task.ended && task.status !== 'running' && task.turn === entry[2]) {
+      this.terminate(task, 'failed', index, undefined, 'TROUPE_VALUES_LOST')
+    } else if (entry[0] === kind.cancelled && !task.ended) {
       this.terminate(task, 'cancelled', index, undefined, 'TROUPE_TASK_CANCELLED')
     } else if (entry[0] === kind.expired && !task.ended && (task.deadlineAtMs ?? Infinity) <= this.timeMs) {
       this.terminate(task, 'expired', index, undefined, 'TROUPE_TASK_EXPIRED')
