@@ -87,7 +87,8 @@ export class Workload {
     const mark = ++this.marks
     const type = random.pick(types)
     const input: TaskInput = { mark, count: random.integer(1, 4), ms: random.integer(0, 3) * random.integer(1, 500) }
-    const isNamed = random.chance(0.7)
+    // One that was stored unheard could not be signalled by anybody.
+    const isNamed = random.chance(0.7) || type === 'listener'
     const delayMs = random.chance(0.1) ? random.integer(1, 3_000) : 0
     const cancelMs = random.chance(0.04) ? random.integer(1, 3_000) : 0
     const isTwice = isNamed && random.chance(0.1)

@@ -24,11 +24,11 @@ export class Server {
     ]
     writeFileSync(config, lines.join('\n'))
     this.args = ['-c', config]
+    process.once('exit', () => this.child?.kill('SIGKILL'))
   }
 
   async start(): Promise<void> {
     this.child = spawn(findServerBinary(), this.args, { stdio: 'ignore' })
-    process.once('exit', () => this.child?.kill('SIGKILL'))
     const client = await until(
       () => connectPlain(this.url, 'probe').catch(() => undefined),
       'the server answers',
