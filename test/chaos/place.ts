@@ -18,6 +18,7 @@ export class Place {
   present!: ClusterProcess
   private readonly cluster: Cluster
   private turn: Promise<void> = Promise.resolve()
+  private waiting = 0
   /** Its present process is meant to end. */
   private ending = false
 
@@ -37,11 +38,22 @@ export class Place {
     return this.start.roles.includes('node')
   }
 
+  /** Something is being done to it. */
+  get isBusy(): boolean {
+    return this.waiting > 0
+  }
+
   /** Does this when everything before is done. Never rejects. */
   next(work: () => Promise<void>): Promise<void> {
-    this.turn = this.turn.then(work).catch((error: unknown) => {
-      this.strayEnds.push(`${this.present.name}: ${error instanceof Error ? error.message : String(error)}`)
-    })
+    this.waiting++
+    this.turn = this.turn
+      .then(work)
+      .catch((error: unknown) => {
+        this.strayEnds.push(`${this.present.name}: ${error instanceof Error ? error.message : String(error)}`)
+      })
+      .finally(() => {
+        this.waiting--
+      })
     return this.turn
   }
 

@@ -97,7 +97,7 @@ async function trial(
   const healedAtMs = Date.now()
   workload.stop()
   await working
-  say('faults are over')
+  say(`faults are over; ${driver.skipped} were left out, because everybody was busy with others`)
   await workload.settle(patienceMs)
   const log = await client.log()
   for (const place of places) await place.end()
