@@ -244,8 +244,8 @@ export class MachineRunner implements LogicRunner {
         ...(version === undefined ? {} : { version }),
         xstate: xstateVersion,
         snapshot: actor.persist(),
-        timers: actor.timers.stored(),
-        nextTimerId: actor.timers.nextId,
+        timers: actor.storedTimers(),
+        nextTimerId: actor.nextTimerId,
         nextActorId: actor.nextActorId,
         consumed: this.#consumed,
         ignored: this.#ignored,
@@ -263,7 +263,7 @@ export class MachineRunner implements LogicRunner {
     if (this.#over || this.#leaving !== undefined || this.#actor === undefined) return
     this.#children?.askSoon()
     if (this.#actor.isAtWork || this.#children?.isAsking) return
-    const wakeAtMs = this.#actor.timers.earliestMs()
+    const wakeAtMs = this.#actor.nextTimerAtMs
     const { afterMs, lingerMs } = this.#definition.park
     if (wakeAtMs > 0 && wakeAtMs - this.#port.nowMs() < afterMs) return
     this.#leaving = new Alarm(this.#port, this.#port.nowMs() + lingerMs, () => this.#leave())
@@ -295,7 +295,7 @@ export class MachineRunner implements LogicRunner {
     if (this.#actor.isAtWork) this.#port.handBack(state, this.#consumed)
     else
       this.#port.park(state, this.#consumed, {
-        wakeAtMs: this.#actor.timers.earliestMs(),
+        wakeAtMs: this.#actor.nextTimerAtMs,
         onSignal: true,
         children,
         anyChild: children.length > 0,

@@ -10,8 +10,9 @@ import { type AnyActorLogic, type AnyActorRef, type AnyEventObject, createActor,
 import xstatePackage from 'xstate/package.json' with { type: 'json' }
 import type { ChildOptions } from '../../client/context.ts'
 import { outboxOf, type TaskOutbox, taskLogic } from '../../client/task-actors.ts'
-import { TroupeError } from '../../protocol/errors.ts'
+import { hasCode, TroupeError } from '../../protocol/errors.ts'
 import { packValue } from '../../protocol/payload.ts'
+import { ActorReferences, childrenOf } from './actor-references.ts'
 import { type ActorPath, DurableTimers, type StoredTimer } from './durable-timers.ts'
 import type { LogicPort } from './logic.ts'
 import type { TaskActor } from './machine-children.ts'
@@ -22,6 +23,7 @@ export const xstateVersion: string = xstatePackage.version
 export interface PersistedSnapshot {
   readonly status: string
   readonly value?: unknown
+  readonly context?: unknown
   readonly children?: Readonly<Record<string, PersistedChild>>
   /** The states to which history states lead back. */
   readonly historyValue?: Readonly<Record<string, readonly { readonly id: string }[]>>
@@ -92,15 +94,16 @@ export function machineId(logic: AnyActorLogic): string {
 }
 
 export class DurableActor {
-  readonly timers: DurableTimers
+  readonly #timers: DurableTimers
   readonly #options: DurableActorOptions
   readonly #root: AnyActorRef
+  readonly #references: ActorReferences
   #nextActorId: number
 
   constructor(options: DurableActorOptions) {
     this.#options = options
     this.#nextActorId = options.nextActorId
-    this.timers = new DurableTimers(options.clock, options.nextTimerId, (timer) => this.#fire(timer))
+    this.#timers = new DurableTimers(options.clock, options.nextTimerId, (timer) => this.#fire(timer))
     const { logic, id, input, snapshot, logger } = options
     this.#root = createActor(logic, {
       id,
@@ -114,6 +117,8 @@ export class DurableActor {
     }) as unknown as AnyActorRef
     this.#root.subscribe({ error: options.failed })
     this.#takeOverSystem()
+    this.#references = new ActorReferences(this.#root, pathOf)
+    if (snapshot !== undefined) this.#references.reconnect()
   }
 
   get nextActorId(): number {
@@ -126,7 +131,7 @@ export class DurableActor {
 
   /** Stops the actor and all below it; promises are told by their signal, callbacks by their cleanup. */
   stop(): void {
-    this.timers.cancelAll()
+    this.#timers.cancelAll()
     ;(this.#root as unknown as { stop(): void }).stop()
   }
 
@@ -159,15 +164,38 @@ export class DurableActor {
   /** Returns the packed snapshot. Throws TROUPE_NOT_SERIALIZABLE or its like, TROUPE_INLINE_CHILD or TROUPE_CHILD_WITHOUT_ID, naming the place. */
   persist(): Uint8Array {
     checkChildren(this.#root, '')
-    let persisted: unknown
-    try {
-      persisted = (this.#root as unknown as { getPersistedSnapshot(): unknown }).getPersistedSnapshot()
-    } catch (error) {
-      // A cycle in the context overflows the stack in XState; packing the context names the place.
-      if (error instanceof RangeError) packValue((this.#root.getSnapshot() as { context?: unknown }).context, 'context')
-      throw error
+    const persisted = this.#persisted()
+    if (!this.#references.areIn(persisted)) {
+      try {
+        return packValue(persisted, 'snapshot') as Uint8Array
+      } catch (error) {
+        if (!hasCode(error, 'TROUPE_CLASS_INSTANCE')) throw error
+        // It may be an actor where XState does not look: in a Map, or in what another actor was given.
+      }
     }
-    return packValue(persisted, 'snapshot') as Uint8Array
+    return packValue(this.#references.addressed(persisted), 'snapshot') as Uint8Array
+  }
+
+  /** The delayed events that are armed, the earliest first. */
+  storedTimers(): StoredTimer[] {
+    return this.#timers
+      .stored()
+      .map(([source, target, event, id, dueAtMs]) => [
+        source,
+        target,
+        this.#references.withAddresses(event),
+        id,
+        dueAtMs,
+      ])
+  }
+
+  /** When the earliest delayed event is due; 0 for none. */
+  get nextTimerAtMs(): number {
+    return this.#timers.earliestMs()
+  }
+
+  get nextTimerId(): number {
+    return this.#timers.nextId
   }
 
   /** The active actors that stand for tasks of their own. */
@@ -181,10 +209,20 @@ export class DurableActor {
     ;(this.#root.system as unknown as InnerSystem)._relay(undefined, actor as AnyActorRef, event)
   }
 
+  #persisted(): PersistedSnapshot {
+    try {
+      return (this.#root as unknown as { getPersistedSnapshot(): PersistedSnapshot }).getPersistedSnapshot()
+    } catch (error) {
+      // A cycle in the context overflows the stack in XState; packing the context names the place.
+      if (error instanceof RangeError) packValue((this.#root.getSnapshot() as { context?: unknown }).context, 'context')
+      throw error
+    }
+  }
+
   #takeOverSystem(): void {
     const system = this.#root.system as unknown as InnerSystem
     Object.assign(system, { [outboxOf]: this.#options.outbox })
-    const { timers } = this
+    const timers = this.#timers
     // Session ids name children that have no id of their own, and must not come again after a restart.
     system._bookId = () => `x:t${this.#nextActorId++}`
     system.scheduler.schedule = (source, target, event, delay, id) =>
@@ -196,7 +234,10 @@ export class DurableActor {
     // restored child may already have moved on.
     system.start = () => {
       start()
-      for (const timer of [...this.#options.timers].sort((a, b) => a[4] - b[4])) timers.arm(timer)
+      for (const timer of [...this.#options.timers].sort((a, b) => a[4] - b[4])) {
+        const [source, target, event, id, dueAtMs] = timer
+        timers.arm([source, target, this.#references.withActors(event), id, dueAtMs])
+      }
     }
   }
 
@@ -219,16 +260,10 @@ export class DurableActor {
   }
 
   #fire([source, target, event]: StoredTimer): void {
-    const from = this.#at(source)
-    const to = this.#at(target)
+    const from = this.#references.at(source)
+    const to = this.#references.at(target)
     this.#options.changed()
     if (to !== undefined) (this.#root.system as unknown as InnerSystem)._relay(from, to, event as AnyEventObject)
-  }
-
-  #at(path: ActorPath): AnyActorRef | undefined {
-    let actor: AnyActorRef | undefined = this.#root
-    for (const id of path) actor = childrenOf(actor)[id]
-    return actor
   }
 }
 
@@ -237,10 +272,6 @@ function pathOf(actor: AnyActorRef): string[] {
   let at = actor as AnyActorRef & { _parent?: AnyActorRef }
   for (; at._parent !== undefined; at = at._parent) path.unshift(at.id)
   return path
-}
-
-function childrenOf(actor: AnyActorRef | undefined): Readonly<Record<string, AnyActorRef | undefined>> {
-  return (actor?.getSnapshot() as { children?: Record<string, AnyActorRef> } | undefined)?.children ?? {}
 }
 
 function taskActorsOf(actor: AnyActorRef, path: ActorPath): TaskActor[] {
