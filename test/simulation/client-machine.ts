@@ -1,6 +1,7 @@
 /** A user's program in the simulation: submits, signals, cancels, waits, and writes down what it was told. */
 
 import type { TaskHandle } from '../../src/client/handle.ts'
+import type { FlowTask } from '../../src/client/submit-options.ts'
 import { Troupe } from '../../src/client/troupe.ts'
 import { TroupeError } from '../../src/protocol/errors.ts'
 import { type Server, SimMachine } from './cluster.ts'
@@ -18,6 +19,11 @@ export interface WorkPlan {
   readonly types: readonly string[]
   /** Of one node, which may be the only one left in the end: a larger gang would wait for ever. */
   readonly slots: number
+}
+
+interface OwnTask extends FlowTask {
+  readonly task: string
+  readonly input: TaskInput
 }
 
 const endings: Readonly<Record<string, TerminalStatus>> = {
@@ -71,8 +77,8 @@ export class ClientMachine extends SimMachine {
     setTimeout(
       () => {
         this.submitted++
-        const [isFlow, isGang] = [this.random.chance(0.06), this.random.chance(0.06)]
-        void (isFlow ? this.submitFlow() : isGang ? this.submitGang() : this.submitOne())
+        const [isFlow, isGang, isGroup] = [0.06, 0.06, 0.06].map((odds) => this.random.chance(odds))
+        void (isFlow ? this.submitFlow() : isGang ? this.submitGang() : isGroup ? this.submitGroup() : this.submitOne())
         this.next()
       },
       this.random.integer(1, this.plan.everyMs * 2),
@@ -130,9 +136,38 @@ export class ClientMachine extends SimMachine {
     }
   }
 
-  /** Three tasks, the last of which waits for the others; all or none are accepted. */
+  /** Two to five tasks in a group, or in two groups below one. */
+  private async submitGroup(): Promise<void> {
+    const { random } = this
+    const strategy = () => random.pick(['one-for-all', 'one-for-all', 'rest-for-one', 'one-for-one'] as const)
+    const restart = () => ({
+      intensity: random.integer(0, 3),
+      period: random.integer(500, 20_000),
+      ...(random.chance(0.3) && { backoff: random.integer(1, 500) }),
+      ...(random.chance(0.3) && { nodeLoss: 'failure' as const }),
+      ...(random.chance(0.2) && { from: random.pick(['beginning', 'snapshot'] as const) }),
+    })
+    const name = `g${this.marks()}`
+    const isTree = random.chance(0.5)
+    // A group that fails is started anew, with fresh attempts: only its root's count, in a long period, ends that.
+    const root = { name, strategy: strategy(), restart: { ...restart(), ...(isTree && { period: '1h' }) } }
+    const groups = !isTree
+      ? [root]
+      : ['left', 'right'].map((side) => ({ name: side, strategy: strategy(), restart: restart(), parent: root }))
+    const types = ['flaky', 'flaky', 'counter', 'steps', 'napper', 'late']
+    const tasks = Array.from({ length: random.integer(2, 5) }, () => {
+      const mark = this.marks()
+      const input: TaskInput = { mark, count: random.integer(1, 4), ms: random.integer(0, 600) }
+      return { id: `t${mark}`, task: random.pick(types), input, group: random.pick(groups) }
+    })
+    const handles = await this.submitTogether(tasks)
+    const unlucky = handles?.get(tasks[0]!.id)
+    if (random.chance(0.1)) setTimeout(() => void unlucky?.cancel('enough').catch(noop), random.integer(1, 2_000))
+  }
+
+  /** Three tasks, the last of which waits for the others. */
   private async submitFlow(): Promise<void> {
-    const { random, recorder, world, troupe } = this
+    const { random } = this
     const marks = [this.marks(), this.marks(), this.marks()]
     const ids = marks.map((mark) => `t${mark}`)
     const tasks = marks.map((mark, at) => {
@@ -140,18 +175,26 @@ export class ClientMachine extends SimMachine {
       const input: TaskInput = { mark, count: random.integer(1, 3), ms: random.integer(0, 400) }
       return { id: ids[at]!, task: type, input, ...(at === 2 && { after: ids.slice(0, 2) }) }
     })
+    await this.submitTogether(tasks)
+  }
+
+  /** All or none are accepted; undefined when they were not. */
+  private async submitTogether(tasks: readonly OwnTask[]): Promise<ReadonlyMap<string, TaskHandle> | undefined> {
+    const { recorder, world, troupe } = this
     for (const { input, task: type, id } of tasks)
       recorder.add({ what: 'submit', atMs: world.nowMs, mark: input.mark, type, id })
     try {
       const handles = await troupe!.flow(tasks)
-      for (const [at, mark] of marks.entries()) {
-        recorder.add({ what: 'accepted', atMs: world.nowMs, mark, id: ids[at]! })
-        void this.follow(handles.get(ids[at]!) as TaskHandle)
+      for (const { input, id } of tasks) {
+        recorder.add({ what: 'accepted', atMs: world.nowMs, mark: input.mark, id })
+        void this.follow(handles.get(id) as TaskHandle)
       }
+      return handles as ReadonlyMap<string, TaskHandle>
     } catch (error) {
       const code = error instanceof TroupeError ? error.code : 'none'
       const what = isCertain(code) ? 'refused' : 'unknown'
-      for (const mark of marks) recorder.add({ what, atMs: world.nowMs, mark, code })
+      for (const { input } of tasks) recorder.add({ what, atMs: world.nowMs, mark: input.mark, code })
+      return undefined
     }
   }
 

@@ -116,6 +116,36 @@ export const plantedInFold: readonly Plant[] = [
     kinds: ['pause long', 'pause short', 'lease outage', 'one-way partition', 'slow write', 'delay', 'vague answer'],
   },
   {
+    name: 'siblings-left-alone',
+    bug: 'The others of a group go on with their turns when one of them fails.',
+    patch: () =>
+      replaceMethod<LedgerState, [TaskRecord, string, number?], void>(
+        LedgerState.prototype,
+        'makeReady',
+        (original) =>
+          function (task, why, dueAtMs = 0) {
+            const isSibling = why === 'restarted' && task.rare?.group !== undefined && task.owner?.live === true
+            if (!isSibling) original.call(this, task, why, dueAtMs)
+          },
+      ),
+    kinds: [],
+  },
+  {
+    name: 'group-never-fails',
+    bug: 'A group whose intensity is exceeded goes on.',
+    patch: () =>
+      replaceMethod<LedgerState, [TaskRecord, string, { code?: string }, object], void>(
+        LedgerState.prototype,
+        'end',
+        (original) =>
+          function (task, status, value, place) {
+            if (value?.code === 'TROUPE_GROUP_FAILED') this.makeReady(task, 'retrying')
+            else original.call(this, task, status, value, place)
+          },
+      ),
+    kinds: [],
+  },
+  {
     name: 'retry-never-due',
     bug: 'A task that is to be tried again is due in a year.',
     patch: () =>

@@ -126,21 +126,17 @@ function restartChild(state: LedgerState, group: Group, child: Child, failure: F
   const backoff = Math.min(backoffMaxMs, backoffMs * 2 ** Math.min(times - 1, 30))
   const dueAtMs = dueAfter(state, Math.max(failure.delayMs ?? 0, backoff))
   const anew = restartFrom === undefined ? isGroup(child) || needsAll(group) : restartFrom === 'beginning'
-  const tasks = liveTasks(affected(group, child)).filter((task) => task === failure.task || isToRestart(task, anew))
+  const below = liveTasks(affected(group, child))
+  if (isGroup(child)) for (const task of below) beginAttempts(state, task)
+  const tasks = below.filter((task) => task === failure.task || isToRestart(task, anew))
   const reason = `its group "${group.path}" was restarted because of "${failure.task.id}"`
+  const cancelled = { code: 'TROUPE_TASK_CANCELLED', message: `${reason}, and it is temporary` }
   // As OTP has it: terminated from the last to the first, started from the first to the last.
   for (const task of tasks.toReversed()) if (task !== failure.task) noteRecall(state, task, reason)
   for (const task of tasks) {
-    if (isGroup(child)) beginAttempts(state, task)
     if (task === failure.task) start(state, task, failure.why, dueAtMs, anew)
-    else if (!task.rare?.temporary) startSibling(state, task, dueAtMs, anew)
-    else
-      state.end(
-        task,
-        'cancelled',
-        { code: 'TROUPE_TASK_CANCELLED', message: `${reason}, and it is temporary` },
-        failure.place,
-      )
+    else if (task.rare?.temporary) state.end(task, 'cancelled', cancelled, failure.place)
+    else startSibling(state, task, dueAtMs, anew)
   }
 }
 

@@ -162,6 +162,27 @@ export const predicates: readonly Predicate[] = [
     },
   },
   {
+    name: 'together',
+    promise: 'P3',
+    sentence:
+      "A member's failure ends the turns of all that its group restarts, and a group that failed too often ends.",
+    broken: ({ history, replay }) =>
+      history.ledgers.flatMap(({ holder, position, tasks }) => {
+        const known = new Map(tasks.map((task) => [task.id, task]))
+        return replay.groups.consequences
+          .filter(({ sequence }) => sequence <= position)
+          .flatMap(({ sequence, group, turns, ended }) =>
+            turns.flatMap(({ id, turn }) => {
+              const task = known.get(id)
+              const isOver = ended
+                ? task?.outcome?.startsWith(`${sequence}/`)
+                : task === undefined || task.turn > turn || !['running', 'completed'].includes(task.status)
+              return isOver ? [] : [`${holder}: ${id} of ${group} keeps turn ${turn} after the failure at ${sequence}`]
+            }),
+          )
+      }),
+  },
+  {
     name: 'fenced-at-write',
     promise: 'P3',
     sentence: 'After a fence the broker stores nothing more on that journal.',

@@ -8,6 +8,7 @@ import { restartAfter, retryDelayMs } from '../../../src/actors/ledger/delays.ts
 import { kind, type LogMessage } from '../../../src/protocol/entries.ts'
 import { defaultRestart, defaultRetry, type NodeProfile, type TaskProfile } from '../../../src/protocol/options.ts'
 import { type GangOption, ReplayGangs } from './replay-gangs.ts'
+import { type GroupLevel, ReplayGroups } from './replay-groups.ts'
 
 export type ReplayStatus =
   | 'blocked'
@@ -107,6 +108,7 @@ export function decoded(payload: unknown): unknown {
 export class Replay {
   readonly tasks = new Map<string, ReplayTask>()
   readonly gangs = new ReplayGangs()
+  readonly groups = new ReplayGroups()
   /** Submissions that named the id of another. */
   readonly conflicts: { readonly id: string; readonly sequence: number }[] = []
   /** Each incarnation, with the log times between which it lived. */
@@ -175,6 +177,7 @@ export class Replay {
       return
     }
     this.await(task, options.after ?? [], index)
+    if (options.group !== undefined && !task.ended) this.groups.join(task, options.group)
   }
 
   /** It waits for others to complete; one that has ended otherwise ends it at once. */
@@ -259,8 +262,32 @@ export class Replay {
   private restart(task: ReplayTask): void {
     const { times, delayMs } = restartAfter(task.profile?.restart ?? defaultRestart, task.restarts, this.timeMs)
     task.restarts = times
-    if (delayMs === undefined) this.terminate(task, 'failed', 0, undefined, 'TROUPE_RESTART_INTENSITY')
+    const code = 'TROUPE_RESTART_INTENSITY'
+    if (this.groups.mindsNodes(task) && this.supervise(task, 0, code, delayMs)) return
+    if (delayMs === undefined) this.terminate(task, 'failed', 0, undefined, code)
     else this.ready(task, delayMs === 0 ? 0 : this.timeMs + delayMs)
+  }
+
+  /** Does what the groups of a failed task say; false if it has none. `delayMs` undefined: it has had its chances. */
+  private supervise(task: ReplayTask, index: number, code: string, delayMs: number | undefined): boolean {
+    const verdict = this.groups.failed(task, delayMs !== undefined, this.timeMs, this.position)
+    if (verdict?.what === 'lost') this.terminate(task, 'failed', index, undefined, code)
+    else if (verdict?.what === 'end') {
+      for (const one of verdict.tasks) this.terminate(one, 'failed', index, undefined, 'TROUPE_GROUP_FAILED')
+    } else if (verdict?.what === 'restart') {
+      const dueAtMs = this.timeMs + Math.max(delayMs ?? 0, verdict.delayMs)
+      for (const one of verdict.tasks) {
+        if (verdict.fresh) {
+          one.attempt = 1
+          one.restarts = []
+        }
+        if (one !== task && !isInterrupted(one, verdict.anew)) continue
+        if (one !== task && one.owner === undefined) one.turn++
+        if (verdict.anew) one.checkpoints.length = 0
+        this.ready(one, one.status === 'waiting' ? Math.max(one.dueAtMs, dueAtMs) : dueAtMs)
+      }
+    }
+    return verdict !== undefined
   }
 
   private owns(member: ReplayMember, id: unknown, turn: unknown): ReplayTask | undefined {
@@ -372,10 +399,13 @@ export class Replay {
 
   private fail(task: ReplayTask, index: number, code: string, retryable: boolean): void {
     const policy = task.profile?.retry ?? defaultRetry
-    if (!retryable || task.attempt >= policy.attempts) return this.terminate(task, 'failed', index, undefined, code)
-    const delayMs = retryDelayMs(policy, task.attempt, task.id, task.turn)
-    task.attempt++
-    this.ready(task, this.timeMs + delayMs)
+    if (!retryable) return this.terminate(task, 'failed', index, undefined, code)
+    const hasMore = task.attempt < policy.attempts
+    const delayMs = hasMore ? retryDelayMs(policy, task.attempt, task.id, task.turn) : undefined
+    if (hasMore) task.attempt++
+    if (this.supervise(task, index, code, delayMs)) return
+    if (delayMs === undefined) this.terminate(task, 'failed', index, undefined, code)
+    else this.ready(task, this.timeMs + delayMs)
   }
 
   private terminate(
@@ -392,6 +422,10 @@ export class Replay {
     task.endedAtMs = this.timeMs
     task.result = result
     task.error = error
+    const isLost = (status === 'failed' || status === 'expired') && error !== 'TROUPE_GROUP_FAILED'
+    const needing = isLost ? this.groups.needing(task, this.position) : []
+    this.groups.leave(task)
+    for (const other of needing) this.terminate(other, 'failed', index, undefined, 'TROUPE_GROUP_FAILED')
     if (status !== 'completed') {
       for (const id of task.children) {
         const child = this.tasks.get(id)
@@ -457,6 +491,12 @@ interface Options {
   readonly deadlineAtMs?: number
   readonly after?: readonly string[]
   readonly gang?: GangOption
+  readonly group?: readonly GroupLevel[]
+}
+
+/** It has begun, and does not just rest at its snapshot. */
+function isInterrupted({ status, turns }: ReplayTask, anew: boolean): boolean {
+  return status === 'running' || (anew && turns.length > 0 && status !== 'blocked')
 }
 
 /** Of a plain client's message, as far as those on trial use them; a delay is in whole ms. */
