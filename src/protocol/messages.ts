@@ -186,6 +186,10 @@ export interface PlacementAnswer {
     readonly slowdown: number
     readonly credits: number
     readonly free: number
+    /** What its tasks fail, against others: 1 to 0; left out: 1. Below 0.5 it is on probation. */
+    readonly health?: number
+    /** How many times as long as on the fastest node its tasks take, as seen lately; left out: 1. */
+    readonly pace?: number
     /** Why this node could not have the task, if it could not. */
     readonly unfit?: string
   }[]
@@ -258,6 +262,8 @@ export interface NodeAnswer {
   readonly running: number
   readonly load?: NodeLoad
   readonly bid?: Bid
+  /** What its tasks fail, against others: 1 to 0; left out: 1. Below 0.5 it is on probation: one task a second. */
+  readonly health?: number
   readonly resources: Readonly<Record<string, number>>
   readonly labels: Readonly<Record<string, string>>
   readonly types: readonly string[]

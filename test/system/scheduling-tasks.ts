@@ -13,3 +13,13 @@ export const licensed = task('licensed', ran, { resources: { licence: 1 } })
 export const heavy = task('heavy', ran, { resources: { gpu: 2 } })
 export const zoned = task('zoned', ran, { labels: { required: { zone: 'west' } } })
 export const plain = task('plain', ran)
+
+/** Fails at once on a node that is broken, as its environment says. */
+export const fragile = task(
+  'fragile',
+  async () => {
+    if (process.env.TEST_BROKEN !== undefined) throw new Error('this host is broken')
+    await delay(100)
+  },
+  { retry: { attempts: 100, backoff: '20ms', factor: 1 } },
+)

@@ -5,7 +5,6 @@
  */
 import type { ControlEntry } from '../../protocol/entries.ts'
 import type { NodeReport } from '../../protocol/messages.ts'
-import { Durations } from '../balancer/durations.ts'
 import type { Change } from '../ledger/change.ts'
 import type { Member } from '../ledger/member.ts'
 import type { LedgerState } from '../ledger/state.ts'
@@ -34,7 +33,6 @@ export class Agenda {
   readonly offers = new Offers()
   epoch = 0
   private readonly state: LedgerState
-  private readonly durations = new Durations()
   private readonly placing: Placing
   private readonly gate: Gate
   private readonly calendar = new Calendar((task) => this.placing.admit(task))
@@ -43,7 +41,7 @@ export class Agenda {
 
   constructor(state: LedgerState, options: AgendaOptions = {}) {
     this.state = state
-    this.placing = new Placing(state, this.offers, this.durations, options)
+    this.placing = new Placing(state, this.offers, options)
     this.gate = this.placing.gate
   }
 
@@ -63,6 +61,7 @@ export class Agenda {
   note(changes: readonly Change[], nowMs: number): SchedulerEffect[] {
     const effects: SchedulerEffect[] = []
     for (const change of changes) {
+      this.placing.experience.note(change, nowMs)
       switch (change.what) {
         case 'submitted':
           this.calendar.watchDeadline(change.task)
@@ -86,7 +85,6 @@ export class Agenda {
           this.calendar.enter(change.task, nowMs)
           break
         case 'completed':
-          this.durations.ended(change.task.type, change.task.finishedAtMs - change.task.turnAtMs)
           this.over(change.task)
           break
         case 'failed':
@@ -163,7 +161,7 @@ export class Agenda {
 
   private get soonest(): number[] {
     const { calendar, gatherings, gate, placing } = this
-    return [calendar.nextMs, gatherings.nextMs, gate.opensAtMs, placing.preemption.nextMs, placing.tenders.nextMs]
+    return [calendar.nextMs, gatherings.nextMs, gate.opensAtMs, placing.nextMs]
   }
 
   /** Why a task is not running, in a sentence, for whoever asks. */
@@ -179,6 +177,11 @@ export class Agenda {
       members: state.membersBySubject.values(),
       nowMs,
     })
+  }
+
+  /** 1 for a node that fails no more of its tasks than others would, towards 0 for one that fails all of them. */
+  healthOf(node: string): number {
+    return this.placing.experience.health.of(node)
   }
 
   /** How the task was placed last, if that is not long ago. */

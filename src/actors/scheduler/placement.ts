@@ -10,25 +10,40 @@ export interface Candidate {
   free: number
   /** Named quantities left, of those that its node declared; only when tasks there ask for some. */
   room?: Readonly<Record<string, number>>
+  /** How many times as long as on the fastest node tasks of this type take there, as has been seen; default 1. */
+  pace?: number
+  paceOf?: string
 }
 
 export interface PlacementPolicy {
   readonly name: string
+  /** A task waits for a node that is faster than the chosen one if it ends sooner so; see `worthWaiting`. */
+  readonly patient?: boolean
   /** One of the candidates, of which there is at least one. `expectedMs` is how long tasks of this type take. */
   choose(task: TaskRecord, candidates: readonly Candidate[], expectedMs: number): Candidate
 }
 
 /**
- * The delay, in milliseconds, that this task is expected to suffer there: the bid's price; plus by how much slower than
- * idle the node runs it; plus the tasks that it has been given since the bid and still has, which the price cannot know,
- * shared by its processors, so that a burst between two bids does not all go to the node that was cheapest by a hair; plus
- * one millisecond times the share of its credits in use, which spreads work over equal nodes.
+ * The delay, in milliseconds, that this task is expected to suffer there:
+ *
+ *     price + (slower − 1) × expected + since × pace × expected ÷ processors + share of credits in use × 1 ms
+ *
+ * `slower` is by how much longer it takes there than on the fastest idle node: what the bid says of its load, or what has been
+ * seen of tasks that ended there (`Paces`), whichever is more. `since`: the tasks that the node has been given since the bid
+ * and still has, which the price cannot know, so that a burst between two bids does not all go to the node that was cheapest
+ * by a hair. The last part spreads work over equal nodes. `expectedMs` is how long the type takes on the fastest.
  */
 export function costMs(candidate: Candidate, expectedMs: number): number {
   const { bid, member, awarded, busyAtBid } = candidate.offer
+  const slower = slownessOf(candidate)
   const since = member.running.size + awarded - busyAtBid
-  const sinceMs = since > 0 ? (since * expectedMs) / processors(member) : 0
-  return bid.priceMs + (bid.slowdown - 1) * expectedMs + sinceMs + (1 - candidate.free / Math.max(1, bid.credits))
+  const sinceMs = since > 0 ? (since * (candidate.pace ?? 1) * expectedMs) / processors(member) : 0
+  return bid.priceMs + (slower - 1) * expectedMs + sinceMs + (1 - candidate.free / Math.max(1, bid.credits))
+}
+
+/** How many times as long as on the fastest idle node a task takes there. */
+export function slownessOf({ offer, pace = 1 }: Candidate): number {
+  return Math.max(offer.bid.slowdown, pace)
 }
 
 /** How many tasks get on at full speed there at the same time. */
@@ -39,6 +54,7 @@ function processors({ profile }: Member): number {
 /** Least expected delay; ties go to the node id, so that every leader chooses alike. The default. */
 export const leastDelay: PlacementPolicy = {
   name: 'least-delay',
+  patient: true,
   choose(_task, candidates, expectedMs) {
     let best = candidates[0]!
     let bestCost = costMs(best, expectedMs)

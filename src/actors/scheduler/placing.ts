@@ -3,18 +3,19 @@
  * those it is to be, and spends the credit. What finds no room waits, calls for bids, or makes room by an order that preempts.
  */
 import { limits } from '../../protocol/limits.ts'
-import type { Durations } from '../balancer/durations.ts'
 import type { Member } from '../ledger/member.ts'
 import type { LedgerState } from '../ledger/state.ts'
 import type { TaskRecord } from '../ledger/task-record.ts'
 import { BidCall } from './bid-call.ts'
 import type { SchedulerEffect } from './effects.ts'
+import { Experience } from './experience.ts'
 import { Gate } from './gate.ts'
 import type { Offers } from './offers.ts'
 import { type OrderingPolicy, priority } from './ordering.ts'
 import { type Candidate, leastDelay, type PlacementPolicy } from './placement.ts'
 import { type BidSeen, type Decision, Decisions } from './policies/decisions.ts'
 import { LaneQueue } from './policies/lane-queue.ts'
+import { worthWaiting } from './policies/patience.ts'
 import type { ReadyTasks } from './policies/ready-tasks.ts'
 import { Preemption } from './preemption.ts'
 import { ReadyQueue } from './ready-queue.ts'
@@ -36,10 +37,11 @@ export class Placing {
   readonly gate: Gate
   readonly preemption: Preemption
   readonly tenders: Tenders
+  readonly experience: Experience
   ready: ReadyTasks
   private readonly state: LedgerState
+  private patienceEndsMs = Number.POSITIVE_INFINITY
   private readonly offers: Offers
-  private readonly durations: Durations
   private readonly ordering: OrderingPolicy
   private readonly placement: PlacementPolicy
   private readonly placements: ReadonlyMap<string, PlacementPolicy>
@@ -47,11 +49,13 @@ export class Placing {
   private readonly decisions = new Decisions()
   /** By type, the task that finds no room, and since when. */
   private readonly short = new Map<string, { readonly task: TaskRecord; readonly sinceMs: number }>()
+  /** By type, the task that waits for a faster node, and since when. */
+  private readonly patience = new Map<string, { readonly task: TaskRecord; readonly sinceMs: number }>()
 
-  constructor(state: LedgerState, offers: Offers, durations: Durations, policies: PlacingPolicies) {
+  constructor(state: LedgerState, offers: Offers, policies: PlacingPolicies) {
     this.state = state
     this.offers = offers
-    this.durations = durations
+    this.experience = new Experience(offers)
     this.placement = policies.placement ?? leastDelay
     this.ordering = policies.ordering ?? priority
     this.placements = policies.placements ?? new Map()
@@ -67,13 +71,15 @@ export class Placing {
     const aside: string[] = []
     const { gate } = this
     let bids: BidSeen[] | undefined
+    this.patienceEndsMs = Number.POSITIVE_INFINITY
+    this.experience.judge(nowMs)
     if (gate.active) gate.open(nowMs, this.ready)
     const effects = this.tenders.proceed(epoch, nowMs)
     let open = this.openOffers(nowMs)
     while (open.length > 0) {
       const task = this.ready.peek()
       if (task === undefined) break
-      bids ??= this.decisions.look(open)
+      bids ??= this.look(open, task, nowMs)
       if (gate.active && gate.holdsBack(task, nowMs, this.ready, aside)) continue
       const candidates = gate.active
         ? gate.candidates(task, open)
@@ -87,8 +93,13 @@ export class Placing {
         if (this.offers.has(task.type)) aside.push(task.type)
         continue
       }
+      const chosen = this.choose(task, candidates, nowMs)
+      if (this.awaitsFaster(task, chosen, nowMs)) {
+        this.ready.setUncovered(task.type)
+        aside.push(task.type)
+        continue
+      }
       this.ready.take()
-      const chosen = candidates.length === 1 ? candidates[0]! : this.choose(task, candidates)
       this.offers.award(task, chosen.offer, nowMs)
       if (gate.active) gate.awarded(task, chosen.offer, nowMs)
       const { member } = chosen.offer
@@ -110,6 +121,11 @@ export class Placing {
     const call = this.bidCall.due(this.ready, this.offers, nowMs)
     if (call !== undefined) effects.push(call)
     return effects
+  }
+
+  /** When to look again although nothing happens. */
+  get nextMs(): number {
+    return Math.min(this.patienceEndsMs, this.experience.nextMs, this.preemption.nextMs, this.tenders.nextMs)
   }
 
   /** How the task was placed last, if that is not long ago. */
@@ -154,8 +170,32 @@ export class Placing {
     return new LaneQueue(ordering, isReady, { byKey: gate.byKey })
   }
 
-  private choose(task: TaskRecord, candidates: readonly Candidate[]): Candidate {
-    return this.placementOf(task).choose(task, candidates, this.durations.ofType(task.type) ?? 0)
+  private look(open: readonly Candidate[], task: TaskRecord, nowMs: number): BidSeen[] {
+    for (const candidate of open) this.experience.seen(candidate, task.type, nowMs)
+    return this.decisions.look(open, (node) => this.experience.health.of(node))
+  }
+
+  private choose(task: TaskRecord, candidates: readonly Candidate[], nowMs: number): Candidate {
+    if (candidates.length === 1) return candidates[0]!
+    for (const candidate of candidates) this.experience.seen(candidate, task.type, nowMs)
+    return this.placementOf(task).choose(task, candidates, this.experience.paces.bestMs(task.type) ?? 0)
+  }
+
+  /** It does better to wait for a faster node, which has no credit left now, than to start on the chosen one. */
+  private awaitsFaster(task: TaskRecord, chosen: Candidate, nowMs: number): boolean {
+    if (this.placementOf(task).patient !== true) return false
+    const here = this.experience.seen(chosen, task.type, nowMs)
+    const known = this.patience.get(task.type)
+    const waiting = this.state.queuedOf(task.type) - this.offers.awardedCount
+    const view = { waiting, expectedMs: this.experience.paces.bestMs(task.type) ?? 0 }
+    const ms = worthWaiting(here, view, () => this.experience.all(task.type, nowMs))
+    if (ms === undefined) this.patience.delete(task.type)
+    if (ms === undefined) return false
+    const sinceMs = known?.task === task ? known.sinceMs : nowMs
+    this.patience.set(task.type, { task, sinceMs })
+    if (nowMs - sinceMs >= ms) return false
+    this.patienceEndsMs = Math.min(this.patienceEndsMs, sinceMs + ms)
+    return true
   }
 
   private placementOf(task: TaskRecord): PlacementPolicy {
@@ -167,7 +207,7 @@ export class Placing {
     const preempts = this.ordering.outranks !== undefined
     for (const offer of this.offers.all()) {
       if (this.tenders.isClearing(offer.member)) continue
-      const credits = this.offers.freeCredits(offer, nowMs)
+      const credits = this.experience.trusted(offer, this.offers.freeCredits(offer, nowMs), nowMs)
       // With an order that preempts, what waits does so here: one that a node holds already could not take a slot from another.
       const { member, awarded } = offer
       const free = preempts ? Math.min(credits, member.profile.slots - member.running.size - awarded) : credits

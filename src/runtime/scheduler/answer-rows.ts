@@ -113,6 +113,7 @@ export interface NodeHealth {
 export function nodeRow(member: Member, agenda: Agenda | undefined, health: NodeHealth | undefined): NodeAnswer {
   const offer = agenda?.offers.of(member.incarnation)
   const lastSeenAtMs = health?.lastSeenAtMs ?? offer?.heardAtMs
+  const trust = agenda?.healthOf(member.node) ?? 1
   return {
     id: member.node,
     incarnation: member.incarnation,
@@ -122,6 +123,7 @@ export function nodeRow(member: Member, agenda: Agenda | undefined, health: Node
     slots: member.profile.slots,
     running: member.running.size,
     ...(offer && { load: offer.load, bid: offer.bid }),
+    ...(trust < 1 && { health: Math.round(trust * 100) / 100 }),
     resources: member.profile.resources,
     labels: member.profile.labels,
     types: [...member.types.keys()].slice(0, 1_000),

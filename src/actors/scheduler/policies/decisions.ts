@@ -15,6 +15,10 @@ export interface BidSeen {
   readonly slowdown: number
   readonly credits: number
   readonly free: number
+  /** What tasks failed there, against others: 1 to 0; absent: 1. */
+  readonly health?: number
+  /** How many times as long as on the fastest node its tasks take, as seen of the first type placed; absent: 1. */
+  readonly pace?: number
 }
 
 interface Round {
@@ -40,10 +44,20 @@ export class Decisions {
   private tasks = 0
 
   /** What a round sees, before it gives anything away. */
-  look(open: readonly Candidate[]): BidSeen[] {
+  look(open: readonly Candidate[], healthOf: (node: string) => number): BidSeen[] {
     const seen = open.length > bidsMax ? open.slice(0, bidsMax) : open
-    return seen.map(({ offer: { member, bid }, free }) => {
-      return { node: member.node, priceMs: bid.priceMs, slowdown: bid.slowdown, credits: bid.credits, free }
+    return seen.map(({ offer: { member, bid }, free, pace = 1 }) => {
+      const { node } = member
+      const health = healthOf(node)
+      return {
+        node,
+        priceMs: bid.priceMs,
+        slowdown: bid.slowdown,
+        credits: bid.credits,
+        free,
+        ...(health < 1 && { health }),
+        ...(pace > 1 && { pace }),
+      }
     })
   }
 

@@ -18,12 +18,13 @@ export async function nodes(invocation: Invocation): Promise<number> {
 
 export function nodeTable(nodes: readonly NodeAnswer[], output: Output): void {
   output.table(
-    ['NODE', 'STATUS', 'TASKS', 'PRICE', 'LOOP', 'CPU', 'MEMORY', 'HOST', 'PID', 'SEEN', 'TYPES'],
+    ['NODE', 'STATUS', 'TASKS', 'PRICE', 'HEALTH', 'LOOP', 'CPU', 'MEMORY', 'HOST', 'PID', 'SEEN', 'TYPES'],
     nodes.map((node) => [
       node.id,
       statusOf(node),
       `${node.running}/${node.slots}`,
       node.bid === undefined ? '' : `${node.bid.priceMs.toFixed(1)} ms`,
+      node.bid === undefined ? '' : share(node.health ?? 1),
       share(node.load?.loop),
       share(node.load?.cpu),
       share(node.load?.memory),

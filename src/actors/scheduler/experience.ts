@@ -1,0 +1,134 @@
+/**
+ * What a leading scheduler has seen of the nodes, beyond what their bids say: how long tasks take there, and what fails there.
+ * It corrects bids by it: slower than stated, fewer credits, none for a moment. Learned from the log while it leads; a new
+ * leader begins without.
+ */
+import type { Change } from '../ledger/change.ts'
+import type { Member } from '../ledger/member.ts'
+import type { TaskRecord } from '../ledger/task-record.ts'
+import type { Offer, Offers } from './offers.ts'
+import type { Candidate } from './placement.ts'
+import { Health, probationBelow, probationPauseMs } from './policies/health.ts'
+import { Paces } from './policies/paces.ts'
+
+/** How old a judgement of health may be while nothing ends. */
+const judgeEveryMs = 500
+
+export class Experience {
+  readonly paces = new Paces()
+  readonly health = new Health()
+  /** When to look again although nothing happens: a node on probation may have its next task. */
+  nextMs = Number.POSITIVE_INFINITY
+  private readonly offers: Offers
+  /** The nodes of running turns, since the ledger does not name them any more when they have ended. */
+  private readonly owners = new Map<TaskRecord, Member>()
+  private readonly probations = new Map<string, number>()
+  private judgedAtMs = Number.NEGATIVE_INFINITY
+  private isNew = false
+
+  constructor(offers: Offers) {
+    this.offers = offers
+  }
+
+  /** Hears what was folded. */
+  note(change: Change, nowMs: number): void {
+    switch (change.what) {
+      case 'running': {
+        // A short turn has ended in the same block: the ledger does not name its owner any more, the award does.
+        const member = change.task.owner ?? this.offers.awardOf(change.task)?.member
+        if (member !== undefined) this.owners.set(change.task, member)
+        break
+      }
+      case 'completed':
+        this.ended(change.task, false, nowMs)
+        break
+      case 'failed':
+      case 'retrying':
+        this.ended(change.task, true, nowMs)
+        break
+      case 'ready':
+      case 'yielded':
+      case 'restarted':
+      case 'parked':
+      case 'cancelled':
+      case 'expired':
+        this.owners.delete(change.task)
+        break
+      case 'left':
+      case 'fenced':
+        this.forget(change.member)
+        break
+      default:
+    }
+  }
+
+  /** Weighs what has happened; done before tasks are placed. */
+  judge(nowMs: number): void {
+    this.nextMs = Number.POSITIVE_INFINITY
+    if (!this.health.isFailing || (!this.isNew && nowMs < this.judgedAtMs + judgeEveryMs)) return
+    this.isNew = false
+    this.judgedAtMs = nowMs
+    this.health.judge(nowMs, (type, node) => this.isElsewhere(type, node))
+    for (const { member } of this.offers.all()) {
+      const { node } = member
+      if (this.health.of(node) >= probationBelow) this.probations.delete(node)
+      else if (!this.probations.has(node)) this.probations.set(node, nowMs + probationPauseMs)
+    }
+  }
+
+  /** Adds to the bid what has been seen of this type there. */
+  seen(candidate: Candidate, type: string, nowMs: number): Candidate {
+    if (candidate.paceOf === type) return candidate
+    candidate.paceOf = type
+    candidate.pace = this.paces.pace(type, candidate.offer.member.node, nowMs)
+    return candidate
+  }
+
+  /** Every node that bids for the type and can be trusted, with credits left or not. */
+  *all(type: string, nowMs: number): Iterable<Candidate> {
+    for (const offer of this.offers.all()) {
+      const { member, status, expiresAtMs } = offer
+      if (status !== 'ready' || expiresAtMs <= nowMs || !member.types.has(type)) continue
+      if (this.health.of(member.node) >= probationBelow) yield this.seen({ offer, free: 0 }, type, nowMs)
+    }
+  }
+
+  /** Of the credits that an offer has left, those that its node is trusted with now. */
+  trusted(offer: Offer, free: number, nowMs: number): number {
+    const { member, bid, awarded } = offer
+    const share = this.health.of(member.node)
+    if (share === 1) return free
+    const busy = member.running.size + awarded
+    if (share >= probationBelow) return Math.max(0, Math.min(free, Math.ceil(bid.credits * share) - busy))
+    const nextAtMs = this.probations.get(member.node) ?? 0
+    if (busy > 0) return 0
+    if (nextAtMs <= nowMs) return Math.min(1, free)
+    this.nextMs = Math.min(this.nextMs, nextAtMs)
+    return 0
+  }
+
+  /** An attempt has ended, by the task's own doing. */
+  private ended(task: TaskRecord, failed: boolean, nowMs: number): void {
+    const node = this.owners.get(task)?.node
+    if (node === undefined) return
+    this.owners.delete(task)
+    // What failed says nothing about how long it takes.
+    if (!failed) this.paces.ended(task.type, node, task.finishedAtMs - task.turnAtMs, nowMs)
+    this.health.ended(task.type, node, failed, nowMs)
+    this.isNew ||= this.health.isFailing
+    if (this.probations.has(node)) this.probations.set(node, nowMs + probationPauseMs)
+  }
+
+  private forget(member: Member): void {
+    this.paces.forget(member.node)
+    for (const [task, owner] of this.owners) if (owner === member) this.owners.delete(task)
+  }
+
+  /** Whether a node other than this one has the type and is not draining. */
+  private isElsewhere(type: string, node: string): boolean {
+    for (const { member, status } of this.offers.all()) {
+      if (member.node !== node && status === 'ready' && member.types.has(type)) return true
+    }
+    return false
+  }
+}

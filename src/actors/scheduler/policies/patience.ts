@@ -1,0 +1,47 @@
+/**
+ * Whether a task does better to wait for a faster node than to start on a slow one now. A slow node is of use while much
+ * waits; at the end of a batch it only makes everybody wait for its last tasks (stragglers).
+ *
+ *     T_i = price_i + slower_i × expected                    the time it takes on node i
+ *     D = waiting ÷ Σ (slots_j ÷ T_j) + least T_j             the time in which the nodes that are twice as fast do all that waits
+ *     wait if T_i > D
+ *
+ * It waits no longer than T_i, within which it would have been done there after all. Like the heterogeneous earliest finish
+ * time of Topcuoglu, Hariri and Wu (2002): what counts is when a task ends, not when it starts.
+ */
+import { type Candidate, slownessOf } from '../placement.ts'
+
+/** How many times as long it has to take. Less may be chance, and a slot in use beats one that idles. */
+const factorMin = 2
+/** With more that waits, every node has enough to do. */
+const waitingMax = 1_000
+
+export interface Outlook {
+  /** Tasks of the type that wait, this one included. */
+  readonly waiting: number
+  /** How long the type takes on the fastest node. */
+  readonly expectedMs: number
+}
+
+/**
+ * Returns the ms that the task takes on the chosen node if it does better to wait for one of `nodes()`, whether these have
+ * credits left or not; undefined if it is to start there.
+ */
+export function worthWaiting(
+  chosen: Candidate,
+  { waiting, expectedMs }: Outlook,
+  nodes: () => Iterable<Candidate>,
+): number | undefined {
+  if (expectedMs <= 0 || slownessOf(chosen) < factorMin || waiting > waitingMax) return undefined
+  const hereMs = chosen.offer.bid.priceMs + slownessOf(chosen) * expectedMs
+  let bestMs = Number.POSITIVE_INFINITY
+  let ratePerMs = 0
+  for (const other of nodes()) {
+    const otherMs = other.offer.bid.priceMs + slownessOf(other) * expectedMs
+    // What is hardly faster is nothing to wait for.
+    if (other.offer === chosen.offer || otherMs * factorMin > hereMs) continue
+    bestMs = Math.min(bestMs, otherMs)
+    ratePerMs += Math.min(other.offer.bid.credits, other.offer.member.profile.slots) / otherMs
+  }
+  return hereMs > waiting / ratePerMs + bestMs ? hereMs : undefined
+}

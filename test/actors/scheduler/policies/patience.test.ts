@@ -1,0 +1,29 @@
+/** When a task does better to wait for a faster node. */
+import { describe, expect, test } from 'vitest'
+import type { Candidate } from '../../../../src/actors/scheduler/placement.ts'
+import { worthWaiting } from '../../../../src/actors/scheduler/policies/patience.ts'
+import { candidateOf } from './tasks.ts'
+
+const slow: Candidate = { ...candidateOf('slow', { slots: 4, credits: 4 }), pace: 10 }
+const fast: Candidate = { ...candidateOf('fast', { slots: 4, credits: 4 }), free: 0 }
+const waits = (waiting: number, here = slow, expectedMs = 100) =>
+  worthWaiting(here, { waiting, expectedMs }, () => [fast, slow])
+
+describe('a task', () => {
+  test('waits for the fast node when that does all that waits before the slow one has done this one', () => {
+    expect(waits(1)).toBe(1_000)
+    expect(waits(35)).toBe(1_000)
+    expect(waits(36)).toBeUndefined()
+  })
+
+  test('starts at once on a node that is not twice as slow, on the fastest, and where nothing is known', () => {
+    expect(waits(1, { ...slow, pace: 1.9 })).toBeUndefined()
+    expect(waits(1, fast)).toBeUndefined()
+    expect(waits(1, slow, 0)).toBeUndefined()
+  })
+
+  test('does not wait for a node that is faster but stands still', () => {
+    const busy = candidateOf('busy', { slots: 4, credits: 4, priceMs: 5_000 })
+    expect(worthWaiting(slow, { waiting: 1, expectedMs: 100 }, () => [busy, slow])).toBeUndefined()
+  })
+})
