@@ -41,7 +41,11 @@ export class Evidence {
     }
     // One by one: a sequence that was lost twice was given to different submissions.
     const lost = history.lost.flatMap((message) => [...Replay.of([message]).tasks.values()])
-    this.lostMarks = new Set(lost.flatMap(({ mark }) => (mark === undefined ? [] : [mark])))
+    const lostIds = new Set(lost.map(({ id }) => id))
+    const lostMarks = new Set(lost.flatMap(({ mark }) => (mark === undefined ? [] : [mark])))
+    // One that came second with its id, perhaps in the same message, is lost with the first.
+    for (const [mark, { id }] of this.submissions) if (id !== undefined && lostIds.has(id)) lostMarks.add(mark)
+    this.lostMarks = lostMarks
     for (const [mark, { id }] of this.submissions) {
       const task = id === undefined ? undefined : this.replay.tasks.get(id)
       if (task !== undefined && task.mark !== mark) this.conflicts.add(mark)
