@@ -87,8 +87,9 @@ export interface TaskContext<Events extends TaskEvent = AnyTaskEvent> {
 
   /**
    * Runs `fn` once per task and resolves with its result after the result is stored; later turns skip it. Names are unique
-   * within a run of the function; a name used twice, or steps that come in another order than before, fail the task with
-   * TROUPE_STEP_MISMATCH. Steps may run in parallel. An error is thrown after the last try.
+   * within a run of the function: a name used twice fails the task with TROUPE_STEP_NAME_TWICE, steps that come in another
+   * order than before with TROUPE_STEP_MISMATCH. Steps may run in parallel. After the last try the error is thrown as it is
+   * stored: with its name, message, code, own fields and cause, without its class.
    */
   step<T>(name: string, fn: (step: StepContext) => T, options?: StepOptions): Promise<Awaited<T>>
   /** Resolves after the duration, counted from the first call; frees the slot when it is long (1 s or more by default). */

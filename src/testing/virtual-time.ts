@@ -154,6 +154,11 @@ export class VirtualTime {
       setInterval: (handler: Handler, delay?: unknown, ...args: unknown[]) => this.#set(handler, delay, true, args),
       clearTimeout: (timer: unknown) => this.clear(timer),
       clearInterval: (timer: unknown) => this.clear(timer),
+      // Takes no time; what goes on from one to the next is at work.
+      setImmediate: (handler: Handler, ...args: unknown[]) => {
+        this.activity++
+        return realImmediate(handler, ...args)
+      },
     }
     const promises = {
       setTimeout: (delay?: unknown, value?: unknown, options?: { signal?: AbortSignal }) =>

@@ -3,6 +3,7 @@
  * over a log that is a list, on virtual time. One node runs everything; it can be killed at any commit, and the next one
  * goes on from the log alone, as after a real crash.
  */
+import { createHash } from 'node:crypto'
 import { type Logger, pino } from 'pino'
 import { Ledger } from '../actors/ledger/ledger.ts'
 import type { TaskRecord } from '../actors/ledger/task-record.ts'
@@ -293,7 +294,7 @@ export class World {
         if (life.turns.get(turn.task) === turn) life.turns.delete(turn.task)
       },
       storeObject: async (data) => {
-        const name = `object-${this.objects.size + 1}`
+        const name = createHash('sha256').update(data).digest('hex')
         this.objects.set(name, data)
         return name
       },

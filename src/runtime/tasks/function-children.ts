@@ -12,9 +12,11 @@ import type { TaskAnswer } from '../../protocol/messages.ts'
 import { checkName } from '../../protocol/names.ts'
 import { integerBetween, type SubmissionOptions } from '../../protocol/options.ts'
 import { packValue, unpackValue } from '../../protocol/payload.ts'
+import { Alarm } from './alarm.ts'
 import type { Call } from './call-journal.ts'
 import { submissionOptions } from './child-options.ts'
 import type { FunctionRun } from './function-run.ts'
+import type { Wait } from './function-waiting.ts'
 import type { ChildSubmission } from './logic.ts'
 import { packFailure } from './outcome.ts'
 
@@ -24,6 +26,9 @@ const blockBytes = limits.blockBytesMax / 4
 const questionsAtOnce = 32
 /** When the scheduler does not answer, the parent parks and asks again. */
 const askAgainMs = 5_000
+/** Between questions while other work goes on; the time doubles. */
+const askEveryMs = 1_000
+const askEveryMsMax = 60_000
 export const mapInputsMax = 100_000
 
 /** Resolves with a handle once the child's submission is stored. */
@@ -60,8 +65,7 @@ function childResult(run: FunctionRun, id: string): Promise<unknown> {
       const answer = answers[0]
       if (answer?.status === 'completed') run.finish(call, 'value', packValue(answer.result), { value: answer.result })
       else if (answer !== undefined) {
-        const error = failure(answer)
-        run.finish(call, 'error', packFailure(error), { value: error })
+        run.finish(call, 'error', packFailure(failure(answer)))
       }
     }
     awaitChildren(run, call, [id], call.resumed, settle)
@@ -123,8 +127,7 @@ function nextBatch(run: FunctionRun, call: Call, plan: MapPlan, results: unknown
   const settle = (answers: readonly TaskAnswer[]) => {
     const failed = answers.find((answer) => answer.status !== 'completed')
     if (failed !== undefined) {
-      const error = failure(failed)
-      run.finish(call, 'error', packFailure(error), { value: error })
+      run.finish(call, 'error', packFailure(failure(failed)))
       return
     }
     results.push(...answers.map((answer) => answer.result))
@@ -170,26 +173,37 @@ function awaitChildren(
   children: readonly string[],
   askFirst: boolean,
   settle: (answers: readonly TaskAnswer[]) => void,
+  askAfterMs = askEveryMs,
 ): void {
-  // Children that were just submitted cannot have ended; parking finds out if they have.
+  const wait = (open: readonly string[]) => {
+    const waiting: Wait = { call, children: open }
+    // Parking finds out if they have ended; this is for a task that cannot be parked, since other work goes on in it.
+    waiting.alarm = new Alarm(run.port, run.port.nowMs() + askAfterMs, () => {
+      run.waiting.end(waiting)
+      awaitChildren(run, call, children, true, settle, Math.min(2 * askAfterMs, askEveryMsMax))
+    })
+    run.waiting.add(waiting)
+  }
+  // Children that were just submitted cannot have ended.
   if (!askFirst) {
-    run.waiting.add({ call, children })
+    wait(children)
     run.leaveSoon()
     return
   }
   run.busy(1)
   askAll(run, children).then(
     (answers) => {
+      call.dueAtMs = 0
       const open = answers.filter((answer) => !ended.has(answer.status))
       if (run.live && open.length === 0) settle(answers)
-      else if (run.live) run.waiting.add({ call, children: open.map((answer) => answer.id) })
+      else if (run.live) wait(open.map((answer) => answer.id))
       run.busy(-1)
     },
     (error: unknown) => {
       if (run.live) {
         run.port.log.warn({ error }, 'the scheduler does not answer about children; asking again later')
         call.dueAtMs = run.port.nowMs() + askAgainMs
-        run.waiting.add({ call, children })
+        wait(children)
       }
       run.busy(-1)
     },

@@ -314,7 +314,7 @@ export class FunctionRun implements SavedRun {
     const { waiting, journal } = this
     if (waiting.isEmpty || journal.delivered < journal.ends.length) return false
     const wakeAtMs = waiting.wakeAtMs()
-    return wakeAtMs === 0 || wakeAtMs - this.port.nowMs() >= this.definition.park.afterMs || waiting.onlyForChildren
+    return wakeAtMs === 0 || wakeAtMs - this.port.nowMs() >= this.definition.park.afterMs || waiting.forChildren
   }
 
   #leave(): void {

@@ -47,7 +47,7 @@ export function runStep<T>(
         run.busy(-1)
       },
       (error) => {
-        if (run.live) run.finish(call, 'error', packFailure(error), { value: error })
+        if (run.live) run.finish(call, 'error', packFailure(error))
         run.busy(-1)
       },
     )
@@ -67,7 +67,7 @@ function keep({ run, name, call }: Step, value: unknown): void {
   try {
     run.finishStored(call, packValue(value, `result of step "${name}"`), { value })
   } catch (error) {
-    run.finish(call, 'error', packFailure(error), { value: error })
+    run.finish(call, 'error', packFailure(error))
   }
 }
 

@@ -14,6 +14,9 @@ export interface Wait {
   alarm?: Alarm | undefined
 }
 
+/** Children that can race: with more, the task is woken when all have ended. */
+const raceChildrenMax = 100
+
 export class Waiting {
   readonly #waits = new Set<Wait>()
 
@@ -21,9 +24,9 @@ export class Waiting {
     return this.#waits.size === 0
   }
 
-  /** True if nothing is waited for but children, whose end only the scheduler tells. */
-  get onlyForChildren(): boolean {
-    return [...this.#waits].every((wait) => wait.children !== undefined)
+  /** True if children are waited for: that they have ended is told at once only to a task that is parked. */
+  get forChildren(): boolean {
+    return [...this.#waits].some((wait) => wait.children !== undefined)
   }
 
   get forEvents(): readonly Wait[] {
@@ -57,11 +60,14 @@ export class Waiting {
   }
 
   parkedFor(): ParkedFor {
-    const children = [...this.#waits].flatMap((wait) => wait.children ?? [])
+    const forChildren = [...this.#waits].filter((wait) => wait.children !== undefined)
+    const children = [...new Set(forChildren.flatMap((wait) => wait.children ?? []))]
     return {
       wakeAtMs: this.wakeAtMs(),
       onSignal: this.forEvents.length > 0,
-      children: [...new Set(children)].slice(0, limits.afterMax),
+      children: children.slice(0, limits.afterMax),
+      // Several calls may be a race. One call needs all of its children, and of many each would wake the task.
+      anyChild: forChildren.length > 1 && children.length <= raceChildrenMax,
     }
   }
 }
