@@ -133,6 +133,7 @@ export function resolveTaskOptions(
       restart: resolveRestart(where, options.restart ?? {}),
       timeoutMs: options.timeout === undefined ? 0 : durationMs(`${where}timeout`, options.timeout),
       ...(options.heartbeat === undefined ? {} : { heartbeatMs: resolveHeartbeat(where, options.heartbeat) }),
+      ...(isolate === 'inline' ? {} : { isolated: true }),
       resources: resolveResources(where, options.resources ?? {}),
       ...(options.labels === undefined ? {} : { labels: resolveLabels(where, options.labels) }),
       schema: options.input !== undefined,

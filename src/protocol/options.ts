@@ -85,6 +85,8 @@ export interface TaskProfile {
   readonly timeoutMs: number
   /** Longest time of a turn without a stored state or a word of progress, ms; 0 or absent: none. */
   readonly heartbeatMs?: number
+  /** It runs in threads or processes: its node may let a turn wait for one, and its time counts from then on. */
+  readonly isolated?: boolean
   /** Named quantities that one running task takes. */
   readonly resources: Readonly<Record<string, number>>
   /** What it wishes of the labels of its node. */

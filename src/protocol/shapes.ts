@@ -79,6 +79,8 @@ export function profileComplaint(value: unknown): string | undefined {
   if (!isText(value.host, textCharsMax) || !isText(value.version, textCharsMax))
     return 'the host or the version is not a text'
   if (!isCount(value.pid) || !isCount(value.slots)) return 'the pid or the slots are not a count'
+  if (value.isolated !== undefined && typeof value.isolated !== 'boolean')
+    return `whether ${value.type} is isolated is not a boolean`
   if (!isRecordOf(value.resources, isAmount)) return 'the resources are not amounts by name'
   if (!isRecordOf(value.labels, (label) => isText(label, textCharsMax))) return 'the labels are not texts by name'
   const { types } = value

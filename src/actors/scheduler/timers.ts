@@ -41,6 +41,8 @@ export class Timers {
 
 /** Grace for the node to report a timeout itself before the leader does. */
 const timeoutGraceMs = 2_000
+/** The same for tasks in threads and processes, which cannot keep their node from reporting, and may wait for one there. */
+const isolatedGraceMs = 60_000
 /** A decision that was appended and is not folded after this long is made again: it, or the message, was lost. */
 const decideAgainMs = 5_000
 
@@ -55,7 +57,8 @@ export function limitOf(
   const isDeadline = what === 'deadline'
   const limit = isDeadline ? expiryOf(task) : turnLimitOf(task)
   if (limit === undefined) return undefined
-  const atMs = isDeadline ? limit.atMs : limit.atMs + timeoutGraceMs
+  const graceMs = task.profile?.isolated === true ? isolatedGraceMs : timeoutGraceMs
+  const atMs = isDeadline ? limit.atMs : limit.atMs + graceMs
   if (atMs > nowMs) return { nextMs: atMs }
   return { entry: isDeadline ? [kind.expired, task.id] : [kind.timedOut, task.id, turn], nextMs: nowMs + decideAgainMs }
 }

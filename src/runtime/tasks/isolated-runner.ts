@@ -18,16 +18,19 @@ export class IsolatedRunner implements LogicRunner {
   readonly #definition: AnyTaskDefinition
   readonly #kind: LaneKind
   readonly #port: LogicPort
+  readonly #begins: () => void
   #lane: Lane | undefined
   #run = 0
   #giveUpWaiting: (() => void) | undefined
   #early: ArrivedSignal[] = []
   #over = false
 
-  constructor(definition: AnyTaskDefinition, kind: LaneKind, port: LogicPort) {
+  /** `begins` is called when a thread or process is free for the task. */
+  constructor(definition: AnyTaskDefinition, kind: LaneKind, port: LogicPort, begins: () => void) {
     this.#definition = definition
     this.#kind = kind
     this.#port = port
+    this.#begins = begins
   }
 
   start(from: LogicStart): void {
@@ -81,6 +84,7 @@ export class IsolatedRunner implements LogicRunner {
   #take(lane: Lane, url: string, from: LogicStart): void {
     const { id, turn, attempt, namespace, log } = this.#port
     this.#lane = lane
+    this.#begins()
     this.#run = ++lane.runs
     lane.onMessage = (message) => this.#hear(message)
     lane.onGone = (reason) => this.#crashed(lane, reason)

@@ -1,6 +1,7 @@
 /**
  * Threads and processes that run one turn each at a time. As many as the machine has cores, and at least two; further
- * turns wait in order. An idle lane is kept for a while, because a new one costs 30 ms and more; it does not keep the
+ * turns wait in order. Beside a turn that goes on for longer than a second another may start, up to four times as many:
+ * a few that loop for ever do not keep the others waiting until they time out. An idle lane is kept for a while, because a new one costs 30 ms and more; it does not keep the
  * process alive. A lane whose turn crashed or had to be killed is never used again.
  */
 import { type ChildProcess, fork } from 'node:child_process'
@@ -18,6 +19,7 @@ export class Lane {
   onMessage: ((message: FromLane) => void) | undefined
   onGone: ((reason: string) => void) | undefined
   runs = 0
+  takenAtMs = 0
   idleTimer: ReturnType<typeof setTimeout> | undefined
   #over = false
   readonly #worker: Worker | undefined
@@ -95,12 +97,16 @@ function whyOf(error: Error & { code?: string }, memoryMb: number): string {
 
 /** How long an idle lane is kept. */
 const idleMs = 30_000
+/** A turn that is longer makes room for another. */
+const longTurnMs = 1_000
+const growthMax = 4
 
 export class Lanes {
   readonly #max: number
   readonly #all = new Set<Lane>()
   readonly #idle: Lane[] = []
   #waiting: { kind: LaneKind; memoryMb: number; take: (lane: Lane) => void }[] = []
+  #lookAgain: ReturnType<typeof setTimeout> | undefined
 
   constructor(max = Math.max(2, availableParallelism())) {
     this.#max = max
@@ -141,6 +147,7 @@ export class Lanes {
   /** Ends all lanes; the turns on them are not told. */
   async close(): Promise<void> {
     this.#waiting = []
+    clearTimeout(this.#lookAgain)
     await Promise.all([...this.#all].map((lane) => this.discard(lane)))
   }
 
@@ -154,18 +161,32 @@ export class Lanes {
   #serve(): void {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       const lane = this.#laneFor(next.kind, next.memoryMb)
-      if (lane === undefined) return
+      if (lane === undefined) return this.#lookSoon()
       this.#waiting.shift()
       clearTimeout(lane.idleTimer)
+      lane.takenAtMs = performance.now()
       lane.hold(true)
       next.take(lane)
     }
   }
 
+  #lookSoon(): void {
+    clearTimeout(this.#lookAgain)
+    this.#lookAgain = setTimeout(() => this.#serve(), longTurnMs)
+    this.#lookAgain.unref?.()
+  }
+
+  /** How many there may be now. */
+  get #most(): number {
+    const sinceMs = performance.now() - longTurnMs
+    const long = [...this.#all].filter((lane) => !this.#idle.includes(lane) && lane.takenAtMs <= sinceMs).length
+    return Math.min(growthMax * this.#max, this.#max + long)
+  }
+
   #laneFor(kind: LaneKind, memoryMb: number): Lane | undefined {
     const at = this.#idle.findIndex((lane) => lane.kind === kind && lane.memoryMb === memoryMb && !lane.isOver)
     if (at >= 0) return this.#idle.splice(at, 1)[0]
-    if (this.#all.size >= this.#max) {
+    if (this.#all.size >= this.#most) {
       const other = this.#idle.shift()
       if (other === undefined) return undefined
       this.#all.delete(other)

@@ -73,7 +73,10 @@ export class TaskTurn implements Turn, LogicPort {
     this.#awarded = awarded
     this.#host = host
     const { isolate } = definition
-    this.#runner = isolate === 'inline' ? inlineRunner(definition, this) : new IsolatedRunner(definition, isolate, this)
+    this.#runner =
+      isolate === 'inline'
+        ? inlineRunner(definition, this)
+        : new IsolatedRunner(definition, isolate, this, () => this.#watchTime())
     this.#actor = startTaskActor((effect: TaskEffect, event: TurnEvent) => this.#carryOut(effect, event))
   }
 
@@ -81,13 +84,17 @@ export class TaskTurn implements Turn, LogicPort {
 
   start(): void {
     this.#actor.send(start)
-    const { timeoutMs } = this.#definition.profile
-    if (timeoutMs > 0 && !this.#released) {
-      this.#timeout = new Alarm(this, this.nowMs() + timeoutMs, () => this.#timedOut(timeoutMs))
-    }
-    if (this.#definition.profile.heartbeatMs !== undefined) {
+    if (this.#definition.isolate === 'inline') this.#watchTime()
+  }
+
+  /** The logic begins: in a thread or process when one is free, so that whoever waits does not pay for what others do. */
+  #watchTime(): void {
+    if (this.#released) return
+    const { timeoutMs, heartbeatMs } = this.#definition.profile
+    if (timeoutMs > 0) this.#timeout = new Alarm(this, this.nowMs() + timeoutMs, () => this.#timedOut(timeoutMs))
+    if (heartbeatMs !== undefined) {
       this.#beatAtMs = this.nowMs()
-      this.#watchHeartbeat(this.#definition.profile.heartbeatMs)
+      this.#watchHeartbeat(heartbeatMs)
     }
   }
 

@@ -2,13 +2,26 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { AnyTaskDefinition } from '../../../src/client/task.ts'
 import { kind } from '../../../src/protocol/entries.ts'
 import { TroupeError } from '../../../src/protocol/errors.ts'
-import { lanes } from '../../../src/runtime/tasks/lanes.ts'
+import { type Lane, lanes } from '../../../src/runtime/tasks/lanes.ts'
 import { loadTasks } from '../../../src/runtime/tasks/load.ts'
 import { TaskLife } from './task-life.ts'
 
 const definitions = new Map<string, AnyTaskDefinition>()
 const fixture = (name: string) => `${import.meta.dirname}/fixtures/${name}.ts`
 const lifeOf = (type: string, input?: unknown) => new TaskLife(definitions.get(type) as AnyTaskDefinition, { input })
+
+function allLanes(): Lane[] {
+  const held: Lane[] = []
+  for (let taken = true; taken; ) {
+    taken = false
+    const giveUp = lanes.acquire('thread', 0, (lane) => {
+      taken = true
+      held.push(lane)
+    })
+    if (!taken) giveUp()
+  }
+  return held
+}
 
 beforeAll(async () => {
   for (const { definition } of await loadTasks([fixture('isolated')])) definitions.set(definition.type, definition)
@@ -31,6 +44,14 @@ describe('a task in a thread', () => {
     await life.run()
     expect(life.error?.code).toBe('TROUPE_TIMEOUT')
   })
+
+  test('gets a thread though others hold all that there are, and do not let go', async () => {
+    const held = allLanes()
+    const life = lifeOf('sum', { a: 1 })
+    life.start()
+    await life.until(() => life.status === 'parked')
+    for (const lane of held) lanes.release(lane)
+  }, 60_000)
 
   test('that uses more memory than it may fails alone', async () => {
     const life = lifeOf('hungry')
