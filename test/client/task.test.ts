@@ -48,6 +48,7 @@ describe('a definition', () => {
       retry: { attempts: 5, backoffMs: 2_000, factor: 1.5, maxMs: 600_000, jitterPercent: 5 },
       restart: { intensity: 1, periodMs: 60_000 },
       timeoutMs: 30_000,
+      isolated: true,
       resources: { gpu: 1 },
       schema: true,
       version: '1.2.3',
