@@ -106,3 +106,26 @@ test('one that has stopped stays stopped, and takes no event', async () => {
   })
   expect((await expectDurable(task('stopped', machine), undefined)).result).toBe('stopped')
 })
+
+test('a state of a child that its machine has seen is not told again after a restart', async () => {
+  const child = setup({}).createMachine({
+    initial: 'one',
+    states: { one: { after: { 2000: 'two' } }, two: { after: { 2000: 'three' } }, three: { type: 'final' } },
+  })
+  const machine = setup({ types: { context: {} as { seen: unknown[] } }, actors: { child } }).createMachine({
+    context: { seen: [] },
+    initial: 'watching',
+    states: {
+      watching: {
+        invoke: {
+          src: 'child',
+          onSnapshot: { actions: assign({ seen: ({ context, event }) => [...context.seen, event.snapshot.value] }) },
+          onDone: 'done',
+        },
+      },
+      done: { type: 'final' },
+    },
+    output: ({ context }) => context.seen,
+  })
+  expect((await expectDurable(task('watching', machine), undefined)).result).toEqual(['one', 'two'])
+})

@@ -126,7 +126,16 @@ export class DurableActor {
   }
 
   start(): void {
+    const system = this.#root.system as unknown as InnerSystem
+    const relay = system._relay
+    // Restored children tell their parents of the state that those have seen before.
+    if (this.#options.snapshot !== undefined) {
+      system._relay = (source, target, event) => {
+        if (!event.type.startsWith('xstate.snapshot.')) relay(source, target, event)
+      }
+    }
     this.#root.start?.()
+    system._relay = relay
   }
 
   /** Stops the actor and all below it; promises are told by their signal, callbacks by their cleanup. */
