@@ -13,6 +13,7 @@ import { checkOptionNames } from '../protocol/option-names.ts'
 import { type Duration, durationMs } from '../protocol/options.ts'
 import { clientToken } from '../protocol/permissions.ts'
 import { Subjects } from '../protocol/subjects.ts'
+import { type EncryptionOptions, Keyring } from './encryption.ts'
 import { Troupe } from './troupe.ts'
 
 export interface ConnectOptions extends Partial<Omit<BusOptions, 'name'>> {
@@ -28,12 +29,14 @@ export interface ConnectOptions extends Partial<Omit<BusOptions, 'name'>> {
   readonly askEvery?: Duration
   /** Whether to make the namespace's streams where there are none yet; default true. */
   readonly create?: boolean
+  /** Keys by which values are encrypted before they leave this program, and read. Default: none. */
+  readonly encryption?: EncryptionOptions
   /** Outcomes kept that nobody has asked for yet; the oldest are dropped and asked for when wanted. */
   readonly keepOutcomes?: { readonly count?: number; readonly bytes?: number }
 }
 
 const known: readonly string[] = [
-  ...['servers', 'namespace', 'name', 'submitDeadline', 'askEvery', 'create', 'keepOutcomes'],
+  ...['servers', 'namespace', 'name', 'submitDeadline', 'askEvery', 'create', 'keepOutcomes', 'encryption'],
   ...['creds', 'nkey', 'user', 'password', 'token', 'tls', 'inboxPrefix', 'connectTimeoutMs', 'pingIntervalMs'],
 ]
 
@@ -53,6 +56,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
     askEvery,
     keepOutcomes,
     create,
+    encryption,
     ...busOptions
   } = options
   const subjects = new Subjects(namespace)
@@ -71,6 +75,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
       client: credentials === undefined ? connection : clientToken(credentials.name, connection),
       submitDeadlineMs,
       askEveryMs,
+      keyring: encryption === undefined ? undefined : new Keyring(namespace, encryption),
       keepCount: keepOutcomes?.count ?? 100_000,
       keepBytes: keepOutcomes?.bytes ?? 64 * 1024 * 1024,
     })

@@ -6,6 +6,7 @@ import type { Duration } from '../protocol/options.ts'
 import { checkScheduleName, type MissedRule, type OverlapRule } from '../protocol/schedule.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { ask } from './ask.ts'
+import type { Keyring } from './encryption.ts'
 import { checkInput } from './input.ts'
 import { type AnyTaskDefinition, isTaskDefinition } from './task.ts'
 
@@ -37,10 +38,17 @@ export interface CronOptions {
 
 export class Cron {
   readonly #bus: Bus
+  readonly #keyring: Keyring | undefined
   readonly #subjects: Subjects
   readonly #validate: (type: string, input: unknown) => Promise<void>
 
-  constructor(bus: Bus, subjects: Subjects, validate: (type: string, input: unknown) => Promise<void>) {
+  constructor(
+    bus: Bus,
+    subjects: Subjects,
+    keyring: Keyring | undefined,
+    validate: (type: string, input: unknown) => Promise<void>,
+  ) {
+    this.#keyring = keyring
     this.#bus = bus
     this.#subjects = subjects
     this.#validate = validate
@@ -57,11 +65,21 @@ export class Cron {
     const type = isTaskDefinition(task) ? task.type : task
     if (isTaskDefinition(task) && task.schema !== undefined) await checkInput(task, input)
     else await this.#validate(type, input)
-    const request: CronRequest = { name, type, ...options, ...(input !== undefined && { input }) }
+    const request: CronRequest = {
+      name,
+      type,
+      ...options,
+      ...(input !== undefined && { input: this.#sealed(input, type) }),
+    }
     const { schedules } = await ask<CronAnswer>(this.#bus, this.#subjects.cron, request)
     const [schedule] = schedules
     if (schedule !== undefined) return schedule
     throw new TroupeError('TROUPE_UNKNOWN_SCHEDULE', `"${name}" was removed again`)
+  }
+
+  /** Bound to its type: each firing makes a task of its own. */
+  #sealed(input: unknown, type: string): unknown {
+    return this.#keyring === undefined ? input : this.#keyring.sealValue(input, `type:${type}`)
   }
 
   /** Resolves with all schedules, by name. */

@@ -2,8 +2,10 @@
  * The errors that tell a waiting program what became of its task. Each keeps the task's own error as its cause; nothing
  * here asks or waits.
  */
+
 import { errorFromRecord } from '../protocol/error-record.ts'
 import { type ErrorRecord, TroupeError } from '../protocol/errors.ts'
+import type { Keyring } from './encryption.ts'
 
 /** The task ran out of attempts, or failed for good. `cause` is the error of its last attempt. */
 export class TaskFailed extends TroupeError {
@@ -45,7 +47,8 @@ function aboutOf(record: ErrorRecord): { details?: unknown; cause: TroupeError }
 }
 
 /** Returns the error by which `result()` rejects for this terminal status. */
-export function failureOf(task: string, status: string, record: ErrorRecord): TroupeError {
+export function failureOf(task: string, status: string, stored: ErrorRecord, keyring?: Keyring): TroupeError {
+  const record = keyring === undefined ? stored : keyring.openError(stored, task)
   if (status === 'failed') return new TaskFailed(task, record)
   if (status === 'cancelled') return new TaskCancelled(task, record)
   if (status === 'expired') return new TaskExpired(task, record)

@@ -11,6 +11,7 @@ import type { Subjects } from '../protocol/subjects.ts'
 import { appendDurably } from './append.ts'
 import type { AskOptions } from './ask.ts'
 import type { AnyTaskEvent } from './context.ts'
+import { type Keyring, openedAnswer } from './encryption.ts'
 import type { Ending } from './ending.ts'
 import { failureOf } from './failures.ts'
 import type { Outcomes } from './outcomes.ts'
@@ -28,6 +29,7 @@ export interface HandleHost {
   readonly randomId: () => string
   /** The result; a promise when it has to be fetched. */
   readonly resultOf: (ending: Ending & { status: 'completed' }) => unknown
+  readonly keyring: Keyring | undefined
   /** Asks about a task; while the log is read up to `sequence` (0: no matter), an unknown id is not yet an error. */
   readonly askTask: <Answer>(subject: string, sequence: number, body?: unknown, options?: AskOptions) => Promise<Answer>
 }
@@ -78,7 +80,7 @@ export class TaskHandle<Output = unknown, Events extends { readonly type: string
     const timeoutMs = timeout === undefined ? undefined : durationMs('timeout', timeout)
     const ending = timeoutMs === undefined ? await this.ending : await before(this.ending, timeoutMs)
     if (ending === undefined) throw await this.late(timeoutMs!)
-    if (ending.status !== 'completed') throw failureOf(ending.id, ending.status, ending.error)
+    if (ending.status !== 'completed') throw failureOf(ending.id, ending.status, ending.error, this.host.keyring)
     return (await this.host.resultOf(ending)) as Output
   }
 
@@ -126,8 +128,10 @@ export class TaskHandle<Output = unknown, Events extends { readonly type: string
   }
 
   /** Resolves with the task's state. Rejects with TROUPE_UNKNOWN_TASK or TROUPE_NO_ANSWER. */
-  state(): Promise<TaskAnswer> {
-    return this.host.askTask(this.host.subjects.task(this.id), this.sequence)
+  async state(): Promise<TaskAnswer> {
+    const { keyring, subjects } = this.host
+    const answer = await this.host.askTask<TaskAnswer>(subjects.task(this.id), this.sequence)
+    return openedAnswer(keyring, answer)
   }
 
   /** Cancels the task unless it has ended, and resolves with its state. */
@@ -163,7 +167,7 @@ export class TaskHandle<Output = unknown, Events extends { readonly type: string
    */
   async signal(event: Events, options: SignalOptions = {}): Promise<void> {
     const { subjects, log, isClosed, randomId } = this.host
-    const { data, headers } = packEvent(event)
+    const { data, headers } = packEvent(event, this.id, this.host.keyring)
     await this.checkSignallable()
     const signalId = options.id ?? randomId()
     await appendDurably({

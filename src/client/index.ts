@@ -30,6 +30,7 @@ export type {
   TaskEvent,
 } from './context.ts'
 export type { Cron, CronOptions } from './cron.ts'
+export type { EncryptionOptions } from './encryption.ts'
 export { TaskCancelled, TaskExpired, TaskFailed } from './failures.ts'
 export type { ResultOptions, SignalOptions, TaskHandle } from './handle.ts'
 export type { LiveTask } from './live-tasks.ts'

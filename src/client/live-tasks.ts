@@ -10,6 +10,7 @@ import type {
 } from '../protocol/messages.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { ask } from './ask.ts'
+import { type Keyring, refuseSealed } from './encryption.ts'
 
 /** A task that has not ended. Values are packed as in the log: msgpack, JSON text, or null for none. */
 export interface LiveTask {
@@ -26,7 +27,12 @@ export interface LiveTask {
 const pageRows = 500
 
 /** Yields each live task once, oldest first. Rejects with TROUPE_NO_ANSWER, or as the object store does. */
-export async function* liveTasks(bus: Bus, subjects: Subjects, objects: ObjectStore): AsyncGenerator<LiveTask> {
+export async function* liveTasks(
+  bus: Bus,
+  subjects: Subjects,
+  objects: ObjectStore,
+  keyring?: Keyring,
+): AsyncGenerator<LiveTask> {
   const seen: string[] = []
   const known = new Set<string>()
   for (let more = true; more; ) {
@@ -35,7 +41,7 @@ export async function* liveTasks(bus: Bus, subjects: Subjects, objects: ObjectSt
       if (known.has(row.id)) continue
       known.add(row.id)
       seen.push(row.id)
-      yield await liveTask(row, objects)
+      yield await liveTask(row, objects, keyring)
     }
     more = page.more
   }
@@ -55,10 +61,22 @@ async function pageAfter(bus: Bus, subjects: Subjects, seen: string[]): Promise<
   }
 }
 
-async function liveTask(row: SnapshotAnswer, objects: ObjectStore): Promise<LiveTask> {
+async function liveTask(row: SnapshotAnswer, objects: ObjectStore, keyring: Keyring | undefined): Promise<LiveTask> {
   const { id, type, status, attempt } = row
   const [snapshot, input] = await Promise.all([fetchedValue(row.snapshot, objects), fetchedValue(row.input, objects)])
-  return { id, type, status, attempt, snapshot, input }
+  if (keyring === undefined) {
+    refuseSealed(snapshot, `snapshot:${id}`)
+    refuseSealed(input, `input:${id}`)
+    return { id, type, status, attempt, snapshot, input }
+  }
+  return {
+    id,
+    type,
+    status,
+    attempt,
+    snapshot: keyring.open(snapshot, `snapshot:${id}`),
+    input: keyring.open(input, `input:${id}`, `type:${type}`),
+  }
 }
 
 async function fetchedValue(value: ValueAnswer | undefined, objects: ObjectStore): Promise<Uint8Array | string | null> {

@@ -6,6 +6,7 @@ import type { Submission } from '../protocol/entries.ts'
 import { TroupeError } from '../protocol/errors.ts'
 import { systemTaskId } from '../protocol/names.ts'
 import type { SubmissionOptions } from '../protocol/options.ts'
+import type { Keyring } from './encryption.ts'
 import type { Ending } from './ending.ts'
 import { failureOf } from './failures.ts'
 import type { Outcomes } from './outcomes.ts'
@@ -54,19 +55,25 @@ export async function submitEach(
   }
 }
 
+/** How outcomes are read. */
+export interface OutcomeValues {
+  readonly resultOf: (ending: Ending & { status: 'completed' }) => unknown
+  readonly keyring: Keyring | undefined
+}
+
 /** The results of many tasks in the order of their inputs. */
 export class Gathering {
   private readonly outcomes: Outcomes
-  private readonly resultOf: (ending: Ending & { status: 'completed' }) => unknown
+  private readonly values: OutcomeValues
   private readonly results: unknown[] = []
   private readonly all = Promise.withResolvers<void>()
   private settled = 0
   private total = Number.POSITIVE_INFINITY
 
   /** `resultOf` may return a promise, for values that have to be fetched. */
-  constructor(outcomes: Outcomes, resultOf: (ending: Ending & { status: 'completed' }) => unknown) {
+  constructor(outcomes: Outcomes, values: OutcomeValues) {
     this.outcomes = outcomes
-    this.resultOf = resultOf
+    this.values = values
     // A failure before all is submitted is not unhandled: `done` takes it up.
     this.all.promise.catch(() => {})
   }
@@ -89,11 +96,11 @@ export class Gathering {
 
   private take(index: number, ending: Ending): void {
     if (ending.status !== 'completed') {
-      this.all.reject(failureOf(ending.id, ending.status, ending.error))
+      this.all.reject(failureOf(ending.id, ending.status, ending.error, this.values.keyring))
       return
     }
     try {
-      const value = this.resultOf(ending)
+      const value = this.values.resultOf(ending)
       if (value instanceof Promise) value.then((late) => this.put(index, late), this.all.reject)
       else this.put(index, value)
     } catch (error) {

@@ -23,6 +23,7 @@ import type { Subjects } from '../protocol/subjects.ts'
 import { ask, askAboutTask, askEnding, readAnswer } from './ask.ts'
 import type { AnyTaskEvent } from './context.ts'
 import { Cron } from './cron.ts'
+import type { Keyring } from './encryption.ts'
 import { inOrder } from './flow.ts'
 import { FullQueues } from './full-queues.ts'
 import { type HandleHost, TaskHandle } from './handle.ts'
@@ -47,6 +48,7 @@ export interface TroupeParts {
   readonly askEveryMs: number
   readonly keepCount: number
   readonly keepBytes: number
+  readonly keyring?: Keyring | undefined
 }
 
 /** A definition, or the name of a type. */
@@ -63,6 +65,7 @@ export class Troupe {
   readonly #bus: Bus
   readonly #objects: ObjectStore
   readonly #subjects: Subjects
+  readonly #keyring: Keyring | undefined
   readonly #submitter: Submitter
   readonly #outcomes: Outcomes
   readonly #full = new FullQueues()
@@ -73,11 +76,12 @@ export class Troupe {
 
   /** `connect` makes it. */
   constructor(parts: TroupeParts) {
-    const { bus, log, objects, subjects } = parts
+    const { bus, log, objects, subjects, keyring } = parts
+    this.#keyring = keyring
     this.#bus = bus
     this.#objects = objects
     this.#subjects = subjects
-    this.cron = new Cron(bus, subjects, (type, input) => this.validate(type, input))
+    this.cron = new Cron(bus, subjects, keyring, (type, input) => this.validate(type, input))
     const ids = new MessageIds()
     this.#outcomes = new Outcomes({
       askEnding: (id) => askEnding(bus, subjects.task(id)),
@@ -103,7 +107,12 @@ export class Troupe {
       outcomes: this.#outcomes,
       isClosed: () => this.#closing !== undefined,
       randomId: () => ids.next(),
-      resultOf: (ending) => ('payload' in ending ? unpackResult(ending.payload, objects) : ending.value),
+      keyring,
+      resultOf: (ending) => {
+        const place = `result:${ending.id}` as const
+        if ('payload' in ending) return unpackResult(ending.payload, objects, keyring, place)
+        return keyring === undefined ? ending.value : keyring.openValue(ending.value, place)
+      },
       askTask: (subject, sequence, body, options) => askAboutTask(bus, subject, sequence, body, options),
     }
     this.#subscriptions = [
@@ -184,7 +193,7 @@ export class Troupe {
   ): Promise<Output[]>
   map<Output = unknown>(type: string, inputs: Iterable<unknown>, options?: ManyOptions<unknown>): Promise<Output[]>
   async map(task: TaskOrType, inputs: Iterable<unknown>, options?: ManyOptions<never>): Promise<unknown[]> {
-    const gathering = new Gathering(this.#outcomes, this.#host.resultOf)
+    const gathering = new Gathering(this.#outcomes, this.#host)
     const prepare = (input: unknown, own: SubmissionOptions | undefined) => this.#prepare(task, input, own)
     const given = options as ManyOptions<unknown> | undefined
     return gathering.done(await submitEach(this.#submitter, inputs, given, prepare, gathering.await))
@@ -241,7 +250,8 @@ export class Troupe {
   }
 
   #pack(type: string, input: unknown, options: SubmissionOptions | undefined): Submission | Promise<Submission> {
-    const payload = packInput(input, this.#objects)
+    const id = options?.id
+    const payload = packInput(input, this.#objects, this.#keyring, id === undefined ? `type:${type}` : `input:${id}`)
     const withPayload = (ready: Payload): Submission => (options === undefined ? [type, ready] : [type, ready, options])
     return payload instanceof Promise ? payload.then(withPayload) : withPayload(payload)
   }
@@ -251,7 +261,8 @@ export class Troupe {
    * is made again before the task runs. Rejects with TROUPE_INVALID_INPUT.
    */
   async validate(type: string, input: unknown): Promise<void> {
-    const data = packValue(input, 'input') ?? new Uint8Array(0)
+    const plain = packValue(input, 'input')
+    const data = (this.#keyring ? this.#keyring.seal(plain, `type:${type}`) : plain) ?? new Uint8Array(0)
     const headers = { 'Content-Type': 'application/msgpack' }
     const subject = this.#subjects.validate(checkName('task type', type))
     if (data.length > limits.inlineBytesMax) return
@@ -278,7 +289,7 @@ export class Troupe {
 
   /** Yields the tasks that have not ended, each with its last snapshot as it is stored; for tools such as `troupe check`. */
   liveTasks(): AsyncGenerator<LiveTask> {
-    return liveTasks(this.#bus, this.#subjects, this.#objects)
+    return liveTasks(this.#bus, this.#subjects, this.#objects, this.#keyring)
   }
 
   /**

@@ -148,6 +148,14 @@ const table = {
     next: 'Call ctx outside of the step, and give its result to the step; a step is run as a whole or not at all.',
   },
   TROUPE_CONTEXT_ENDED: { retryable: false, next: 'Await everything that the function begins before it returns.' },
+  TROUPE_SEALED: {
+    retryable: false,
+    next: 'Give the process the key that the message names, then `troupe retry <id>`; see docs/security.md.',
+  },
+  TROUPE_NOT_SEALED: {
+    retryable: false,
+    next: 'Submit it with the key, or let values be plain: `required: false` in `encryption`.',
+  },
   TROUPE_STEP_MISMATCH: {
     retryable: false,
     next: 'Keep names and order of steps over deployments; new ones may come after the old ones.',

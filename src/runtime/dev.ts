@@ -31,6 +31,7 @@ export interface DevOptions {
   readonly port?: number
   readonly ordering?: NonNullable<ProcessOptions['ordering']>
   readonly placement?: string
+  readonly encryption?: NonNullable<ProcessOptions['encryption']>
   readonly readyFile?: string
   readonly logLevel?: LogLevel
 }
@@ -141,6 +142,7 @@ class DevCluster implements AsyncDisposable {
       logLevel: options.logLevel ?? 'warn',
       ...(options.namespace !== undefined && { namespace: options.namespace }),
       ...(options.slots !== undefined && { slots: options.slots }),
+      ...(options.encryption !== undefined && { encryption: options.encryption }),
     }
     const ready = readiness(child, id)
     child.send(start)

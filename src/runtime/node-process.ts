@@ -2,6 +2,7 @@
  * The node process of `troupe dev`: is told by its parent what to run, joins, and drains when it is told to stop. When the
  * parent is gone it ends at once, for nothing of `troupe dev` may outlive it.
  */
+import type { EncryptionOptions } from '../client/encryption.ts'
 import type { ErrorCode } from '../protocol/errors.ts'
 import { TroupeError } from '../protocol/errors.ts'
 import { createLogger, type LogLevel } from './logger.ts'
@@ -15,6 +16,7 @@ export interface NodeProcessStart {
   readonly name: string
   readonly namespace?: string
   readonly slots?: number
+  readonly encryption?: EncryptionOptions
   readonly logLevel: LogLevel
 }
 

@@ -8,6 +8,7 @@ import type { Logger } from 'pino'
 import type { AgendaOptions } from '../actors/scheduler/agenda.ts'
 import { orderingNamed, placementsNamed } from '../actors/scheduler/policies/named.ts'
 import { ordered, type TaskView } from '../actors/scheduler/policies/orderings.ts'
+import { type EncryptionOptions, Keyring } from '../client/encryption.ts'
 import type { AnyTaskDefinition } from '../client/task.ts'
 import { type BusOptions, openBus } from '../nats/connect.ts'
 import type { NatsBus, Violation } from '../nats/connection.ts'
@@ -51,6 +52,8 @@ export interface ProcessOptions extends Omit<BusOptions, 'name'> {
   readonly rules?: Partial<FoldRules>
   readonly replicas?: number
   readonly drainMs?: number
+  /** Keys of a node, by which the values of its tasks are encrypted. */
+  readonly encryption?: EncryptionOptions
   readonly logger: Logger
 }
 
@@ -264,7 +267,7 @@ export class TroupeProcess {
 
   private async startNode(): Promise<void> {
     const { log, objects, subjects, partition } = this.namespace
-    const { definitions = [], slots = slotsDefault, labels = {}, resources, logger, drainMs } = this.options
+    const { definitions = [], slots = slotsDefault, labels = {}, resources, logger, drainMs, encryption } = this.options
     this.profile = {
       node: this.name,
       host: hostname(),
@@ -285,6 +288,7 @@ export class TroupeProcess {
       partition,
       profile: this.profile,
       definitions,
+      ...(encryption && { keyring: new Keyring(subjects.namespace, encryption) }),
       balance: new MeasuredBalance(slots),
       logger: logger.child({ role: 'node', node: this.name }),
       onIncarnation: (incarnation) => this.heartbeat?.setIncarnation(incarnation),

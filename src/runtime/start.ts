@@ -26,6 +26,7 @@ export interface StartOptions extends Omit<BusOptions, 'name'> {
   /** Gets `{"nats","pid","nodes":[{"id","pid"}]}` once the roles have started. */
   readonly readyFile?: string
   readonly drainMs?: number
+  readonly encryption?: NonNullable<ProcessOptions['encryption']>
   readonly logLevel?: LogLevel
 }
 

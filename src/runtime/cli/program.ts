@@ -11,6 +11,7 @@ import { addSecurity } from './security-program.ts'
 import {
   amounts,
   applyConfiguration,
+  encryptionFile,
   labels,
   list,
   logLevels,
@@ -51,6 +52,11 @@ export function buildProgram(version: string, output: Output, outcome: Outcome):
     .addOption(setting('--tls-ca <file>', "certificates of the server's authority (default: of the credentials)"))
     .addOption(setting('--tls-cert <file>', 'certificate of this process (default: of the credentials)'))
     .addOption(setting('--tls-key <file>', 'key of that certificate (default: of the credentials)'))
+    .addOption(
+      setting('--encryption <file>', 'JSON file of keys by which values are encrypted (default: none)').argParser(
+        encryptionFile,
+      ),
+    )
     .addOption(setting('--inbox-prefix <subject>', 'where answers go (default: of the credentials, or _INBOX)'))
     .addOption(
       setting('--log-level <level>', 'least level of log lines on stderr (default: info, dev: warn)').choices(

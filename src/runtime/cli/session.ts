@@ -14,8 +14,14 @@ export async function withTroupe<T>(
   create = false,
 ): Promise<T> {
   const globals = options as GlobalOptions
-  const { namespace } = globals
-  const troupe = await connect({ ...connectionOf(globals), namespace, name: 'troupe-cli', create })
+  const { namespace, encryption } = globals
+  const troupe = await connect({
+    ...connectionOf(globals),
+    namespace,
+    name: 'troupe-cli',
+    create,
+    ...(encryption && { encryption }),
+  })
   try {
     return await work(troupe)
   } finally {

@@ -2,10 +2,11 @@
  * Where options come from: flags, then TROUPE_* variables, then `troupe.config.ts` in the working folder, then defaults.
  * Only options that have a variable can stand in the configuration, under their name in camelCase.
  */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import type { EncryptionOptions } from '../../client/encryption.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import { durationMs, integerBetween } from '../../protocol/options.ts'
 
@@ -19,6 +20,7 @@ export interface GlobalOptions {
   readonly tlsCert?: string
   readonly tlsKey?: string
   readonly inboxPrefix?: string
+  readonly encryption?: EncryptionOptions
   readonly logLevel?: LogLevel
 }
 
@@ -96,6 +98,17 @@ function checked<T>(parse: () => T): T {
     return parse()
   } catch (error) {
     throw new InvalidArgumentError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+/** Keys from a file: `{"current":"k1","keys":{"k1":"<base64>"}}`. A configuration may hold the object itself. */
+export function encryptionFile(path: string): EncryptionOptions {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as EncryptionOptions
+  } catch (error) {
+    // Not the parser's own words: they quote the file.
+    const why = error instanceof SyntaxError ? 'it is no JSON' : (error as Error).message
+    throw new InvalidArgumentError(`${path} cannot be read: ${why}`)
   }
 }
 

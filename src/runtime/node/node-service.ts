@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
 import { createActor } from 'xstate'
 import { type NodeEffect, nodeMachine } from '../../actors/node/node.ts'
+import { type Keyring, openedAnswer } from '../../client/encryption.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
 import type { Bus, Log, ObjectStore, Subscription } from '../../nats/bus.ts'
 import { packBlock, unpackNodeMessage } from '../../protocol/blocks.ts'
@@ -32,6 +33,8 @@ export interface NodeServiceOptions {
   readonly definitions: readonly AnyTaskDefinition[]
   readonly balance: Balance
   readonly logger: Logger
+  /** Undefined: values are not encrypted. */
+  readonly keyring?: Keyring | undefined
   /** How long a drain waits for turns to yield before it leaves without them. Default 5,000. */
   readonly drainMs?: number
   /** A new incarnation began, or none is live any more; the heartbeat thread follows. */
@@ -46,6 +49,7 @@ export class NodeService implements TurnsOwner {
   readonly namespace: string
   readonly log: Logger
   private readonly turns: Turns
+  readonly keyring: Keyring | undefined
   incarnation = ''
   private readonly options: NodeServiceOptions
   private readonly time: LogTime
@@ -64,6 +68,7 @@ export class NodeService implements TurnsOwner {
     this.options = options
     this.namespace = options.subjects.namespace
     this.log = options.logger
+    this.keyring = options.keyring
     this.time = new LogTime(options.log)
     this.turns = new Turns(this, options.profile, options.definitions)
     const ask = (effect: NodeEffect) => this.carryOut(effect)
@@ -76,7 +81,7 @@ export class NodeService implements TurnsOwner {
     this.subscriptions.push(
       bus.subscribe(subjects.leading('scheduler'), () => this.bid()),
       bus.subscribe(subjects.call(this.options.partition), ({ data }) => this.called(data)),
-      ...answerValidation(bus, subjects, this.options.definitions),
+      ...answerValidation(bus, subjects, this.options.definitions, this.keyring),
     )
     this.timers.push(setInterval(() => this.beat(), bidEveryMs))
     this.timers.push(setInterval(() => this.reportRunning(), runningEveryMs))
@@ -134,7 +139,7 @@ export class NodeService implements TurnsOwner {
     const answer = await this.options.bus.request(this.options.subjects.task(id), new Uint8Array(0))
     const body = JSON.parse(new TextDecoder().decode(answer.data)) as TaskAnswer & { error?: { code?: string } }
     if (body.id === undefined) throw new TroupeError('TROUPE_UNKNOWN_TASK', `task "${id}" is not known`)
-    return body
+    return openedAnswer(this.keyring, body)
   }
 
   gap(turn: Turn, sequence: number): void {

@@ -1,4 +1,5 @@
 /** Answers whether an input fits the schema of its task type, for submissions through `run`, before they are accepted. */
+import { type Keyring, refuseSealed } from '../../client/encryption.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
 import type { Bus, BusMessage, Subscription } from '../../nats/bus.ts'
 import { TroupeError } from '../../protocol/errors.ts'
@@ -10,16 +11,22 @@ export function answerValidation(
   bus: Bus,
   subjects: Subjects,
   definitions: readonly AnyTaskDefinition[],
+  keyring?: Keyring,
 ): Subscription[] {
   return definitions
     .filter((definition) => definition.schema !== undefined)
     .map((definition) => {
-      const answer = (message: BusMessage) => void validate(bus, definition, message)
+      const answer = (message: BusMessage) => void validate(bus, definition, message, keyring)
       return bus.subscribe(subjects.validate(definition.type), answer, { queue: 'nodes' })
     })
 }
 
-async function validate(bus: Bus, definition: AnyTaskDefinition, message: BusMessage): Promise<void> {
+async function validate(
+  bus: Bus,
+  definition: AnyTaskDefinition,
+  message: BusMessage,
+  keyring: Keyring | undefined,
+): Promise<void> {
   if (message.reply === undefined) return
   const packed = message.headers?.get('content-type') === 'application/msgpack'
   let answer: object = { ok: true }
@@ -27,7 +34,9 @@ async function validate(bus: Bus, definition: AnyTaskDefinition, message: BusMes
     const input =
       message.data.length === 0
         ? undefined
-        : unpackValue(packed ? message.data : new TextDecoder().decode(message.data))
+        : unpackValue(
+            readable(packed ? message.data : new TextDecoder().decode(message.data), definition.type, keyring),
+          )
     const result = await definition.schema!['~standard'].validate(input)
     if (result.issues !== undefined) {
       const issues = result.issues
@@ -42,4 +51,10 @@ async function validate(bus: Bus, definition: AnyTaskDefinition, message: BusMes
     answer = { error: errorRecord(error, 'TROUPE_INVALID_INPUT') }
   }
   bus.publish(message.reply, new TextEncoder().encode(JSON.stringify(answer)))
+}
+
+function readable(input: Uint8Array | string, type: string, keyring: Keyring | undefined): Uint8Array | string {
+  if (keyring !== undefined) return keyring.open(input, `type:${type}`)
+  refuseSealed(input, `type:${type}`)
+  return input
 }

@@ -6,8 +6,9 @@
 import type { Logger } from 'pino'
 import { startTaskActor, type TaskActor } from '../../actors/task/task-actor.ts'
 import type { TaskEffect } from '../../actors/task/task-machine.ts'
+import { isSealed } from '../../client/encryption.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
-import { type JournalEntry, kind } from '../../protocol/entries.ts'
+import { type JournalEntry, kind, type Payload } from '../../protocol/entries.ts'
 import { type ErrorRecord, TroupeError } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { AwardedTask, SignalItem, TaskAnswer } from '../../protocol/messages.ts'
@@ -17,6 +18,7 @@ import { inlineRunner } from './inline-runner.ts'
 import { IsolatedRunner } from './isolated-runner.ts'
 import { fetchPacked, isLarge, isReference, storeLarge } from './large-values.ts'
 import type { ArrivedSignal, LogicPort, LogicRunner, LogicStart, Packed, ParkedFor, TaskRequest } from './logic.ts'
+import { opened, sealed } from './seals.ts'
 import type { Turn, TurnHost } from './turn.ts'
 
 type TurnEvent =
@@ -249,7 +251,7 @@ export class TaskTurn implements Turn, LogicPort {
 
   #load(): void {
     const [, , , , input, snapshot, signals] = this.#awarded
-    if (signals === null && !isReference(input) && !isReference(snapshot)) {
+    if (signals === null && this.#isReadable(input) && this.#isReadable(snapshot)) {
       this.#actor.send({ type: 'LOADED', from: { input, snapshot, signals: [] } })
       return
     }
@@ -257,9 +259,16 @@ export class TaskTurn implements Turn, LogicPort {
     this.#lastSignal = events.at(-1)?.[0] ?? -1
     const payloads = [input, snapshot, ...events.map((item) => item[2])]
     this.#inOrder(async () => {
-      const packed = await Promise.all(payloads.map((payload) => fetchPacked(this.#host, payload)))
-      const arrived = events.map(([sequence], index): ArrivedSignal => [sequence, packed[index + 2] ?? null])
-      const from = { input: packed[0] ?? null, snapshot: packed[1] ?? null, signals: arrived }
+      const { task, type } = this
+      const { keyring } = this.#host
+      const [input = null, snapshot = null, ...rest] = await Promise.all(
+        payloads.map((payload) => fetchPacked(this.#host, payload)),
+      )
+      const from = {
+        input: opened(keyring, input, `input:${task}`, `type:${type}`),
+        snapshot: opened(keyring, snapshot, `snapshot:${task}`),
+        signals: events.map(([sequence], i): ArrivedSignal => [sequence, this.#openedSignal(rest[i] ?? null)]),
+      }
       this.#actor.send({ type: 'LOADED', from })
     })
   }
@@ -268,14 +277,23 @@ export class TaskTurn implements Turn, LogicPort {
   #take(item: SignalItem): void {
     const [sequence, , event] = item
     this.#lastSignal = sequence
-    if (this.#inbound === undefined && !isReference(event)) {
+    if (this.#inbound === undefined && this.#isReadable(event)) {
       this.#runner.signal([sequence, event])
       return
     }
     this.#inOrder(async () => {
       const packed = await fetchPacked(this.#host, event)
-      if (!this.#released) this.#runner.signal([sequence, packed])
+      if (!this.#released) this.#runner.signal([sequence, this.#openedSignal(packed)])
     })
+  }
+
+  /** Needs neither the object store nor a key. */
+  #isReadable(payload: Payload): payload is Packed {
+    return this.#host.keyring === undefined && !isReference(payload) && !isSealed(payload)
+  }
+
+  #openedSignal(packed: Packed): Packed {
+    return opened(this.#host.keyring, packed, `signal:${this.task}`)
   }
 
   /** Runs what takes time before it reaches the logic, one after the other. */
@@ -290,7 +308,9 @@ export class TaskTurn implements Turn, LogicPort {
   }
 
   /** Hands entries to the journal, after those that were handed over before. */
-  #hand(entries: readonly JournalEntry[], onStored?: () => void): void {
+  #hand(plain: readonly JournalEntry[], onStored?: () => void): void {
+    const { keyring } = this.#host
+    const entries = keyring === undefined ? plain : plain.map((entry) => sealed(keyring, entry))
     if (this.#outbound === undefined && !entries.some(isLarge)) {
       this.#commit(entries, onStored)
       return

@@ -3,6 +3,7 @@
  * that happens inside is in `task-turn.ts` and the runners of the logic.
  */
 import type { Logger } from 'pino'
+import type { Keyring } from '../../client/encryption.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
 import type { JournalEntry } from '../../protocol/entries.ts'
 import type { TroupeError } from '../../protocol/errors.ts'
@@ -34,6 +35,8 @@ export interface TurnHost {
   /** The turn lacks the signals after `sequence`; they come again through `Turn.signal`. Optional: the turn then waits. */
   gap?(turn: Turn, sequence: number): void
   readonly log: Logger
+  /** Undefined: values are not encrypted. */
+  readonly keyring?: Keyring | undefined
 }
 
 export interface Turn {

@@ -8,8 +8,20 @@ import { connectionOf, type GlobalOptions, present } from '../settings.ts'
 /** Of the options of `dev`, those that are its composition root's own. */
 export async function dev({ files, options }: Invocation): Promise<number> {
   const { namespace, logLevel, nodes, slots, port, store, ephemeral, readyFile } = options as GlobalOptions & DevOptions
-  const { ordering, placement } = options as DevOptions
-  const given = { ordering, placement, namespace, logLevel, nodes, slots, port, store, ephemeral, readyFile }
+  const { ordering, placement, encryption } = options as GlobalOptions & DevOptions
+  const given = {
+    ordering,
+    placement,
+    encryption,
+    namespace,
+    logLevel,
+    nodes,
+    slots,
+    port,
+    store,
+    ephemeral,
+    readyFile,
+  }
   const { runDev } = await import('../../dev.ts')
   return runDev({ ...present(given), files })
 }
@@ -21,7 +33,7 @@ interface StartFlags extends Omit<StartOptions, 'files' | 'servers' | 'creds' | 
 export async function start({ files, options }: Invocation): Promise<number> {
   const flags = options as GlobalOptions & StartFlags
   const { namespace, logLevel, name, slots, resources, labels, replicas, healthPort, readyFile } = flags
-  const { ordering, placement } = flags
+  const { ordering, placement, encryption } = flags
   checkRoles(flags.roles, files)
   const given = {
     logLevel,
@@ -34,6 +46,7 @@ export async function start({ files, options }: Invocation): Promise<number> {
     replicas,
     healthPort,
     readyFile,
+    encryption,
     drainMs: flags.drainTime,
   }
   const { runStart } = await import('../../start.ts')
