@@ -1,6 +1,7 @@
 /** Loggers of processes: pino on stderr, as JSON lines for machines or as short lines for people. */
 import { Writable } from 'node:stream'
 import pino, { type Logger } from 'pino'
+import { loggedError, redacted } from './redaction.ts'
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
 
@@ -10,7 +11,8 @@ const hidden = new Set(['level', 'time', 'pid', 'hostname', 'msg', 'role', 'node
 /** `people`: one short line per entry; else one JSON object per line. Always stderr. */
 export function createLogger(level: LogLevel, people: boolean): Logger {
   const stream = people ? shortLines() : pino.destination({ dest: 2, sync: true })
-  return pino({ level, redact: { paths: ['*.creds', '*.password', '*.token', 'servers'], censor: '…' } }, stream)
+  const serializers = { err: loggedError, error: loggedError }
+  return pino({ level, serializers, hooks: { streamWrite: redacted } }, stream)
 }
 
 function shortLines(): Writable {

@@ -26,6 +26,7 @@ import { LedgerReader } from './ledger/ledger-reader.ts'
 import { detectedResources } from './node/detected-resources.ts'
 import { MeasuredBalance } from './node/measured-balance.ts'
 import { NodeService } from './node/node-service.ts'
+import { keepSecret } from './redaction.ts'
 import { Registration } from './registration.ts'
 import type { NodeStatusSource } from './scheduler/answers.ts'
 import { SchedulerService } from './scheduler/scheduler-service.ts'
@@ -88,6 +89,8 @@ export class TroupeProcess {
   /** Resolves when every role has started: the ledger has caught up, the node has joined. */
   static async start(options: ProcessOptions): Promise<TroupeProcess> {
     const credentials = options.creds === undefined ? undefined : readCredentials(options.creds)
+    const { encryption, password, token } = options
+    keepSecret(password, token, ...Object.values(encryption?.keys ?? {}).filter((key) => typeof key === 'string'))
     const name = options.name ?? credentials?.name ?? randomName()
     const bus = await openBus({ ...options, name: `troupe ${options.roles.join(',')} ${name}` })
     let process: TroupeProcess | undefined

@@ -73,5 +73,11 @@ export function stopSignal(): Promise<void> {
 
 function writeReadyFile(file: string, servers: string | readonly string[], troupe: TroupeProcess): void {
   const nodes = troupe.node === undefined ? [] : [{ id: troupe.name, pid: process.pid }]
-  writeFileSync(file, `${JSON.stringify({ nats: servers, pid: process.pid, nodes })}\n`)
+  writeFileSync(file, `${JSON.stringify({ nats: withoutUser(servers), pid: process.pid, nodes })}\n`)
+}
+
+/** The file is not secret. */
+function withoutUser(servers: string | readonly string[]): string | string[] {
+  const shown = (url: string) => url.replaceAll(/\/\/[^/@,]*@/g, '//')
+  return typeof servers === 'string' ? shown(servers) : servers.map(shown)
 }

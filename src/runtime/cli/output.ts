@@ -3,6 +3,7 @@
  * terminal only. Everything else goes to stderr.
  */
 import { styleText } from 'node:util'
+import { redacted } from '../redaction.ts'
 
 export type Format = Parameters<typeof styleText>[0]
 
@@ -36,7 +37,7 @@ export class Output {
 
   /** What went wrong, on stderr. */
   problem(text: string): void {
-    process.stderr.write(`${styleText('red', 'error:', { stream: process.stderr })} ${text}\n`)
+    process.stderr.write(`${styleText('red', 'error:', { stream: process.stderr })} ${redacted(text)}\n`)
   }
 
   /** A table whose columns are as wide as their cells. */

@@ -6,6 +6,7 @@ import { isMainThread, parentPort } from 'node:worker_threads'
 import { type Logger, pino } from 'pino'
 import type { TaskAnswer } from '../../protocol/messages.ts'
 import { errorFromRecord, errorRecord } from '../../protocol/payload.ts'
+import { redacted, strayError } from '../redaction.ts'
 import { inlineRunner } from './inline-runner.ts'
 import type { FromLane, IsolatedTask, ToLane } from './isolated-messages.ts'
 import { loadTask } from './load.ts'
@@ -152,4 +153,15 @@ if (parentPort !== null) parentPort.on('message', hear)
 else if (isMainThread && process.send !== undefined) {
   process.on('message', (message) => hear(message as ToLane))
   process.on('disconnect', () => process.exit(0))
+  // Node would print what the error says, which may quote values.
+  process.on('uncaughtException', (error) => {
+    const line = {
+      level: 50,
+      time: Date.now(),
+      stray: strayError(error),
+      msg: 'an error outside of a task ends its process',
+    }
+    process.stderr.write(`${redacted(JSON.stringify(line))}\n`)
+    process.exit(1)
+  })
 }
