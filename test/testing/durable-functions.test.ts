@@ -67,6 +67,7 @@ test('a child wins a race against another, against a short sleep and against a l
     const first = await Promise.race([slow.result(), quick.result()])
     const soon = await ctx.submit('soon')
     const second = await Promise.race([soon.result(), ctx.sleep(900).then(() => 'sleep')])
+    if ((await quick.result()) !== first) throw new Error('asked for again, it is the same')
     const third = await ctx.submit(nap, 1)
     const long = ctx.step('long', () => passing(6 * 3_600_000, 'step'))
     return [first, second, await Promise.race([third.result(), long])]

@@ -56,7 +56,17 @@ export function submitChild(
       run.finishStored(call, packValue(id), { value: id }, [{ ...child, options: { ...child.options, id } }])
     },
   )
-  return submitted.then((id) => ({ id, result: () => childResult(run, id) }))
+  return submitted.then((id) => {
+    let answer: Promise<unknown> | undefined
+    return {
+      id,
+      // Asked for again, as after a race, it is the same.
+      result: () => {
+        answer ??= childResult(run, id)
+        return answer
+      },
+    }
+  })
 }
 
 function childResult(run: FunctionRun, id: string): Promise<unknown> {
