@@ -118,7 +118,17 @@ function translateConnectError(error: unknown, options: BusOptions): TroupeError
   if (error instanceof errors.InvalidArgumentError || error instanceof TypeError) {
     return new TroupeError('TROUPE_INVALID_OPTION', `cannot connect to ${servers}: ${message}`, { cause: error })
   }
-  return new TroupeError('TROUPE_NO_SERVER', `no NATS server answers at ${servers}: ${message}`, { cause: error })
+  const hint = tlsHint(options, message)
+  return new TroupeError('TROUPE_NO_SERVER', `no NATS server answers at ${servers}: ${message}${hint}`, {
+    cause: error,
+  })
+}
+
+/** A server that does not like a certificate says nothing to the client, which then waits in vain. */
+function tlsHint({ tls, creds }: BusOptions, message: string): string {
+  if (/certificate/.test(message)) return '; --tls-ca names the authority that this client trusts'
+  if (!/timeout/i.test(message) || (tls === undefined && creds === undefined)) return ''
+  return '; if it demands certificates, it takes none that this client shows (--tls-cert, --tls-key)'
 }
 
 /** Without what stands before an "@": it may be a password. */

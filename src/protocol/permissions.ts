@@ -130,10 +130,10 @@ function requestPermissions(s: Subjects, name: string): Permission[] {
     row(s.dead, readers, answered),
     row(s.nodes, readers, answered),
     row(s.stats, readers, answered),
-    row(s.full, ['scheduler'], ['client']),
+    row(s.full, ['scheduler'], readers),
     row(s.health('*'), ['viewer', 'operator'], none),
     row(s.health(name), none, members),
-    row(s.validate('*'), ['scheduler'], ['node']),
+    row(s.validate('*'), ['scheduler', 'client', 'operator'], ['node']),
     row(`${s.root}.event.>`, ['scheduler'], readers),
   ]
 }
@@ -149,7 +149,7 @@ function actorPermissions(s: Subjects, name: string): Permission[] {
     row(s.probe(name, '*'), none, ['node']),
     row(s.probe('*', '*'), ['supervisor'], none),
     row(s.call(0), ['scheduler'], ['node']),
-    row(s.tell(clientToken(name, '*')), none, ['client']),
+    row(s.tell(clientToken(name, '*')), none, readers),
     row(`${s.root}.tell.>`, ['scheduler'], none),
     row(s.leading('scheduler'), ['scheduler'], ['node', ...readers]),
     row(s.leading('supervisor'), ['supervisor'], readers),

@@ -4,6 +4,10 @@ import { adviceFor, errorCodes, hasCode, TroupeError } from '../../src/protocol/
 import { limits } from '../../src/protocol/limits.ts'
 import { checkName, checkTaskId, isName, isSystemId, systemTaskId } from '../../src/protocol/names.ts'
 import { durationMs, integerBetween } from '../../src/protocol/options.ts'
+import { checkIdentityName } from '../../src/protocol/permissions.ts'
+import { checkScheduleName } from '../../src/protocol/schedule.ts'
+import { Subjects } from '../../src/protocol/subjects.ts'
+import { hostileNames } from './hostile-names.ts'
 
 function codeOf(run: () => unknown): string {
   try {
@@ -14,96 +18,25 @@ function codeOf(run: () => unknown): string {
   return 'nothing thrown'
 }
 
-/** What must never become part of a subject. */
-function hostileNames(): string[] {
-  const whole = [
-    '',
-    '.',
-    '*',
-    '>',
-    '..',
-    'a.b',
-    'a.*',
-    '*.b',
-    'a>',
-    '>a',
-    '$JS',
-    '$SYS.REQ',
-    '$JS.API.STREAM.DELETE.X',
-    'x'.repeat(129),
-    'x'.repeat(10_000),
-  ]
-  const look = [
-    'аdmin',
-    'ａdmin',
-    'admin\u200b',
-    '\u202eadmin',
-    'ﬁle',
-    'ı',
-    '\u212a',
-    'İ',
-    '٣',
-    'e\u0301',
-    '😀',
-    '\ud800',
-    '\udfff',
-    '\ufeffa',
-    'a\u00ad',
-    '\u2024',
-    '．',
-    '＊',
-    '＞',
-  ]
-  const breaks = [
-    '\r\nPUB x 0\r\n',
-    'a\r\n',
-    '\n',
-    '\ta',
-    'a ',
-    ' a',
-    'a b',
-    '\0',
-    'a\0b',
-    '\x1b[2J',
-    '\x7f',
-    '%2e',
-    'a/b',
-    'a\\b',
-    "a'b",
-    'a"b',
-    'a`b',
-    'a;b',
-    'a|b',
-    'a&b',
-    'a,b',
-    'a#b',
-    'a?b',
-    'a!b',
-    'a+b',
-    'a~b',
-    'a^b',
-    'a(b)',
-    'a[b]',
-    'a{b}',
-    'a<b',
-    '$',
-    'a$',
-  ]
-  const everywhere: string[] = []
-  // Each character outside the alphabet at the start, in the middle and at the end.
-  for (let code = 0; code < 0x180; code++) {
-    const character = String.fromCharCode(code)
-    if (!/[A-Za-z0-9_:=@-]/.test(character)) everywhere.push(`${character}ab`, `a${character}b`, `ab${character}`)
-  }
-  return [...whole, ...look, ...breaks, ...everywhere]
-}
-
 describe('names', () => {
   test('none of more than 500 hostile texts is a name', () => {
-    const names = hostileNames()
-    expect(names.length).toBeGreaterThan(500)
+    const names = Object.values(hostileNames).flat()
+    expect(new Set(names).size).toBeGreaterThan(500)
     expect(names.filter(isName)).toEqual([])
-    for (const name of names) expect(codeOf(() => checkName('task id', name))).toBe('TROUPE_INVALID_NAME')
+    for (const name of names) {
+      expect(codeOf(() => checkName('task id', name))).toBe('TROUPE_INVALID_NAME')
+      expect(codeOf(() => checkScheduleName(name))).toBe('TROUPE_INVALID_NAME')
+      expect(codeOf(() => checkIdentityName(name))).toBe('TROUPE_INVALID_NAME')
+      expect(codeOf(() => new Subjects(name))).toBe('TROUPE_INVALID_OPTION')
+    }
+  })
+
+  test('no character outside of the alphabet can be part of a name, wherever it stands', () => {
+    for (let code = 0; code < 0x3000; code++) {
+      const character = String.fromCharCode(code)
+      if (/[A-Za-z0-9_:=@-]/.test(character)) continue
+      expect([`${character}ab`, `a${character}b`, `ab${character}`].filter(isName)).toEqual([])
+    }
   })
 
   test('whatever is a name is one token of a subject', () => {

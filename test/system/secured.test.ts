@@ -97,11 +97,16 @@ test('jobs, a retry, a fence and a failover work with least permissions, and not
   const patient = await billing.submit('patient', 'x'.repeat(300_000), { id: 'waits' })
 
   const ops = ['--nats', server.url, '--json', '--creds', server.creds('ops')]
-  expect((await command(['nodes', ...ops])).code).toBe(0)
+  expect(await command(['nodes', ...ops])).toMatchObject({ code: 0, stderr: '' })
   expect((await command(['cancel', 'waits', ...ops])).code).toBe(0)
   await expect(patient.result()).rejects.toMatchObject({ code: 'TROUPE_TASK_CANCELLED' })
+  const clients = ['--nats', server.url, '--json', '--creds', server.creds('shipping')]
+  expect(await command(['run', 'double', '{"n":2}', ...clients])).toMatchObject({ code: 0, stderr: '' })
   const watcher = ['--nats', server.url, '--json', '--creds', server.creds('watcher')]
-  expect((await command(['show', 'count', ...watcher])).values).toMatchObject([{ id: 'count', status: 'completed' }])
+  expect(await command(['show', 'count', ...watcher])).toMatchObject({
+    stderr: '',
+    values: [{ id: 'count', status: 'completed' }],
+  })
   const refused = await command(['cancel', 'count', ...watcher])
   expect(refused).toMatchObject({ code: 1, values: [{ error: { code: 'TROUPE_NOT_ALLOWED' } }] })
   expect(standby.ended).toBeUndefined()
