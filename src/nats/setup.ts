@@ -40,10 +40,10 @@ const gibibyte = 1024 ** 3
 const mebibyte = 1024 ** 2
 const logBytesDefault = 8 * gibibyte
 const bytesMin = 16 * mebibyte
-/** Placing a replicated stream takes a cluster some time. */
-/** A cluster that elects leaders answers nothing for seconds, and now and then forgets one of two requests at once. */
+/** Placing a replicated stream takes a cluster some time. One that elects leaders answers nothing for seconds, and now and then forgets one of two requests at once. */
 const createTimeoutMs = 5_000
 const createTries = 8
+const refusedTries = 5
 
 /**
  * Returns the stores of a namespace, all of which exist. Safe to call by many processes at once. Throws
@@ -55,8 +55,10 @@ export async function openNamespace(bus: Bus, options: NamespaceOptions = {}): P
     try {
       return await openOnce(bus, options)
     } catch (error) {
-      // What was made without an answer is found by the next look.
-      if (!hasCode(error, 'TROUPE_NO_ANSWER') || attempt === createTries) throw error
+      // What was made without an answer is found by the next look. And whoever makes the same streams at this moment may
+      // hold the room of the server until it has made its own smaller.
+      const tries = hasCode(error, 'TROUPE_NO_ANSWER') ? createTries : hasCode(error, 'TROUPE_REFUSED') ? refusedTries : 1
+      if (attempt >= tries) throw error
       await new Promise((done) => setTimeout(done, 100 * attempt * (1 + Math.random())))
     }
   }

@@ -29,6 +29,9 @@ export interface TestServer {
   connect(name?: string): Promise<NatsBus>
 }
 
+/** Every test has a namespace of its own, and each sets aside 20 GiB of what the server believes to have. */
+const maxStoreBytes = 2 ** 43
+
 /** Call at the top of a test file. The server runs from before the first test to after the last. */
 export function useServer(options: Omit<EmbeddedServerOptions, 'storeDir'> = {}): TestServer {
   let server: EmbeddedServer | undefined
@@ -50,14 +53,14 @@ export function useServer(options: Omit<EmbeddedServerOptions, 'storeDir'> = {})
       await started().exited
     },
     async restart() {
-      server = await startEmbeddedServer({ ...options, storeDir, port })
+      server = await startEmbeddedServer({ maxStoreBytes, ...options, storeDir, port })
     },
     connections: () => connectionsOf(started()),
     connect: (name = 'test') => openBus({ servers: test.url, name }),
   }
   beforeAll(async () => {
     storeDir = mkdtempSync(join(tmpdir(), 'troupe-test-'))
-    server = await startEmbeddedServer({ ...options, storeDir })
+    server = await startEmbeddedServer({ maxStoreBytes, ...options, storeDir })
     port = server.port
   })
   afterAll(async () => {

@@ -4,6 +4,7 @@ import { openBus } from '../../src/nats/connect.ts'
 import { api } from '../../src/nats/jetstream-api.ts'
 import { openNamespace } from '../../src/nats/setup.ts'
 import { limits } from '../../src/protocol/limits.ts'
+import { startEmbeddedServer } from '../../src/runtime/server/embedded.ts'
 import { openProxy } from '../harness/proxy.ts'
 import { openTest, until, useServer } from '../harness/server.ts'
 
@@ -254,7 +255,6 @@ test('a stream of that name which is none of ours is left alone', async () => {
 })
 
 test('a log takes what room the server has', async () => {
-  const { startEmbeddedServer } = await import('../../src/runtime/server/embedded.ts')
   const small = await startEmbeddedServer({ maxStoreBytes: 1024 ** 3 })
   const bus = await openBus({ servers: small.url, name: 'small' })
   const { log } = await openNamespace(bus)
@@ -262,5 +262,16 @@ test('a log takes what room the server has', async () => {
   expect(bytesMax).toBeGreaterThan(64 * 1024 ** 2)
   expect(bytesMax).toBeLessThanOrEqual(1024 ** 3)
   await bus.close()
+  await small.stop()
+})
+
+test('many processes that open a namespace at once on a server with little room all find room', async () => {
+  const small = await startEmbeddedServer({ maxStoreBytes: 1024 ** 3 })
+  const buses = await Promise.all(Array.from({ length: 6 }, () => openBus({ servers: small.url, name: 'opener' })))
+  for (const namespace of ['one', 'two', 'three']) {
+    const opened = await Promise.all(buses.map((bus) => openNamespace(bus, { namespace })))
+    await Promise.all(opened.map(({ log }) => log.info()))
+  }
+  await Promise.all(buses.map((bus) => bus.close()))
   await small.stop()
 })

@@ -27,7 +27,7 @@ beforeAll(async () => {
   await until(
     () => existsSync(readyFile) && readFileSync(readyFile, 'utf8').endsWith('\n'),
     'the cluster is ready',
-    20_000,
+    60_000,
   )
   ready = JSON.parse(readFileSync(readyFile, 'utf8')) as Ready
 })
