@@ -57,7 +57,11 @@ export async function openNamespace(bus: Bus, options: NamespaceOptions = {}): P
     } catch (error) {
       // What was made without an answer is found by the next look. And whoever makes the same streams at this moment may
       // hold the room of the server until it has made its own smaller.
-      const tries = hasCode(error, 'TROUPE_NO_ANSWER') ? createTries : hasCode(error, 'TROUPE_REFUSED') ? refusedTries : 1
+      const tries = hasCode(error, 'TROUPE_NO_ANSWER')
+        ? createTries
+        : hasCode(error, 'TROUPE_REFUSED')
+          ? refusedTries
+          : 1
       if (attempt >= tries) throw error
       await new Promise((done) => setTimeout(done, 100 * attempt * (1 + Math.random())))
     }
