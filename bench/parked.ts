@@ -3,8 +3,7 @@
  * with supervisor, node, client.
  *   node bench/parked.ts [--tasks 100000] [--spread 60] [--idle 10] [--signals 300] [--profile DIR]
  */
-import { type ChildProcess, fork } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -14,6 +13,9 @@ import { connect, type TaskContext, type Troupe, task } from '../src/client/inde
 import { createLogger } from '../src/runtime/logger.ts'
 import { type Role, TroupeProcess } from '../src/runtime/process.ts'
 import { startEmbeddedServer } from '../src/runtime/server/embedded.ts'
+import { cpuMs, endChild, residentMiB, startChild } from './processes.ts'
+
+const script = fileURLToPath(import.meta.url)
 
 const slots = 256
 
@@ -62,8 +64,8 @@ async function measure(): Promise<void> {
   const storeDir = mkdtempSync(join(tmpdir(), 'troupe-bench-'))
   const server = await startEmbeddedServer({ storeDir })
   const execArgv = values.profile ? ['--cpu-prof', '--cpu-prof-dir', values.profile] : []
-  const scheduler = await child(server.url, 'scheduler,supervisor', execArgv)
-  const node = await child(server.url, 'node', execArgv)
+  const scheduler = await startChild(script, [server.url, 'scheduler,supervisor'], execArgv)
+  const node = await startChild(script, [server.url, 'node'], execArgv)
   const troupe = await connect({ servers: server.url })
   const pids = { scheduler: scheduler.pid ?? 0, node: node.pid ?? 0, server: server.pid }
 
@@ -106,7 +108,7 @@ async function measure(): Promise<void> {
   report('event to a task that is parked, ms', await signalled(troupe, 'listener', 'parked', signals))
 
   await troupe.close()
-  await Promise.all([end(node), end(scheduler)])
+  await Promise.all([endChild(node), endChild(scheduler)])
   await server.stop()
   rmSync(storeDir, { recursive: true, force: true })
 }
@@ -145,30 +147,4 @@ function report(what: string, latencies: number[]): void {
   console.log(
     `${what}: ${sorted.length}, ${early} early; p50 ${at(0.5)}, p99 ${at(0.99)}, max ${sorted.at(-1)}, least ${sorted[0]}`,
   )
-}
-
-function residentMiB(pid: number): number {
-  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024)
-}
-
-function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /s, '')
-    .split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * 10
-}
-
-function child(servers: string, roles: string, execArgv: string[]): Promise<ChildProcess> {
-  const started = fork(fileURLToPath(import.meta.url), [servers, roles], { execArgv })
-  return new Promise((resolve, reject) => {
-    started.once('message', () => resolve(started))
-    started.once('exit', (code) => reject(new Error(`${roles} ended with ${code}`)))
-  })
-}
-
-function end(process: ChildProcess): Promise<void> {
-  return new Promise((resolve) => {
-    process.once('exit', () => resolve())
-    process.send('end')
-  })
 }

@@ -3,8 +3,7 @@
  * of each process, for bulk, single and one-at-a-time submission.
  *   node bench/pipeline.ts [--tasks 60000] [--rounds 3] [--sync] [--only bulk|single|one] [--profile DIR]
  */
-import { type ChildProcess, fork } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -13,6 +12,9 @@ import { connect, task } from '../src/client/index.ts'
 import { createLogger } from '../src/runtime/logger.ts'
 import { type Role, TroupeProcess } from '../src/runtime/process.ts'
 import { startEmbeddedServer } from '../src/runtime/server/embedded.ts'
+import { cpuMs, endChild, startChild } from './processes.ts'
+
+const script = fileURLToPath(import.meta.url)
 
 const pad = 'x'.repeat(184)
 
@@ -49,8 +51,8 @@ async function measure(): Promise<void> {
   const storeDir = mkdtempSync(join(tmpdir(), 'troupe-bench-'))
   const server = await startEmbeddedServer({ storeDir, syncAlways: values.sync })
   const profile = values.profile ? ['--cpu-prof', '--cpu-prof-dir', values.profile] : []
-  const scheduler = await child(server.url, 'scheduler,supervisor', profile)
-  const node = await child(server.url, 'node', profile)
+  const scheduler = await startChild(script, [server.url, 'scheduler,supervisor'], profile)
+  const node = await startChild(script, [server.url, 'node'], profile)
   const troupe = await connect({ servers: server.url })
   const pids = { client: process.pid, scheduler: scheduler.pid ?? 0, node: node.pid ?? 0, server: server.pid }
   const inputs = Array.from({ length: count }, (_, i) => ({ i, ms: 0, pad }))
@@ -84,7 +86,7 @@ async function measure(): Promise<void> {
     if ('one'.startsWith(only)) await timed('one at a time, 2,000', 2_000, pids, oneByOne)
   }
   await troupe.close()
-  await Promise.all([end(node), end(scheduler)])
+  await Promise.all([endChild(node), endChild(scheduler)])
   await server.stop()
   rmSync(storeDir, { recursive: true, force: true })
 }
@@ -105,26 +107,4 @@ async function timed(
   console.log(
     `${what}: ${Math.round((count / ms) * 1_000).toLocaleString('en')}/s; CPU µs per task: ${perTask.join(', ')}`,
   )
-}
-
-function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /s, '')
-    .split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * 10
-}
-
-function child(servers: string, roles: string, execArgv: string[]): Promise<ChildProcess> {
-  const started = fork(fileURLToPath(import.meta.url), [servers, roles], { execArgv })
-  return new Promise((resolve, reject) => {
-    started.once('message', () => resolve(started))
-    started.once('exit', (code) => reject(new Error(`${roles} ended with ${code}`)))
-  })
-}
-
-function end(process: ChildProcess): Promise<void> {
-  return new Promise((resolve) => {
-    process.once('exit', () => resolve())
-    process.send('end')
-  })
 }

@@ -3,8 +3,8 @@
  * all of them live, and the cost of a task while the queue is drained.
  *   node bench/scale.ts [--tasks 1000000] [--batch 100000] [--types 1] [--priorities] [--delayed 0] [--no-drain]
  */
-import { type ChildProcess, fork } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import type { ChildProcess } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -13,6 +13,9 @@ import { parseArgs } from 'node:util'
 import { connect } from '../src/client/index.ts'
 import type { StatsAnswer } from '../src/protocol/messages.ts'
 import { startEmbeddedServer } from '../src/runtime/server/embedded.ts'
+import { cpuMs, endChild, residentMiB, startChild } from './processes.ts'
+
+const pipeline = fileURLToPath(new URL('./pipeline.ts', import.meta.url))
 
 const { values } = parseArgs({
   options: {
@@ -37,26 +40,26 @@ let scheduler = await child('scheduler,supervisor')
 const troupe = await connect({ servers: server.url })
 
 await queue(1, 0)
-const emptyMiB = residentMiB(scheduler)
+const emptyMiB = residentMiB(scheduler.pid!)
 console.log(`nothing queued: ${emptyMiB} MiB`)
 if (delayed > 0) {
   await troupe.submitMany('noop', inputs(delayed), { delay: '1d' })
   await queue(1, 0)
-  console.log(`${delayed.toLocaleString('en')} delayed: ${residentMiB(scheduler)} MiB`)
+  console.log(`${delayed.toLocaleString('en')} delayed: ${residentMiB(scheduler.pid!)} MiB`)
 }
 for (let done = 1; done < tasks; done += batch) {
-  const cpu = cpuMs(scheduler)
+  const cpu = cpuMs(scheduler.pid!)
   await queue(batch, done)
-  const mib = residentMiB(scheduler)
+  const mib = residentMiB(scheduler.pid!)
   const perTask = Math.round(((mib - emptyMiB) * 1_048_576) / (done + batch + delayed))
-  const us = ((cpuMs(scheduler) - cpu) * 1_000) / batch
+  const us = ((cpuMs(scheduler.pid!) - cpu) * 1_000) / batch
   console.log(
     `${(done + batch - 1).toLocaleString('en')} queued: ${mib} MiB, ${perTask} B per task; CPU ${us.toFixed(1)} µs per task`,
   )
 }
 
 const standby = await child('scheduler,supervisor', 1, 'standby')
-console.log(`standby: ${residentMiB(standby)} MiB`)
+console.log(`standby: ${residentMiB(standby.pid!)} MiB`)
 await killed(scheduler)
 const takeover = performance.now()
 await stats()
@@ -64,14 +67,16 @@ console.log(`standby took over ${since(takeover)} after the leader was killed`)
 await killed(standby)
 const restart = performance.now()
 scheduler = await child('scheduler,supervisor')
-console.log(`restarted and caught up ${since(restart)} after both were killed: ${residentMiB(scheduler)} MiB`)
+console.log(`restarted and caught up ${since(restart)} after both were killed: ${residentMiB(scheduler.pid!)} MiB`)
 await stats()
-console.log(`leads ${since(restart)} after both were killed, with ${(cpuMs(scheduler) / 1_000).toFixed(2)} s of CPU`)
+console.log(
+  `leads ${since(restart)} after both were killed, with ${(cpuMs(scheduler.pid!) / 1_000).toFixed(2)} s of CPU`,
+)
 
 if (!values['no-drain']) {
   const node = await child('node', types)
-  let cpu = cpuMs(scheduler)
-  let nodeCpu = cpuMs(node)
+  let cpu = cpuMs(scheduler.pid!)
+  let nodeCpu = cpuMs(node.pid!)
   let completed = 0
   let start = performance.now()
   for (let total = 0; total < tasks; ) {
@@ -79,18 +84,18 @@ if (!values['no-drain']) {
     total = (await stats()).totals.completed
     if (total - completed < batch && total < tasks) continue
     const count = total - completed
-    const us = ((cpuMs(scheduler) - cpu) * 1_000) / count
-    const nodeUs = ((cpuMs(node) - nodeCpu) * 1_000) / count
+    const us = ((cpuMs(scheduler.pid!) - cpu) * 1_000) / count
+    const nodeUs = ((cpuMs(node.pid!) - nodeCpu) * 1_000) / count
     const rate = Math.round((count / (performance.now() - start)) * 1_000)
     console.log(
-      `${total.toLocaleString('en')} done: ${residentMiB(scheduler)} MiB; CPU scheduler ${us.toFixed(1)}, node ${nodeUs.toFixed(1)} µs per task; ${rate.toLocaleString('en')}/s`,
+      `${total.toLocaleString('en')} done: ${residentMiB(scheduler.pid!)} MiB; CPU scheduler ${us.toFixed(1)}, node ${nodeUs.toFixed(1)} µs per task; ${rate.toLocaleString('en')}/s`,
     )
-    ;[cpu, nodeCpu, completed, start] = [cpuMs(scheduler), cpuMs(node), total, performance.now()]
+    ;[cpu, nodeCpu, completed, start] = [cpuMs(scheduler.pid!), cpuMs(node.pid!), total, performance.now()]
   }
-  await end(node)
+  await endChild(node)
 }
 await troupe.close()
-await end(scheduler)
+await endChild(scheduler)
 await server.stop()
 rmSync(storeDir, { recursive: true, force: true })
 
@@ -136,41 +141,14 @@ function since(atMs: number): string {
   return `${((performance.now() - atMs) / 1_000).toFixed(2)} s`
 }
 
-function residentMiB(process: ChildProcess): number {
-  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${process.pid}/status`, 'utf8'))?.[1]) / 1024)
-}
-
-function cpuMs({ pid }: ChildProcess): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /s, '')
-    .split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * 10
-}
-
 /** The process is ready: it has folded the log, or joined. */
 function child(roles: string, typeCount = 1, ...more: string[]): Promise<ChildProcess> {
-  const started = fork(fileURLToPath(new URL('./pipeline.ts', import.meta.url)), [
-    server.url,
-    roles,
-    String(typeCount),
-    ...more,
-  ])
-  return new Promise((resolve, reject) => {
-    started.once('message', () => resolve(started))
-    started.once('exit', (code) => reject(new Error(`${roles} ended with ${code}`)))
-  })
+  return startChild(pipeline, [server.url, roles, String(typeCount), ...more])
 }
 
 function killed(process: ChildProcess): Promise<void> {
   return new Promise((resolve) => {
     process.once('exit', () => resolve())
     process.kill('SIGKILL')
-  })
-}
-
-function end(process: ChildProcess): Promise<void> {
-  return new Promise((resolve) => {
-    process.once('exit', () => resolve())
-    process.send('end')
   })
 }

@@ -275,3 +275,24 @@ test('many processes that open a namespace at once on a server with little room 
     await small.stop()
   }
 })
+
+test('room that another gives back while a namespace is opened is found', async () => {
+  const small = await startEmbeddedServer({ maxStoreBytes: 1024 ** 3 })
+  const bus = await openBus({ servers: small.url, name: 'opener' })
+  const other = { name: 'other', subjects: ['other'], storage: 'file', max_bytes: 1020 * 1024 ** 2 }
+  await api(bus, 'STREAM.CREATE.other', other)
+  // Every size is asked for and refused before the other stream goes.
+  let asked = 0
+  const refused = Promise.withResolvers<void>()
+  const watch = bus.subscribe('$JS.API.STREAM.CREATE.>', () => {
+    if (++asked === 10) refused.resolve()
+  })
+  const opening = openNamespace(bus)
+  await refused.promise
+  await api(bus, 'STREAM.DELETE.other')
+  const { log } = await opening
+  expect((await log.info()).bytesMax).toBeGreaterThan(0)
+  watch.unsubscribe()
+  await bus.close()
+  await small.stop()
+})

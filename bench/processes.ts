@@ -1,0 +1,32 @@
+/** What benches do with the processes that they measure: start them, read what they cost, end them. Linux only. */
+import { type ChildProcess, fork } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+
+/** Resolves once the script has sent its first message; rejects when it ends before. */
+export function startChild(script: string, args: readonly string[], execArgv: string[] = []): Promise<ChildProcess> {
+  const started = fork(script, args, { execArgv })
+  return new Promise((resolve, reject) => {
+    started.once('message', () => resolve(started))
+    started.once('exit', (code) => reject(new Error(`${args.join(' ')} ended with ${code}`)))
+  })
+}
+
+/** Asks a child to end; resolves when it has. */
+export function endChild(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    child.once('exit', () => resolve())
+    child.send('end')
+  })
+}
+
+/** Processor time that a process has used so far, user and system, ms. */
+export function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ')
+  return (Number(fields[11]) + Number(fields[12])) * 10
+}
+
+export function residentMiB(pid: number): number {
+  return Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024)
+}
