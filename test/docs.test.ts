@@ -35,6 +35,10 @@ test('the programs of the page on durable tasks are the examples that the tests 
   expect(shown.toSorted()).toEqual(shipped.toSorted())
 })
 
+test("the program of the scheduling page's section on locality is the example that the tests run", () => {
+  expect(text('docs/scheduling.md')).toContain(`\`\`\`ts\n${text('examples/locality/tasks.ts')}\`\`\``)
+})
+
 test('commands and options that the documents show are those of --help', async () => {
   const { stdout: help } = await run(['bin/troupe.mjs', '--help'])
   const known = new Set([...help.matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name))

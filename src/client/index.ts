@@ -18,6 +18,7 @@ export type {
 } from '../protocol/messages.ts'
 export type { BreakerLimit, Duration, GangOption, LabelWishes, RestartType, TypeLimits } from '../protocol/options.ts'
 export type { MissedRule, OverlapRule } from '../protocol/schedule.ts'
+export type { BidAnswer, BidHook, BidQuestion } from './bid-hook.ts'
 export { type ConnectOptions, connect } from './connect.ts'
 export type {
   AnyTaskEvent,

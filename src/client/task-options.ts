@@ -18,6 +18,7 @@ import {
   type RetryPolicy,
   type TaskProfile,
 } from '../protocol/options.ts'
+import type { BidHook } from './bid-hook.ts'
 
 export type Isolation = 'inline' | 'thread' | 'process'
 
@@ -43,6 +44,11 @@ export interface CommonTaskOptions {
   readonly resources?: Readonly<Record<string, number>>
   /** What it wishes of the labels of its node: must have, rather, rather not; like { required: { zone: 'a' } }. */
   readonly labels?: LabelWishes
+  /**
+   * What a task costs on the node that is asked, beyond its load: the delay until it has the data, say, or a refusal. Nodes
+   * that hold what the task needs get it so. Costs an exchange with the nodes for each task. Default: none, by load alone.
+   */
+  readonly bid?: BidHook
   /** A Standard Schema (zod, valibot, arktype, …) that inputs are checked against. */
   readonly input?: StandardSchemaV1
   /** Where the logic runs: on the node's main thread (default), or alone in a thread or process that can be stopped. */
@@ -90,13 +96,14 @@ export interface ResolvedTaskOptions {
   readonly park: ParkPolicy
   readonly schema: StandardSchemaV1 | undefined
   readonly migrate: Migrate | undefined
+  readonly bid: BidHook | undefined
 }
 
 /** Progress is told a few times a second at most. */
 const heartbeatMinMs = 1_000
 
 const known = {
-  '': 'retry timeout heartbeat restart resources labels input isolate memory version migrate parkAfter linger'.split(
+  '': 'retry timeout heartbeat restart resources labels bid input isolate memory version migrate parkAfter linger'.split(
     ' ',
   ),
   'retry.': ['attempts', 'backoff', 'factor', 'max', 'jitter'],
@@ -122,6 +129,9 @@ export function resolveTaskOptions(
   if (options.migrate !== undefined && typeof options.migrate !== 'function') {
     refuse(where, 'migrate', options.migrate, 'must be a function (from, snapshot) => snapshot')
   }
+  if (options.bid !== undefined && typeof options.bid !== 'function') {
+    refuse(where, 'bid', options.bid, 'must be a function (asked) => ms or { refuse }')
+  }
   if (options.version !== undefined && !isName(String(options.version).replaceAll('.', '-'))) {
     refuse(where, 'version', options.version, 'must be 1 to 128 letters, digits, ".", "_" or "-"')
   }
@@ -134,6 +144,7 @@ export function resolveTaskOptions(
       timeoutMs: options.timeout === undefined ? 0 : durationMs(`${where}timeout`, options.timeout),
       ...(options.heartbeat === undefined ? {} : { heartbeatMs: resolveHeartbeat(where, options.heartbeat) }),
       ...(isolate === 'inline' ? {} : { isolated: true }),
+      ...(options.bid === undefined ? {} : { quotes: true }),
       resources: resolveResources(where, options.resources ?? {}),
       ...(options.labels === undefined ? {} : { labels: resolveLabels(where, options.labels) }),
       schema: options.input !== undefined,
@@ -147,6 +158,7 @@ export function resolveTaskOptions(
     }),
     schema: options.input,
     migrate: options.migrate,
+    bid: options.bid,
   })
 }
 

@@ -7,6 +7,7 @@ import type { AnyActorLogic, EventFromLogic, InputFrom, OutputFrom } from 'xstat
 import { TroupeError } from '../protocol/errors.ts'
 import { checkName } from '../protocol/names.ts'
 import type { TaskProfile } from '../protocol/options.ts'
+import type { BidHook } from './bid-hook.ts'
 import type { AnyTaskEvent, TaskContext, TaskEvent } from './context.ts'
 import { checkActors } from './machine-actors.ts'
 import {
@@ -43,6 +44,8 @@ export interface TaskDefinition<Input = unknown, Output = unknown, Events = AnyT
   readonly park: ParkPolicy
   readonly schema: StandardSchemaV1 | undefined
   readonly migrate: Migrate | undefined
+  /** What a task costs on the node that is asked, beyond its load. */
+  readonly bid: BidHook | undefined
   /** Never present; carries the types. */
   readonly types?: { readonly input: Input; readonly output: Output; readonly events: Events }
 }

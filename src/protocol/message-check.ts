@@ -4,6 +4,7 @@
  */
 import { limits } from './limits.ts'
 import { isName } from './names.ts'
+import { askedTasksMax } from './quotes.ts'
 import {
   causeDepthMax,
   errorRecordComplaint,
@@ -36,6 +37,8 @@ export function checkNodeMessage(message: Items): string | undefined {
       return turnsComplaint(message[1], false)
     case 'release':
       return isName(message[1]) ? countsComplaint(message[2]) : 'a release names no call for bids'
+    case 'quote':
+      return askedComplaint(message[1])
     case 'drain':
       return undefined
     case 'fenced':
@@ -87,6 +90,8 @@ export function checkNodeReport(report: Items): string | undefined {
       if (!isName(report[1]) || !isAmount(report[3])) return 'a reservation names no call for bids and time'
       if (!isText(report[4], textCharsMax)) return 'the reason of a reservation is not a text'
       return countsComplaint(report[2])
+    case 'quoted':
+      return quotesComplaint(report[1])
     case 'gap':
       return isName(report[1]) && isCount(report[2]) && isCount(report[3])
         ? undefined
@@ -148,6 +153,31 @@ function countsComplaint(counts: unknown): string | undefined {
   const ok =
     Array.isArray(counts) && counts.every((of: unknown) => Array.isArray(of) && isName(of[0]) && isCount(of[1]))
   return ok ? undefined : 'the places are not counts by type'
+}
+
+function askedComplaint(tasks: unknown): string | undefined {
+  if (!Array.isArray(tasks) || tasks.length > askedTasksMax) return 'the asked tasks are not a list within bounds'
+  const ok = tasks.every(
+    (task: unknown) =>
+      Array.isArray(task) &&
+      isName(task[0]) &&
+      isName(task[1]) &&
+      (task[2] === null || isText(task[2], limits.nameCharsMax)) &&
+      isPayload(task[3]),
+  )
+  return ok ? undefined : 'an asked task has no id, type, key and input'
+}
+
+function quotesComplaint(quotes: unknown): string | undefined {
+  if (!Array.isArray(quotes) || quotes.length > askedTasksMax) return 'the quotes are not a list within bounds'
+  const ok = quotes.every(
+    (quote: unknown) =>
+      Array.isArray(quote) &&
+      isName(quote[0]) &&
+      (quote[1] === null || isAmount(quote[1])) &&
+      isText(quote[2], textCharsMax),
+  )
+  return ok ? undefined : 'a quote names no task, ms and reason'
 }
 
 function turnsComplaint(turns: unknown, withReason: boolean): string | undefined {

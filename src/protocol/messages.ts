@@ -3,7 +3,11 @@ import type { Payload } from './entries.ts'
 import type { ErrorRecord } from './errors.ts'
 import type { BreakerAnswer } from './limit-messages.ts'
 import type { GangOption } from './options.ts'
+import type { NegotiationAnswer, PlacementAnswer } from './placement-answers.ts'
+import type { AskedTask, Quote } from './quotes.ts'
 import type { MissedRule, OverlapRule, Schedule } from './schedule.ts'
+
+export type { NegotiationAnswer, PlacementAnswer } from './placement-answers.ts'
 
 // --- scheduler or supervisor → node (msgpack) --------------------------------------------------------------------
 
@@ -51,6 +55,8 @@ export type NodeMessage =
   | readonly ['begin', turns: readonly (readonly [task: string, turn: number])[]]
   /** The call for bids is over: of what was reserved under it, only this is still wanted. */
   | readonly ['release', tender: string, keep: readonly TypeCount[]]
+  /** What does each of these tasks cost here? Their types have a hook for it. */
+  | readonly ['quote', tasks: readonly AskedTask[]]
   | readonly ['drain']
   | readonly ['fenced', reason: string]
 
@@ -112,6 +118,7 @@ export type NodeReport =
   | readonly ['running', lastBlockSequence: number, turns: readonly RunningTurn[]]
   /** What the node keeps for a call for bids, for how long, and why not more. */
   | readonly ['reserved', tender: string, places: readonly TypeCount[], ttlMs: number, reason: string]
+  | readonly ['quoted', quotes: readonly Quote[]]
   /** The node lacks signals after `sequence` for this turn. */
   | readonly ['gap', task: string, turn: number, sequence: number]
 
@@ -171,43 +178,6 @@ export interface TaskAnswer {
   readonly negotiation?: NegotiationAnswer
   readonly result?: unknown
   readonly error?: ErrorRecord
-}
-
-/** How a task came to its node. */
-export interface PlacementAnswer {
-  readonly node: string
-  readonly at: string
-  /** The placement policy of its type. */
-  readonly policy: string
-  /** The bids with free credits as they stood when tasks were placed, cheapest first. */
-  readonly bids: readonly {
-    readonly node: string
-    readonly priceMs: number
-    readonly slowdown: number
-    readonly credits: number
-    readonly free: number
-    /** What its tasks fail, against others: 1 to 0; left out: 1. Below 0.5 it is on probation. */
-    readonly health?: number
-    /** How many times as long as on the fastest node its tasks take, as seen lately; left out: 1. */
-    readonly pace?: number
-    /** Why this node could not have the task, if it could not. */
-    readonly unfit?: string
-  }[]
-}
-
-/** A call for bids with reservation: who kept how many places, who got them, and why nobody did. */
-export interface NegotiationAnswer {
-  readonly at: string
-  /** Places asked for. */
-  readonly asked: number
-  readonly outcome: string
-  readonly bids: readonly {
-    readonly node: string
-    readonly places: number
-    readonly awarded: number
-    /** Why it kept no more. */
-    readonly reason?: string
-  }[]
 }
 
 /** The body of `cron`: none to list; else a schedule that holds from now on, or the name of one that is no more. */

@@ -87,6 +87,8 @@ export interface TaskProfile {
   readonly heartbeatMs?: number
   /** It runs in threads or processes: its node may let a turn wait for one, and its time counts from then on. */
   readonly isolated?: boolean
+  /** Nodes say for each task what it costs there: the type has a `bid` hook. */
+  readonly quotes?: boolean
   /** Named quantities that one running task takes. */
   readonly resources: Readonly<Record<string, number>>
   /** What it wishes of the labels of its node. */

@@ -79,8 +79,6 @@ export function profileComplaint(value: unknown): string | undefined {
   if (!isText(value.host, textCharsMax) || !isText(value.version, textCharsMax))
     return 'the host or the version is not a text'
   if (!isCount(value.pid) || !isCount(value.slots)) return 'the pid or the slots are not a count'
-  if (value.isolated !== undefined && typeof value.isolated !== 'boolean')
-    return `whether ${value.type} is isolated is not a boolean`
   if (!isRecordOf(value.resources, isAmount)) return 'the resources are not amounts by name'
   if (!isRecordOf(value.labels, (label) => isText(label, textCharsMax))) return 'the labels are not texts by name'
   const { types } = value
@@ -102,6 +100,10 @@ function taskProfileComplaint(value: unknown): string | undefined {
   if (!isCount(value.timeoutMs)) return `the timeout of ${value.type} is not a count`
   if (value.heartbeatMs !== undefined && !isCount(value.heartbeatMs))
     return `the heartbeat of ${value.type} is not a count`
+  if (value.isolated !== undefined && typeof value.isolated !== 'boolean')
+    return `whether ${value.type} is isolated is not a boolean`
+  if (value.quotes !== undefined && typeof value.quotes !== 'boolean')
+    return `whether nodes quote for ${value.type} is not a boolean`
   if (!isRecordOf(value.resources, isAmount)) return `the resources of ${value.type} are not amounts by name`
   if (value.labels !== undefined && !isLabelWishes(value.labels))
     return `the labels that ${value.type} wishes are not texts by name`

@@ -20,6 +20,7 @@ import { Placing, type PlacingPolicies } from './placing.ts'
 import type { Decision } from './policies/decisions.ts'
 import type { Negotiation } from './policies/negotiations.ts'
 import type { ReadyTasks } from './policies/ready-tasks.ts'
+import type { QuoteSeen } from './quotes.ts'
 import { type Refusal, waitingReason } from './waiting.ts'
 
 /** Before a task that a node declined is placed again: the same node may be the only one. */
@@ -41,7 +42,7 @@ export class Agenda {
 
   constructor(state: LedgerState, options: AgendaOptions = {}) {
     this.state = state
-    this.placing = new Placing(state, this.offers, options)
+    this.placing = new Placing(state, this.offers, options, (task, atMs) => this.calendar.again(task, atMs))
     this.gate = this.placing.gate
   }
 
@@ -132,6 +133,9 @@ export class Agenda {
       case 'reserved':
         this.placing.tenders.hear(member, report, nowMs)
         return []
+      case 'quoted':
+        this.placing.quotes.hear(member, report[1], this.state.tasks)
+        return []
       case 'running':
         return this.compare(member, report[1], report[2])
       case 'gap': {
@@ -167,11 +171,12 @@ export class Agenda {
   /** Why a task is not running, in a sentence, for whoever asks. */
   waitingReason(task: TaskRecord, nowMs: number): string | undefined {
     const { offers, gate, state, refusals } = this
-    const { tenders } = this.placing
+    const { tenders, quotes } = this.placing
     return waitingReason(task, {
       offers,
       gate,
       tenders,
+      quotes,
       gangs: state.gangs,
       refusals,
       members: state.membersBySubject.values(),
@@ -187,6 +192,11 @@ export class Agenda {
   /** How the task was placed last, if that is not long ago. */
   decisionOf(task: TaskRecord): (Decision & { readonly policy: string }) | undefined {
     return this.placing.decisionOf(task)
+  }
+
+  /** What nodes quoted for the task when it was looked at last, if its type has a hook. */
+  quotesFor(task: TaskRecord): readonly QuoteSeen[] | undefined {
+    return this.placing.quotes.about(task)
   }
 
   /** The last call for bids in which places were reserved for it, if that is not long ago. */
@@ -249,6 +259,7 @@ export class Agenda {
     if (!isNew) return
     for (const type of this.ready.uncoveredTypes()) if (member.types.has(type)) this.ready.setCovered(type)
     this.gate.joined(offer)
+    this.placing.quotes.joined(offer)
   }
 
   private noteLimited(type: string, nowMs: number): void {
@@ -293,6 +304,7 @@ export class Agenda {
   private forgetNode(member: Member, nowMs: number): void {
     const offer = this.offers.of(member.incarnation)
     this.placing.tenders.forget(member)
+    this.placing.quotes.forget(member)
     for (const task of this.offers.remove(member.incarnation)) {
       this.over(task, true)
       this.calendar.enter(task, nowMs)

@@ -35,6 +35,8 @@ export type SchedulerEffect =
     }
   /** Call for bids: no standing bid covers tasks of these types, or places are to be reserved for a tender. */
   | ({ readonly do: 'call' } & CallForBids)
+  /** Ask these nodes what each of the tasks costs there. */
+  | { readonly do: 'quote'; readonly members: readonly Member[]; readonly tasks: readonly TaskRecord[] }
   /** Send an `ALARM` at this log time. */
   | { readonly do: 'wake'; readonly atMs: number }
   /** Leadership began with this epoch, or ended. */

@@ -24,6 +24,11 @@ export class Heap<T> {
     return this.marks[0] ?? 0
   }
 
+  /** The smallest and some of those that follow it, in no particular order. */
+  near(count: number): T[] {
+    return this.items.slice(0, count)
+  }
+
   push(item: T, rank: number, mark = 0): void {
     const { ranks, items, marks } = this
     let at = items.length

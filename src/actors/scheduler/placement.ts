@@ -13,6 +13,8 @@ export interface Candidate {
   /** How many times as long as on the fastest node tasks of this type take there, as has been seen; default 1. */
   pace?: number
   paceOf?: string
+  /** What the node quoted for this very task, ms; default 0. */
+  extraMs?: number
 }
 
 export interface PlacementPolicy {
@@ -26,19 +28,20 @@ export interface PlacementPolicy {
 /**
  * The delay, in milliseconds, that this task is expected to suffer there:
  *
- *     price + (slower − 1) × expected + since × pace × expected ÷ processors + share of credits in use × 1 ms
+ *     price + quote + (slower − 1) × expected + since × pace × expected ÷ processors + share of credits in use × 1 ms
  *
  * `slower` is by how much longer it takes there than on the fastest idle node: what the bid says of its load, or what has been
  * seen of tasks that ended there (`Paces`), whichever is more. `since`: the tasks that the node has been given since the bid
  * and still has, which the price cannot know, so that a burst between two bids does not all go to the node that was cheapest
- * by a hair. The last part spreads work over equal nodes. `expectedMs` is how long the type takes on the fastest.
+ * by a hair. `quote` is what the type's `bid` hook said, if it has one (`Quotes`). The last part spreads work over equal nodes. `expectedMs` is how long the type takes on the fastest.
  */
 export function costMs(candidate: Candidate, expectedMs: number): number {
   const { bid, member, awarded, busyAtBid } = candidate.offer
   const slower = slownessOf(candidate)
   const since = member.running.size + awarded - busyAtBid
   const sinceMs = since > 0 ? (since * (candidate.pace ?? 1) * expectedMs) / processors(member) : 0
-  return bid.priceMs + (slower - 1) * expectedMs + sinceMs + (1 - candidate.free / Math.max(1, bid.credits))
+  const priceMs = bid.priceMs + (candidate.extraMs ?? 0)
+  return priceMs + (slower - 1) * expectedMs + sinceMs + (1 - candidate.free / Math.max(1, bid.credits))
 }
 
 /** How many times as long as on the fastest idle node a task takes there. */
@@ -47,7 +50,7 @@ export function slownessOf({ offer, pace = 1 }: Candidate): number {
 }
 
 /** How many tasks get on at full speed there at the same time. */
-function processors({ profile }: Member): number {
+export function processors({ profile }: Member): number {
   return Math.max(1, Math.min(profile.slots, profile.resources.cpu ?? 1))
 }
 

@@ -3,6 +3,7 @@
  * those it is to be, and spends the credit. What finds no room waits, calls for bids, or makes room by an order that preempts.
  */
 import { limits } from '../../protocol/limits.ts'
+import { askedTasksMax } from '../../protocol/quotes.ts'
 import type { Member } from '../ledger/member.ts'
 import type { LedgerState } from '../ledger/state.ts'
 import type { TaskRecord } from '../ledger/task-record.ts'
@@ -14,10 +15,12 @@ import type { Offers } from './offers.ts'
 import { type OrderingPolicy, priority } from './ordering.ts'
 import { type Candidate, leastDelay, type PlacementPolicy } from './placement.ts'
 import { type BidSeen, type Decision, Decisions } from './policies/decisions.ts'
+import { unfit } from './policies/demands.ts'
 import { LaneQueue } from './policies/lane-queue.ts'
 import { worthWaiting } from './policies/patience.ts'
 import type { ReadyTasks } from './policies/ready-tasks.ts'
 import { Preemption } from './preemption.ts'
+import { Quotes, refusedPauseMs } from './quotes.ts'
 import { ReadyQueue } from './ready-queue.ts'
 import { Tenders } from './tenders.ts'
 
@@ -33,13 +36,24 @@ export interface PlacingPolicies {
   readonly placements?: ReadonlyMap<string, PlacementPolicy>
 }
 
+/** What one round of placing has before it. */
+interface Round {
+  readonly open: readonly Candidate[]
+  readonly effects: SchedulerEffect[]
+  /** Types that wait until the next round. */
+  readonly aside: string[]
+  readonly nowMs: number
+}
+
 export class Placing {
   readonly gate: Gate
+  readonly quotes = new Quotes()
   readonly preemption: Preemption
   readonly tenders: Tenders
   readonly experience: Experience
   ready: ReadyTasks
   private readonly state: LedgerState
+  private readonly later: (task: TaskRecord, atMs: number) => void
   private patienceEndsMs = Number.POSITIVE_INFINITY
   private readonly offers: Offers
   private readonly ordering: OrderingPolicy
@@ -52,8 +66,15 @@ export class Placing {
   /** By type, the task that waits for a faster node, and since when. */
   private readonly patience = new Map<string, { readonly task: TaskRecord; readonly sinceMs: number }>()
 
-  constructor(state: LedgerState, offers: Offers, policies: PlacingPolicies) {
+  /** `later` takes a task that is to be admitted again at a time. */
+  constructor(
+    state: LedgerState,
+    offers: Offers,
+    policies: PlacingPolicies,
+    later: (task: TaskRecord, atMs: number) => void,
+  ) {
     this.state = state
+    this.later = later
     this.offers = offers
     this.experience = new Experience(offers)
     this.placement = policies.placement ?? leastDelay
@@ -73,6 +94,7 @@ export class Placing {
     let bids: BidSeen[] | undefined
     this.patienceEndsMs = Number.POSITIVE_INFINITY
     this.experience.judge(nowMs)
+    this.quotes.begin()
     if (gate.active) gate.open(nowMs, this.ready)
     const effects = this.tenders.proceed(epoch, nowMs)
     let open = this.openOffers(nowMs)
@@ -80,25 +102,8 @@ export class Placing {
       const task = this.ready.peek()
       if (task === undefined) break
       bids ??= this.look(open, task, nowMs)
-      if (gate.active && gate.holdsBack(task, nowMs, this.ready, aside)) continue
-      const candidates = gate.active
-        ? gate.candidates(task, open)
-        : open.filter((candidate) => candidate.offer.member.types.has(task.type))
-      if (candidates.length === 0) {
-        if (gate.active && this.isLarge(task, nowMs)) {
-          this.ready.take()
-          continue
-        }
-        this.ready.setUncovered(task.type)
-        if (this.offers.has(task.type)) aside.push(task.type)
-        continue
-      }
-      const chosen = this.choose(task, candidates, nowMs)
-      if (this.awaitsFaster(task, chosen, nowMs)) {
-        this.ready.setUncovered(task.type)
-        aside.push(task.type)
-        continue
-      }
+      const chosen = this.placeFor(task, { open, effects, aside, nowMs })
+      if (chosen === undefined) continue
       this.ready.take()
       this.offers.award(task, chosen.offer, nowMs)
       if (gate.active) gate.awarded(task, chosen.offer, nowMs)
@@ -125,7 +130,8 @@ export class Placing {
 
   /** When to look again although nothing happens. */
   get nextMs(): number {
-    return Math.min(this.patienceEndsMs, this.experience.nextMs, this.preemption.nextMs, this.tenders.nextMs)
+    const { experience, preemption, tenders, quotes } = this
+    return Math.min(this.patienceEndsMs, experience.nextMs, preemption.nextMs, tenders.nextMs, quotes.nextMs)
   }
 
   /** How the task was placed last, if that is not long ago. */
@@ -137,6 +143,55 @@ export class Placing {
   /** The task may start: it waits for its turn. */
   admit(task: TaskRecord): void {
     if (!this.tenders.admit(task) && !this.tenders.has(task)) this.ready.add(task)
+  }
+
+  /** The place that the first task gets; without one, the task or its type has been put aside. */
+  private placeFor(task: TaskRecord, round: Round): Candidate | undefined {
+    const { gate, ready } = this
+    const { open, aside, nowMs } = round
+    if (gate.active && gate.holdsBack(task, nowMs, ready, aside)) return undefined
+    let candidates: readonly Candidate[] = gate.active
+      ? gate.candidates(task, open)
+      : open.filter((candidate) => candidate.offer.member.types.has(task.type))
+    if (candidates.length === 0 && gate.active && this.isLarge(task, nowMs)) {
+      ready.take()
+      return undefined
+    }
+    if (candidates.length > 0 && this.quotes.isFor(task.type)) {
+      const quoted = this.quotes.weigh(
+        task,
+        candidates,
+        this.bidders(task, nowMs),
+        () => ready.ahead(task.type, askedTasksMax),
+        nowMs,
+        round.effects,
+      )
+      if ('waits' in quoted && quoted.waits === 'for a refusal to change') {
+        ready.take()
+        ready.turnEnded?.(task, 0)
+        this.later(task, nowMs + refusedPauseMs)
+        return undefined
+      }
+      candidates = 'candidates' in quoted ? quoted.candidates : []
+    }
+    const chosen = candidates.length === 0 ? undefined : this.choose(task, candidates, nowMs)
+    const waits = chosen === undefined || this.awaitsFaster(task, chosen, nowMs)
+    // They stand for other tasks, too.
+    if (this.quotes.isFor(task.type)) for (const candidate of candidates) candidate.extraMs = 0
+    if (!waits) return chosen
+    ready.setUncovered(task.type)
+    if (chosen !== undefined || this.offers.has(task.type)) aside.push(task.type)
+    return undefined
+  }
+
+  /** The nodes that bid for the task's type, with room or without, and can ever take it. */
+  private bidders(task: TaskRecord, nowMs: number): Member[] {
+    const bidders: Member[] = []
+    for (const { offer } of this.experience.all(task.type, nowMs)) {
+      const { types, profile } = offer.member
+      if (unfit(types.get(task.type)!, profile) === undefined) bidders.push(offer.member)
+    }
+    return bidders
   }
 
   /** It has been first of its type for some time, what it asks for is never free at once, and places are sought for it now. */
@@ -188,9 +243,14 @@ export class Placing {
     const known = this.patience.get(task.type)
     const waiting = this.state.queuedOf(task.type) - this.offers.awardedCount
     const view = { waiting, expectedMs: this.experience.paces.bestMs(task.type) ?? 0 }
-    const ms = worthWaiting(here, view, () => this.experience.all(task.type, nowMs))
-    if (ms === undefined) this.patience.delete(task.type)
-    if (ms === undefined) return false
+    const nodes = () => this.experience.all(task.type, nowMs)
+    const ms = this.quotes.isFor(task.type)
+      ? this.quotes.worthWaitingMs(task, here, nodes(), view.expectedMs)
+      : worthWaiting(here, view, nodes)
+    if (ms === undefined || ms <= 0) {
+      this.patience.delete(task.type)
+      return false
+    }
     const sinceMs = known?.task === task ? known.sinceMs : nowMs
     this.patience.set(task.type, { task, sinceMs })
     if (nowMs - sinceMs >= ms) return false

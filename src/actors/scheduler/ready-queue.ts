@@ -72,6 +72,10 @@ export class ReadyQueue {
     return task
   }
 
+  ahead(type: string, count: number): TaskRecord[] {
+    return this.types.get(type)?.heap.near(count).filter(this.isReady) ?? []
+  }
+
   /** Nothing can be awarded to this type now: its tasks wait aside. */
   setUncovered(type: string): void {
     const queue = this.types.get(type)

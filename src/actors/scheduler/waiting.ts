@@ -5,6 +5,7 @@ import type { TaskRecord } from '../ledger/task-record.ts'
 import type { Gate } from './gate.ts'
 import type { Offers } from './offers.ts'
 import { lacking, unfit } from './policies/demands.ts'
+import type { Quotes } from './quotes.ts'
 import type { Tenders } from './tenders.ts'
 
 /** A node did not take an award. */
@@ -19,6 +20,7 @@ export interface WaitingView {
   readonly offers: Offers
   readonly gate: Gate
   readonly tenders: Tenders
+  readonly quotes: Quotes
   readonly gangs: ReadonlyMap<string, Gang>
   readonly refusals: WeakMap<TaskRecord, Refusal>
   readonly members: Iterable<Member>
@@ -40,6 +42,7 @@ export function waitingReason(task: TaskRecord, view: WaitingView): string | und
   const reason =
     view.tenders.waitingReason(task, view.nowMs) ??
     view.gate.limiter.blocks(task, view.nowMs)?.reason ??
+    view.quotes.waitingReason(task) ??
     nodesReason(task, view)
   const refusal = view.refusals.get(task)
   if (refusal?.turn !== task.turn + 1) return reason

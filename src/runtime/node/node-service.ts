@@ -15,11 +15,13 @@ import { TroupeError } from '../../protocol/errors.ts'
 import { parseJson } from '../../protocol/json.ts'
 import type { CallForBids, NodeMessage, NodeReport, TaskAnswer } from '../../protocol/messages.ts'
 import type { NodeProfile } from '../../protocol/options.ts'
+import type { AskedTask } from '../../protocol/quotes.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 import { LogTime } from '../ledger/log-time.ts'
 import type { Turn } from '../tasks/turn.ts'
 import type { Balance } from './balance.ts'
 import { Journal } from './journal.ts'
+import { Quoting } from './quoting.ts'
 import { Turns, type TurnsOwner } from './turns.ts'
 import { answerValidation } from './validation.ts'
 
@@ -49,6 +51,7 @@ export class NodeService implements TurnsOwner {
   readonly namespace: string
   readonly log: Logger
   private readonly turns: Turns
+  private readonly quoting: Quoting
   readonly keyring: Keyring | undefined
   incarnation = ''
   private readonly options: NodeServiceOptions
@@ -71,6 +74,13 @@ export class NodeService implements TurnsOwner {
     this.keyring = options.keyring
     this.time = new LogTime(options.log)
     this.turns = new Turns(this, options.profile, options.definitions)
+    const { node: id, labels, slots } = options.profile
+    this.quoting = new Quoting({
+      definitions: options.definitions,
+      keyring: options.keyring,
+      node: () => ({ id, labels, slots, running: this.slots.running.size }),
+      loadObject: (name) => this.loadObject(name),
+    })
     const ask = (effect: NodeEffect) => this.carryOut(effect)
     this.actor = createActor(nodeMachine, { input: { node: options.profile.node, ask } })
   }
@@ -228,6 +238,9 @@ export class NodeService implements TurnsOwner {
         return
       case 'release':
         return this.turns.release(message[1], message[2])
+      case 'quote':
+        void this.quote(message[1])
+        return
       case 'drain':
         this.actor.send({ type: 'DRAIN' })
         return
@@ -303,6 +316,13 @@ export class NodeService implements TurnsOwner {
     } catch (error) {
       logger.warn({ err: error }, 'a call for bids cannot be read')
     }
+  }
+
+  /** A scheduler asks what tasks cost here beyond the bid. */
+  private async quote(tasks: readonly AskedTask[]): Promise<void> {
+    const { incarnation } = this
+    const quotes = await this.quoting.quotes(tasks)
+    if (incarnation === this.incarnation) this.report(['quoted', quotes])
   }
 
   private reserve({ id, wants, ttlMs }: NonNullable<CallForBids['tender']>): void {

@@ -59,17 +59,22 @@ export function taskRow(task: TaskRecord, nowMs: number, agenda?: Agenda): TaskA
 export function placementRow(task: TaskRecord, state: LedgerState, agenda?: Agenda): PlacementAnswer | undefined {
   const decision = agenda?.decisionOf(task)
   if (decision === undefined) return undefined
+  const quotes = new Map(agenda?.quotesFor(task)?.map((quote) => [quote.node, quote]))
   const profiles = new Map([...state.membersBySubject.values()].map((member) => [member.node, member]))
   const bids = decision.bids.map((bid) => {
     const member = profiles.get(bid.node)
     const profile = member?.types.get(task.type)
-    const reason =
+    const { extraMs, reason: refusal } = quotes.get(bid.node) ?? { extraMs: 0, reason: undefined }
+    const lack =
       member === undefined ? undefined : profile === undefined ? 'lacks the type' : unfit(profile, member.profile)
-    return { ...bid, ...(reason !== undefined && { unfit: reason }) }
+    const reason = lack ?? (extraMs === null ? refusal : undefined)
+    return { ...bid, ...(extraMs && { extraMs }), ...(reason !== undefined && { unfit: reason }) }
   })
   const { node, atMs, policy } = decision
-  return { node, at: iso(atMs), policy, bids: bids.sort((a, b) => a.priceMs - b.priceMs).slice(0, 20) }
+  return { node, at: iso(atMs), policy, bids: bids.sort((a, b) => costOf(a) - costOf(b)).slice(0, 20) }
 }
+
+const costOf = ({ priceMs, extraMs = 0 }: PlacementAnswer['bids'][number]) => priceMs + extraMs
 
 /** The call for bids in which places were reserved for the task, for `task.<id>`. */
 export function negotiationRow(task: TaskRecord, nowMs: number, agenda?: Agenda): NegotiationAnswer | undefined {

@@ -26,6 +26,7 @@ import { ControlWriter } from './control-writer.ts'
 import { EventPublisher } from './event-publisher.ts'
 import { LogValues } from './log-values.ts'
 import { QueueHints } from './queue-hints.ts'
+import { QuoteCaller } from './quote-caller.ts'
 import { Teller } from './teller.ts'
 
 export interface SchedulerServiceOptions {
@@ -55,6 +56,7 @@ export class SchedulerService implements FoldListener {
   private readonly leadership: Leadership
   private readonly control: ControlWriter
   private readonly awards: AwardSender
+  private readonly quotes: QuoteCaller
   private readonly events: EventPublisher
   private readonly hints: QueueHints
   private readonly answers: Answers
@@ -83,6 +85,7 @@ export class SchedulerService implements FoldListener {
       onLost: (task, reason) => this.lost(task, reason),
       startsWithGang: (task) => gangToStartWith(this.ledger.state, task) !== undefined,
     })
+    this.quotes = new QuoteCaller({ bus, subjects, values: this.values, logger })
     this.events = new EventPublisher(bus, subjects)
     this.hints = new QueueHints(bus, subjects.full, () => this.ledger.state)
     this.answers = new Answers(this, options, this.calendar)
@@ -249,6 +252,9 @@ export class SchedulerService implements FoldListener {
         bus.publish(subjects.call(this.options.partition), call)
         return
       }
+      case 'quote':
+        void this.quotes.send(effect)
+        return
       case 'wake':
         this.setAlarm(effect.atMs)
         return

@@ -104,6 +104,17 @@ export class LaneQueue implements ReadyTasks {
     return task
   }
 
+  ahead(type: string, count: number): TaskRecord[] {
+    const ahead: TaskRecord[] = []
+    for (const lane of this.types.get(type)?.lanes ?? []) {
+      for (const queued of lane.tasks) {
+        if (ahead.length === count) return ahead
+        if (this.isWanted(queued)) ahead.push(queued.task)
+      }
+    }
+    return ahead
+  }
+
   /** A turn that was taken has ended, or never began (0 ms). */
   turnEnded(task: TaskRecord, lastedMs: number): void {
     this.settle(task, lastedMs)

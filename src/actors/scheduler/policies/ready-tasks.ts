@@ -7,6 +7,8 @@ export interface ReadyTasks {
   peek(): TaskRecord | undefined
   /** Takes the task that `peek` returned. */
   take(): TaskRecord | undefined
+  /** Some of the ready tasks of this type, those near the head of its queue: a guess at which come next. */
+  ahead(type: string, count: number): TaskRecord[]
   /** Nothing can be awarded to this type now: its tasks wait aside. */
   setUncovered(type: string): void
   setCovered(type: string): void

@@ -68,10 +68,11 @@ function printWhy(task: TaskAnswer, output: Output): void {
   const verb = status === 'running' || status === 'awarded' ? 'is' : 'was'
   output.line(`It ${verb} placed on ${placement.node} by ${placement.policy}, at ${placement.at}. The bids then:`)
   output.table(
-    ['NODE', 'PRICE', 'SLOWDOWN', 'SEEN', 'HEALTH', 'FREE', 'CREDITS', 'NOTE'],
+    ['NODE', 'PRICE', 'QUOTE', 'SLOWDOWN', 'SEEN', 'HEALTH', 'FREE', 'CREDITS', 'NOTE'],
     placement.bids.map((bid) => [
       bid.node,
       `${bid.priceMs.toFixed(1)} ms`,
+      bid.extraMs === undefined ? '' : `${bid.extraMs} ms`,
       bid.slowdown.toFixed(2),
       `${(bid.pace ?? 1).toFixed(2)} ×`,
       `${Math.round((bid.health ?? 1) * 100)} %`,
