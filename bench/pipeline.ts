@@ -1,7 +1,7 @@
 /**
  * The whole path, one process each: nats-server, scheduler with supervisor, node, client. Prints tasks/s and CPU per task
  * of each process, for bulk, single and one-at-a-time submission.
- *   node bench/pipeline.ts [--tasks 60000] [--rounds 3] [--sync] [--only bulk|single|one] [--profile DIR]
+ *   node bench/pipeline.ts [--tasks 60000] [--rounds 3] [--sync] [--only bulk|single|one] [--warm 5000] [--profile DIR]
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -45,6 +45,7 @@ async function measure(): Promise<void> {
       sync: { type: 'boolean', default: false },
       only: { type: 'string' },
       profile: { type: 'string' },
+      warm: { type: 'string', default: '0' },
     },
   })
   const count = Number(values.tasks)
@@ -78,6 +79,8 @@ async function measure(): Promise<void> {
     times.sort((a, b) => a - b)
     console.log(`  one at a time: p50 ${times[1_000]?.toFixed(2)} ms, p99 ${times[1_980]?.toFixed(2)} ms`)
   }
+  const warm = inputs.slice(0, Number(values.warm))
+  if (warm.length > 0) await Promise.all((await troupe.submitMany('noop', warm)).map((handle) => handle.result()))
   for (let round = 1; round <= Number(values.rounds); round++) {
     const { only = '' } = values
     if ('bulk'.startsWith(only)) await timed(`bulk ${count}`, count, pids, bulk)

@@ -1,9 +1,9 @@
 /**
  * The task machine as a table, run by a `fromTransition` actor: the same states, events and effects at a tenth of the
- * cost, since a node starts one for every turn. The table is computed from the machine when this module loads, so the two
- * cannot differ; an event that a state does not take changes nothing.
+ * cost. The table is computed from the machine when this module loads, so the two cannot differ; an event that a state does
+ * not take changes nothing. An actor serves one turn after another, since making one costs more than all it does in a turn.
  */
-import { createActor, fromTransition, initialTransition, transition } from 'xstate'
+import { type Actor, createActor, fromTransition, initialTransition, transition } from 'xstate'
 import { type TaskEffect, type TaskEventType, type TaskState, taskEventTypes, taskMachine } from './task-machine.ts'
 
 /** What follows from one event in one state. */
@@ -21,40 +21,83 @@ export interface TaskActorEvent {
 export type AskTask<Event extends TaskActorEvent> = (effect: TaskEffect, event: Event) => void
 
 const table = tableOf()
+const overStates = new Set(Object.keys(table).filter((state) => Object.keys(table[state]!).length === 0))
 
 /** The row for an event in a state; undefined if the state does not take it. */
 export function taskRow(state: TaskState, type: TaskEventType): TaskRow | undefined {
   return table[state]![type]
 }
 
-interface TaskActorState<Event extends TaskActorEvent> {
+interface TurnState {
   readonly value: TaskState
-  readonly ask: AskTask<Event>
+  readonly ask: AskTask<TaskActorEvent>
+}
+
+/** Begins the next turn of an actor whose turn is over. */
+interface Begun {
+  readonly type: 'BEGUN'
+  readonly ask: AskTask<TaskActorEvent>
 }
 
 const logic = fromTransition(
-  (state: TaskActorState<TaskActorEvent>, event: TaskActorEvent) => {
+  (state: TurnState, event: TaskActorEvent | Begun): TurnState => {
+    if (event.type === 'BEGUN') return isOver(state.value) ? { value: 'accepted', ask: event.ask } : state
     const row = table[state.value]![event.type]
     if (row === undefined) return state
     for (const effect of row.effects) state.ask(effect, event)
-    return row.target === state.value ? state : { value: row.target, ask: state.ask }
+    if (row.target === state.value) return state
+    return { value: row.target, ask: isOver(row.target) ? askNothing : state.ask }
   },
-  ({ input }: { input: AskTask<TaskActorEvent> }): TaskActorState<TaskActorEvent> => ({
-    value: 'accepted',
-    ask: input,
-  }),
+  ({ input }: { input: AskTask<TaskActorEvent> }): TurnState => ({ value: 'accepted', ask: input }),
 )
 
-/** One running task actor. */
-export interface TaskActor<Event extends TaskActorEvent> {
-  send(event: Event): void
-  getSnapshot(): { readonly context: { readonly value: TaskState } }
+/**
+ * Actors whose turn is over, for the next ones: what XState makes for an actor is half of all that a node allocates for a
+ * turn of a quick function. So many may wait at most; they take some 3 KiB each.
+ */
+const idle: Actor<typeof logic>[] = []
+const idleMax = 1_024
+
+/** The actor of one turn. Whatever is sent once a final state was entered changes nothing. */
+export class TaskActor<Event extends TaskActorEvent> {
+  #actor: Actor<typeof logic> | undefined
+  #state: TaskState = 'accepted'
+
+  /** Use `startTaskActor`. */
+  constructor(ask: AskTask<Event>) {
+    const turnAsk = ask as AskTask<TaskActorEvent>
+    this.#actor = idle.pop()
+    if (this.#actor === undefined) this.#actor = createActor(logic, { input: turnAsk }).start()
+    else this.#actor.send({ type: 'BEGUN', ask: turnAsk })
+  }
+
+  get state(): TaskState {
+    return this.#state
+  }
+
+  send(event: Event): void {
+    const actor = this.#actor
+    if (actor === undefined) return
+    actor.send(event)
+    // Sent by an effect: the event waits, and whoever sent the one at hand sees what becomes of both.
+    this.#state = actor.getSnapshot().context.value
+    if (!isOver(this.#state)) return
+    this.#actor = undefined
+    if (idle.length < idleMax) idle.push(actor)
+  }
 }
 
 /** Returns the actor of a turn, started, in state `accepted`. */
 export function startTaskActor<Event extends TaskActorEvent>(ask: AskTask<Event>): TaskActor<Event> {
-  return createActor(logic, { input: ask as AskTask<TaskActorEvent> }).start()
+  return new TaskActor(ask)
 }
+
+/** True for final states: nothing leads out of them. */
+function isOver(state: TaskState): boolean {
+  return overStates.has(state)
+}
+
+function askNothing(): void {}
 
 function tableOf(): Readonly<Record<string, Readonly<Partial<Record<TaskEventType, TaskRow>>>>> {
   const rows: Record<string, Partial<Record<TaskEventType, TaskRow>>> = {}

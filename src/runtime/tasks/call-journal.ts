@@ -71,7 +71,8 @@ export interface FunctionSnapshot {
 const outcomes = ['open', 'value', 'error'] as const
 
 export class CallJournal {
-  readonly calls = new Map<string, Call>()
+  // Collections are made when they are first needed: most functions return without having asked for anything.
+  #calls: Map<string, Call> | undefined
   ends: Call[] = []
   delivered = 0
   /** Ends that were there when this run began; until they are delivered, no new call starts. */
@@ -86,8 +87,13 @@ export class CallJournal {
   /** By which version of the definition it was stored. */
   version: string | undefined
   inbox: (readonly [sequence: number, event: Packed])[] = []
-  readonly #ordinals = new Map<string, number>()
-  readonly #usedNames = new Set<string>()
+  #ordinals: Map<string, number> | undefined
+  #usedNames: Set<string> | undefined
+
+  get calls(): Map<string, Call> {
+    this.#calls ??= new Map()
+    return this.#calls
+  }
 
   get replaying(): boolean {
     return this.delivered < this.loaded
@@ -99,6 +105,7 @@ export class CallJournal {
   /** The key of the next unnamed call of this kind. */
   nextKey(what: string): string {
     const part = `${what}#${this.preamble ? 'p' : this.era}`
+    this.#ordinals ??= new Map()
     const ordinal = (this.#ordinals.get(part) ?? 0) + 1
     this.#ordinals.set(part, ordinal)
     return `${part}.${ordinal}`
@@ -106,6 +113,7 @@ export class CallJournal {
 
   /** Returns the call of this key, made now or in an earlier turn. Throws TROUPE_STEP_NAME_TWICE if it was made in this run. */
   begin(key: string): Call {
+    this.#usedNames ??= new Set()
     if (this.#usedNames.has(key)) {
       throw new TroupeError(
         'TROUPE_STEP_NAME_TWICE',

@@ -40,7 +40,7 @@ export class FunctionRun implements SavedRun {
   readonly saves: Saves = new Saves(this)
   /** Steps, short sleeps and questions that are under way: while there are any, the task is not parked. */
   #busy = 0
-  readonly #pending = new Map<Call, Pending>()
+  #pending: Map<Call, Pending> | undefined
   #held: Pending[] = []
   #restored: { readonly value: unknown } | undefined
   #controller: AbortController | undefined
@@ -90,7 +90,7 @@ export class FunctionRun implements SavedRun {
         start(call)
       }
       const pending: Pending = { call, start: begin, resolve: resolve as (value: never) => void, reject }
-      this.#pending.set(call, pending)
+      this.#pending = (this.#pending ?? new Map()).set(call, pending)
       this.#noteCall()
       if (call.end === -2) this.#give(call)
       else if (call.outcome !== 'open') this.#deliver()
@@ -200,7 +200,7 @@ export class FunctionRun implements SavedRun {
   #end(call: Call, outcome: 'value' | 'error', value: Packed, live?: { readonly value: unknown }): void {
     if (this.#over) return
     this.journal.end(call, outcome, value, this.port.attempt)
-    const pending = this.#pending.get(call)
+    const pending = this.#pending?.get(call)
     if (pending !== undefined && live !== undefined) pending.live = live
   }
 
@@ -237,8 +237,8 @@ export class FunctionRun implements SavedRun {
   }
 
   #settle(call: Call, settle: (pending: Pending) => void): void {
-    const pending = this.#pending.get(call)
-    this.#pending.delete(call)
+    const pending = this.#pending?.get(call)
+    this.#pending?.delete(call)
     if (pending !== undefined && !this.#over) settle(pending)
   }
 
@@ -261,9 +261,9 @@ export class FunctionRun implements SavedRun {
   #watchStall(): void {
     if (!this.journal.replaying || this.#stall !== undefined || this.#over) return
     const expected = this.journal.ends[this.journal.delivered]
-    if (expected === undefined || expected.asked || this.#pending.size === 0) return
+    if (expected === undefined || expected.asked || !this.#pending?.size) return
     this.#stall = new Alarm(this.port, this.port.nowMs() + replayStallMs, () => {
-      const asked = [...this.#pending.keys()].filter((call) => !this.waiting.has(call))
+      const asked = [...(this.#pending?.keys() ?? [])].filter((call) => !this.waiting.has(call))
       this.#mismatch(orderMismatch(expected, asked))
     })
   }
@@ -394,7 +394,7 @@ export class FunctionRun implements SavedRun {
     this.#handingBack?.cancel()
     this.#stall?.cancel()
     this.#stay()
-    if (error !== undefined) for (const { reject } of this.#pending.values()) reject(error)
-    this.#pending.clear()
+    if (error !== undefined) for (const { reject } of this.#pending?.values() ?? []) reject(error)
+    this.#pending?.clear()
   }
 }

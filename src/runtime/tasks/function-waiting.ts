@@ -17,8 +17,15 @@ export interface Wait {
 /** Children that can race: with more, the task is woken when all have ended. */
 const raceChildrenMax = 100
 
+const noWaits: ReadonlySet<Wait> = new Set()
+
 export class Waiting {
-  readonly #waits = new Set<Wait>()
+  /** Made with the first wait. */
+  #made: Set<Wait> | undefined
+
+  get #waits(): ReadonlySet<Wait> {
+    return this.#made ?? noWaits
+  }
 
   get isEmpty(): boolean {
     return this.#waits.size === 0
@@ -34,12 +41,13 @@ export class Waiting {
   }
 
   add(wait: Wait): void {
-    this.#waits.add(wait)
+    this.#made ??= new Set()
+    this.#made.add(wait)
   }
 
   end(wait: Wait): void {
     wait.alarm?.cancel()
-    this.#waits.delete(wait)
+    this.#made?.delete(wait)
   }
 
   cancelAll(): void {

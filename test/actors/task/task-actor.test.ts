@@ -33,7 +33,7 @@ function tableRun(path: readonly TaskActorEvent[]): { state: unknown; effects: s
   const effects: string[] = []
   const actor = startTaskActor((effect) => effects.push(effect))
   for (const event of path) actor.send(event)
-  return { state: actor.getSnapshot().context.value, effects }
+  return { state: actor.state, effects }
 }
 
 describe('the task actor', () => {
