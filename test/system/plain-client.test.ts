@@ -94,6 +94,10 @@ test(
       error: { code: 'TROUPE_ID_CONFLICT' },
     })
     expect(await client.request('run.hopeless', {})).toMatchObject({ status: 'failed', error: { message: 'never' } })
+    const lost = { 'Troupe-Id': 'lost' }
+    expect(await client.request('run.hopeless', { n: 1 }, lost)).toMatchObject({ status: 'failed' })
+    expect(await client.request('run.hopeless', { n: 1 }, lost)).toMatchObject({ status: 'failed' })
+    expect(await client.request('run.hopeless', { n: 2 }, lost)).toMatchObject({ error: { code: 'TROUPE_ID_CONFLICT' } })
     await until(() => events.includes('double twentyone completed'), 'the event of the end')
     expect(events).toEqual(expect.arrayContaining(['double twentyone submitted', 'double twentyone running']))
 
@@ -114,7 +118,7 @@ test(
     const [node] = await client.nodes()
     expect(node).toMatchObject({ id: 'node-2', pid: cluster.of('node-2').pid, status: 'ready', slots: 20 })
     expect(node).toMatchObject({ host: expect.any(String), load: expect.any(Object), lastSeenAt: expect.any(String) })
-    expect((await client.stats()).tasks).toMatchObject({ completed: 2, failed: 1, cancelled: 2, running: 0, parked: 0 })
+    expect((await client.stats()).tasks).toMatchObject({ completed: 2, failed: 2, cancelled: 2, running: 0, parked: 0 })
   },
   testMs,
 )

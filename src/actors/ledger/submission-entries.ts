@@ -119,18 +119,32 @@ function submissionHash(type: string, input: Payload): number {
   return ((inputBits ^ jitterHash(type, 0)) >>> 0) + Math.floor(inputBits / 0x1_0000_0000) * 0x1_0000_0000 + 1
 }
 
+/** Whether the task, whose submitter chose its id, was submitted with this input. */
+export function isSubmissionOf(task: TaskRecord, [type, input]: Submission): boolean {
+  return isSame(task, type, submissionHash(type, input))
+}
+
+function isSame(known: TaskRecord, type: string, hash: number): boolean {
+  return known.type === type && known.hash === hash
+}
+
 function isKnown(state: LedgerState, id: string, type: string, hash: number, submitter: Submitter): boolean {
   const known = state.tasks.get(id)
   if (known === undefined) return false
-  if (known.type === type && known.hash === hash) {
+  if (isSame(known, type, hash)) {
     state.changes.push({ what: 'duplicate', task: known, submitter })
   } else {
-    const message = `task id "${id}" belongs to another submission, with another type or input`
-    const error = { code: 'TROUPE_ID_CONFLICT', message, details: { id, type } }
+    const error = idConflict(id, type)
     state.changes.push({ what: 'refused', submitter, id, error })
     state.setAside(submitter.reference, error)
   }
   return true
+}
+
+/** What a submitter is told whose id belongs to a task with another type or input. */
+export function idConflict(id: string, type: string): ErrorRecord {
+  const message = `task id "${id}" belongs to another submission, with another type or input`
+  return { code: 'TROUPE_ID_CONFLICT', message, details: { id, type } }
 }
 
 interface NewTask {

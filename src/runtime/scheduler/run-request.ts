@@ -1,27 +1,36 @@
 /** `run.<type>`: checks the input against the type's schema where a node has one, submits, and answers with the outcome. */
 import { randomUUID } from 'node:crypto'
 import { queueFull } from '../../actors/ledger/admission.ts'
+import { idConflict, isSubmissionOf } from '../../actors/ledger/submission-entries.ts'
 import { resultAt, unpackMessage } from '../../actors/ledger/values.ts'
 import type { BusMessage } from '../../nats/bus.ts'
+import type { Submission } from '../../protocol/entries.ts'
 import { errorFromRecord } from '../../protocol/error-record.ts'
-import { hasCode, TroupeError } from '../../protocol/errors.ts'
+import { type ErrorRecord, hasCode, TroupeError } from '../../protocol/errors.ts'
 import type { RunAnswer } from '../../protocol/messages.ts'
 import { systemTaskId } from '../../protocol/names.ts'
 import { readSubmission } from '../../protocol/submission.ts'
+import type { LedgerReader } from '../ledger/ledger-reader.ts'
 import type { AnswersOptions } from './answers.ts'
 import type { SchedulerService } from './scheduler-service.ts'
 import { answerOf } from './teller.ts'
+
+/** What is needed of the scheduler that answers. */
+export type RunService = Pick<SchedulerService, 'ledger' | 'teller' | 'nowMs'>
+export type RunOptions = Pick<AnswersOptions, 'bus' | 'log' | 'subjects' | 'partition'> & {
+  readonly reader: Pick<LedgerReader, 'reached'>
+}
 
 /** An answer that nobody has fetched by then is given up; the task goes on. */
 const runMsMax = 24 * 3_600_000
 
 export async function runTask(
-  service: SchedulerService,
-  options: AnswersOptions,
+  service: RunService,
+  options: RunOptions,
   type: string,
   message: BusMessage,
 ): Promise<RunAnswer> {
-  const { subjects, log, partition } = options
+  const { subjects, log } = options
   const headers = message.headers
   const read = readSubmission(
     { subject: subjects.submit(type), sequence: 0, timestampMs: service.nowMs(), data: message.data, headers },
@@ -39,16 +48,17 @@ export async function runTask(
   if (result.outcome !== 'stored') {
     throw new TroupeError('TROUPE_REFUSED', `the submission was not stored: ${result.message}`)
   }
-  const reference = systemTaskId(partition, result.sequence)
-  return outcome(service, options, reference, read.submission[2]?.id ?? reference)
+  return outcome(service, options, read.submission, result.sequence)
 }
 
 function outcome(
-  service: SchedulerService,
-  options: AnswersOptions,
-  reference: string,
-  id: string,
+  service: RunService,
+  options: RunOptions,
+  submission: Submission,
+  sequence: number,
 ): Promise<RunAnswer> {
+  const reference = systemTaskId(options.partition, sequence)
+  const id = submission[2]?.id ?? reference
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new TroupeError('TROUPE_NO_ANSWER', `task "${id}" runs on`)), runMsMax)
     timer.unref()
@@ -58,39 +68,40 @@ function outcome(
       else resolve(answer)
     }
     service.teller.wait(id, (_task, told) => answer(told))
-    if (id !== reference) service.teller.wait(reference, (_task, told) => answer(told))
-    void alreadyEnded(service, options, id).then((told) => told && answer(told))
+    if (id === reference) return
+    service.teller.wait(reference, (_task, told) => answer(told))
+    // It may have been folded before anybody waited for it here.
+    void decidedBefore(service, options, submission, { id, sequence }).then((told) => told && answer(told))
   })
 }
 
-/** A submission with the id of a task that has ended is answered with what it came to. */
-async function alreadyEnded(
-  service: SchedulerService,
-  options: AnswersOptions,
-  id: string,
-): Promise<RunAnswer | undefined> {
-  const task = service.ledger.state.tasks.get(id)
-  if (task === undefined || !task.ended || task.outcome === undefined) return undefined
+/** What a submission with an id comes to by what was there before it: a conflict, or the outcome of a task that has ended. */
+async function decidedBefore(
+  service: RunService,
+  { reader, log, subjects }: RunOptions,
+  submission: Submission,
+  { id, sequence }: { readonly id: string; readonly sequence: number },
+): Promise<RunAnswer | { status: 'refused'; error: ErrorRecord } | undefined> {
+  // Whoever waits is told later if this fails.
+  const isFolded = await reader.reached(sequence).then(
+    () => true,
+    () => false,
+  )
+  const task = isFolded ? service.ledger.state.tasks.get(id) : undefined
+  if (task === undefined) return undefined
+  if (!isSubmissionOf(task, submission)) return { status: 'refused', error: idConflict(id, submission[0]) }
+  if (!task.ended || task.outcome === undefined) return undefined
   if (task.status !== 'completed') {
-    return answerOf(
-      id,
-      task.status as 'failed',
-      task.rare?.lastError ?? { code: 'TROUPE_TASK_FAILED', message: 'it failed' },
-    )
+    const error = task.rare?.lastError ?? { code: 'TROUPE_TASK_FAILED', message: 'it failed' }
+    return answerOf(id, task.status as 'failed', error)
   }
-  const stored = await options.log.get(task.outcome.sequence)
-  const result =
-    stored === undefined ? undefined : resultAt(unpackMessage(options.subjects, stored), task.outcome.index)
-  return answerOf(id, 'completed', result ?? null)
+  const { outcome } = task
+  const stored = await log.get(outcome.sequence).catch(() => undefined)
+  return stored && answerOf(id, 'completed', resultAt(unpackMessage(subjects, stored), outcome.index) ?? null)
 }
 
 /** Asks one node that has the type; types without a schema take anything. */
-async function validate(
-  options: AnswersOptions,
-  service: SchedulerService,
-  type: string,
-  message: BusMessage,
-): Promise<void> {
+async function validate(options: RunOptions, service: RunService, type: string, message: BusMessage): Promise<void> {
   const members = [...service.ledger.state.membersBySubject.values()]
   if (!members.some((member) => member.types.get(type)?.schema)) return
   const contentType = message.headers?.get('content-type')
