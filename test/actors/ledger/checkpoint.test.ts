@@ -134,6 +134,32 @@ describe('a checkpoint', () => {
   })
 })
 
+test('whatever is folded while it is being saved, it is saved as it was', () => {
+  const log = new TestLog()
+  const actors = new RandomActors(log, 77)
+  for (let i = 0; i < 400; i++) actors.step()
+  for (let i = 0; i < 500; i++) {
+    const asItWas = savedRows(new LedgerSaving(log.state, 2 * i + 1))
+    const saving = new LedgerSaving(log.state, 2 * i + 2)
+    actors.step()
+    expect(savedRows(saving)).toEqual(asItWas)
+  }
+})
+
+/** By task; a profile has another number in each saving. */
+function savedRows(saving: LedgerSaving): Map<unknown, string> {
+  const rows = saving.rows(100_000) ?? []
+  saving.abandon()
+  const [profiles] = saving.others()
+  const profileAt = 18
+  return new Map(
+    rows.map((row) => {
+      const named = row.map((field, at) => (at === profileAt ? profiles?.[1][field as number] : field))
+      return [row[0], JSON.stringify(named)]
+    }),
+  )
+}
+
 test('a ledger does not depend on how the messages came in', () => {
   const log = new TestLog()
   const actors = new RandomActors(log, 42)

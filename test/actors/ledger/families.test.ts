@@ -182,6 +182,18 @@ describe('a parent', () => {
     checkState(log.state)
   })
 
+  test('that fails or expires takes them along as well', () => {
+    for (const how of ['failed', 'expired'] as const) {
+      const { log, a } = family(['c1'])
+      if (how === 'failed') a.fail('parent', 1, false)
+      else {
+        log.task('parent').more.deadlineAtMs = log.nowMs
+        log.decide([kind.expired, 'parent'])
+      }
+      expect([log.task('parent').status, log.task('c1').status]).toEqual([how, 'cancelled'])
+    }
+  })
+
   test('that completes lets its children run on', () => {
     const { log, a } = family(['c1'])
     a.complete('parent')

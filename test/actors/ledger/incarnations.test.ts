@@ -175,6 +175,19 @@ describe('a task whose node dies', () => {
     checkState(log.state)
   })
 
+  test('may lose any number of nodes that way as long as it gets further between', () => {
+    const log = new TestLog()
+    const id = log.submit()
+    for (let life = 1; life <= 2 * limits.deathsInARowMax; life++) {
+      const node = log.join('a', `a${life}`, [fragile])
+      node.accept(id, life)
+      node.checkpoint(id, life)
+      log.fence(node)
+      log.advance(60_000)
+    }
+    expect(log.task(id).status).toBe('waiting')
+  })
+
   test('is not charged for what was longer ago than the period', () => {
     const log = new TestLog()
     const id = log.submit()

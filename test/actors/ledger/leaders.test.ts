@@ -152,6 +152,24 @@ describe('a decision counts only while it is true:', () => {
     checkState(log.state)
   })
 
+  test('retried, of one that has used up its attempts: it has all of them again', () => {
+    const { log, a, id } = led()
+    const turns = [1, 2, 3]
+    const useUp = (first: number) => {
+      for (const turn of turns) {
+        a.accept(id, first + turn)
+        a.fail(id, first + turn)
+        log.advance(60_000)
+      }
+    }
+    useUp(0)
+    expect(log.task(id)).toMatchObject({ status: 'failed', attempt: 3 })
+    log.decide([kind.retried, id])
+    expect(log.task(id)).toMatchObject({ status: 'waiting', attempt: 1 })
+    useUp(3)
+    expect(log.task(id)).toMatchObject({ status: 'failed', attempt: 3, turn: 6 })
+  })
+
   test('retried, of nothing that keeps no input: completed, cancelled, unreadable', () => {
     const { log, a, id } = led()
     a.accept(id)

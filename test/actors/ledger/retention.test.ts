@@ -31,7 +31,16 @@ describe.each([
   test('are kept for a time, by log time', () => {
     const log = new TestLog()
     log.lead('s1', age)
+    // From its end on, however long it has lived.
+    const old = log.submit()
+    log.advance(60_000)
     const id = ended(log, how)
+    expect(log.state.tasks.has(old)).toBe(true)
+    if (how === 'complete') {
+      writer?.accept(old)
+      writer?.complete(old)
+      expect(log.state.tasks.has(old)).toBe(true)
+    }
     log.advance(999)
     const later = ended(log, how)
     expect(log.state.tasks.has(id)).toBe(true)

@@ -46,6 +46,25 @@ describe('signals', () => {
     expect(sequences(log, id)).toEqual([second])
   })
 
+  test('are consumed by whatever stores the state: a checkpoint, parking, yielding', () => {
+    const { log, a, id } = running()
+    const [first, second, third] = [log.signal(id), log.signal(id), log.signal(id)]
+    a.park(id, 1, { onSignal: true }, first)
+    expect(sequences(log, id)).toEqual([second, third])
+    a.accept(id, 2)
+    a.write([kind.yielded, id, 2, new Uint8Array([1]), second])
+    expect(sequences(log, id)).toEqual([third])
+  })
+
+  test('wake a turn that waits for them or for a time', () => {
+    const { log, a, id, task } = running()
+    a.park(id, 1, { onSignal: true, wakeAtMs: log.nowMs + 60_000 })
+    log.signal(id)
+    expect(task.status).toBe('waiting')
+    a.accept(id, 2)
+    expect(task).toMatchObject({ status: 'running', turn: 2 })
+  })
+
   test('that a node claims to have consumed before they came are not lost', () => {
     const { log, a, id } = running()
     log.signal(id)

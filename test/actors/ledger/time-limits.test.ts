@@ -34,6 +34,17 @@ test('a checkpoint is a sign of progress', () => {
   expect(log.task(id).status).toBe('running')
 })
 
+test('a turn has its whole time, whenever the one before gave its last sign', () => {
+  const { log, node, id } = started({ heartbeatMs: 5_000 })
+  node.checkpoint(id)
+  node.write([kind.yielded, id, 1, null, 0])
+  log.nowMs += 60_000
+  node.accept(id, 2)
+  log.nowMs += 4_999
+  log.decide([kind.timedOut, id, 2])
+  expect(log.task(id).status).toBe('running')
+})
+
 test('of two limits on a turn the first to pass names the error', () => {
   const { log, id } = started({ heartbeatMs: 5_000, timeoutMs: 3_000 })
   log.nowMs += 6_000
@@ -55,6 +66,29 @@ test('a task that does not start in time expires; one that has started does not'
   expect(log.task(slow)).toMatchObject({ status: 'expired' })
   expect(log.task(slow).rare?.lastError?.code).toBe('TROUPE_START_TIMEOUT')
   expect(log.task(quick).status).toBe('running')
+})
+
+test('the time to start counts from when a task may start, once', () => {
+  const log = new TestLog()
+  log.lead()
+  const node = log.join('a')
+  const delayed = log.submit({ 'troupe-start-within': '1s', 'troupe-delay': '10s' })
+  const revoked = log.submit({ 'troupe-start-within': '20s' })
+  const members = { 'troupe-start-within': '20s', 'troupe-gang': 'pair/2' }
+  const [held] = [log.submit(members), log.submit(members)]
+  log.nowMs += 10_999
+  log.decide([kind.expired, delayed])
+  expect(log.task(delayed).status).toBe('waiting')
+  log.nowMs += 1
+  log.decide([kind.expired, delayed])
+  expect(log.task(delayed).status).toBe('expired')
+  // A member that was held and handed back has not started, and has no more time than before.
+  node.accept(held!)
+  log.decide([kind.ungathered, 'pair', log.messages.length, 'too late'])
+  expect(log.task(held!).status).toBe('waiting')
+  log.nowMs += 9_000
+  log.decide([kind.expired, held!], [kind.expired, revoked])
+  expect([held!, revoked].map((id) => log.task(id).status)).toEqual(['expired', 'expired'])
 })
 
 test('a parent that has no use for a child any more cancels it; nobody else can', () => {

@@ -1,5 +1,6 @@
 /** Rule 1: whose turn it is. Promises P1 and P3 as far as they follow from the fold. */
 import { describe, expect, test } from 'vitest'
+import { retryDelayMs } from '../../../src/actors/ledger/delays.ts'
 import { kind } from '../../../src/protocol/entries.ts'
 import { checkState } from './describe.ts'
 import { boom, noJitter, startMs, TestLog, taskProfile } from './test-log.ts'
@@ -170,6 +171,11 @@ describe('a failed attempt', () => {
     expect([...log.state.dead]).toEqual([task])
   })
 
+  test('never waits longer than its policy says, however the delays grow', () => {
+    const policy = { attempts: 9, backoffMs: 700, factor: 3, maxMs: 1_000, jitterPercent: 0 }
+    expect([1, 2, 3, 8].map((attempt) => retryDelayMs(policy, attempt, 'id', 1))).toEqual([700, 1_000, 1_000, 1_000])
+  })
+
   test('that cannot be tried again is a dead letter at once', () => {
     const { log, a, id } = running()
     a.fail(id, 1, false)
@@ -216,13 +222,27 @@ describe('parking and yielding', () => {
     a.accept(id, 2)
     a.park(id, 2, { wakeAtMs: log.nowMs + 100 })
     expect(task).toMatchObject({ status: 'parked', attempt: 1 })
+    expect(task.snapshot).toEqual({ sequence: log.messages.length, index: 0 })
+  })
+
+  test('add up how long the turns have run', () => {
+    const { log, a, id, task } = running()
+    log.advance(300)
+    a.write([kind.yielded, id, 1, null, 0])
+    log.advance(1_000)
+    a.accept(id, 2)
+    log.advance(50)
+    a.park(id, 2, { wakeAtMs: log.nowMs + 100 })
+    expect(task.rare?.attainedMs).toBe(350)
   })
 
   test('without a snapshot keep the one before (P4)', () => {
     const { log, a, id, task } = running()
     const sequence = a.checkpoint(id)
+    a.write([kind.checkpointed, id, 1, null, 0])
     a.write([kind.yielded, id, 1, null, 0])
-    log.fence(a)
+    a.accept(id, 2)
+    a.write([kind.parked, id, 2, null, 0, log.nowMs + 100, false, []])
     expect(task.snapshot).toEqual({ sequence, index: 0 })
   })
 

@@ -254,12 +254,13 @@ describe('comparing with a node (rule 6)', () => {
     const [a, b] = [it.log.join('a'), it.log.join('b')]
     const [mine, other] = [it.log.submit(), it.log.submit()]
     a.accept(mine)
+    const acceptedAt = it.log.messages.length
     b.accept(other)
     it.turn()
     const compare = (last: number, turns: [string, number][]) => {
       return it.agenda.hear('a1', ['running', last, turns], it.log.nowMs)
     }
-    return { it, a, mine, other, compare, position: it.log.state.position }
+    return { it, a, mine, other, compare, acceptedAt, position: it.log.state.position }
   }
 
   test('finds nothing when both agree', () => {
@@ -280,8 +281,7 @@ describe('comparing with a node (rule 6)', () => {
   })
 
   test('revokes what the node lacks, once the node has had a block stored since', () => {
-    const { it, mine, compare } = compared()
-    const acceptedAt = it.log.task(mine).turnSequence
+    const { mine, compare, acceptedAt } = compared()
     expect(compare(acceptedAt - 1, [])).toEqual([])
     expect(compare(acceptedAt, [])).toMatchObject([
       { do: 'append', entries: [[kind.revoked, mine, 1, expect.any(String)]] },
