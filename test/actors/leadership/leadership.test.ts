@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { mayAct } from '../../../src/actors/leadership/leadership.ts'
+import { defaultLeadership } from '../../../src/actors/leadership/settings.ts'
 import { Election } from './election.ts'
 
 function settled(...names: string[]) {
@@ -83,6 +85,46 @@ describe('a leader that is asked to stop', () => {
   })
 })
 
+describe('a leader', () => {
+  test('that sees another’s lease steps down at once, without waiting for its own next write', () => {
+    const { election, leader } = settled('a', 'b')
+    const { nowMs } = election
+    leader.actor.send({ type: 'lease', revision: election.revision + 1, holder: 'b', term: 2, nowMs })
+    expect(leader.leads).toBe(false)
+    expect(leader.stepDowns).toEqual(['another process holds the lease'])
+  })
+
+  test('does not write a second time because it reads its lease while the first write is under way', () => {
+    const { election, leader } = settled('a', 'b')
+    const before = leader.said.length
+    leader.connected = false
+    while (leader.said.length === before) election.run(5)
+    const { revision, term, nowMs } = election
+    const after = leader.said.length
+    leader.actor.send({ type: 'lease', revision, holder: leader.name, term, nowMs })
+    election.run(100)
+    expect(leader.said.length).toBe(after)
+  })
+
+  test('whose renewal was answered late counts its lease from when it sent it', () => {
+    const { election, leader } = settled('a', 'b')
+    const before = leader.said.length
+    leader.connected = false
+    while (leader.said.length === before) election.run(5)
+    const { atMs, effect } = leader.said.at(-1)!
+    if (effect.kind !== 'put') throw new Error('a renewal was expected')
+    const { giveUpMs } = defaultLeadership
+    leader.actor.send({
+      type: 'put.stored',
+      put: effect.put,
+      revision: effect.expected + 1,
+      nowMs: atMs + giveUpMs - 10,
+    })
+    expect(mayAct(leader.actor.getSnapshot(), atMs + giveUpMs)).toBe(true)
+    expect(mayAct(leader.actor.getSnapshot(), atMs + giveUpMs + 1)).toBe(false)
+  })
+})
+
 describe('a leader that was stopped', () => {
   test('for longer than a failover finds its successor, and steps down before it acts', () => {
     const { election, leader } = settled('a', 'b')
@@ -93,6 +135,20 @@ describe('a leader that was stopped', () => {
     expect(leader.leads).toBe(false)
     expect(leader.stepDowns).toHaveLength(1)
     expect(election.acting()).toHaveLength(1)
+  })
+
+  test('takes no renewal from before its stop for a sign that it still leads', () => {
+    const { election, leader } = settled('a', 'b')
+    const before = leader.said.length
+    leader.connected = false
+    while (leader.said.length === before) election.run(5)
+    const { effect } = leader.said.at(-1)!
+    if (effect.kind !== 'put') throw new Error('a renewal was expected')
+    const nowMs = election.nowMs + 500
+    leader.actor.send({ type: 'tick', nowMs, connected: true })
+    leader.actor.send({ type: 'put.stored', put: effect.put, revision: effect.expected + 1, nowMs })
+    expect(leader.leads).toBe(true)
+    expect(mayAct(leader.actor.getSnapshot(), nowMs)).toBe(false)
   })
 
   test('for a moment acts again only after a renewal, without a new term', () => {
@@ -145,7 +201,9 @@ describe('a standby', () => {
   test('that was disconnected waits after its return before it claims', () => {
     const { election, leader, others } = settled('a', 'b')
     others[0]!.connected = false
+    const said = others[0]!.said.length
     election.run(60_000)
+    expect(others[0]!.said.length).toBe(said)
     others[0]!.connected = true
     election.run(5_000)
     expect(election.acting()).toEqual([leader])

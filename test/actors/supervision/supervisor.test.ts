@@ -89,6 +89,38 @@ describe('a frozen node', () => {
   })
 })
 
+describe('a node that has joined again', () => {
+  test('is not kept alive by the beats of its former life', () => {
+    const cluster = settled(3)
+    const former = cluster.join('twice', { incarnation: 'twice-1' })
+    cluster.run(2_000)
+    former.live = false
+    const present = cluster.join('twice', { incarnation: 'twice-2', phaseMs: 30 })
+    cluster.run(3_000)
+    present.life = 'dead'
+    cluster.run(3_000)
+    expect(cluster.fencedAtMs(present)).toBeDefined()
+    expect(cluster.fencedAtMs(former)).toBeUndefined()
+  })
+})
+
+test('two answers in quick succession that nobody listens prove nothing: a connection may just be replaced', () => {
+  const cluster = settled(3)
+  const [node] = cluster.nodes
+  node!.life = 'frozen'
+  cluster.run(500)
+  for (const off of [0, 10]) {
+    cluster.actor.send({
+      type: 'probed',
+      incarnation: node!.incarnation,
+      answer: 'nobody',
+      nowMs: cluster.nowMs + off,
+    })
+  }
+  cluster.run(100)
+  expect(cluster.fenced).toEqual([])
+})
+
 describe('a node that was never heard', () => {
   test('is suspected from the ledger, and fenced while others beat', () => {
     const cluster = settled(3)

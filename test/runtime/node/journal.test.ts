@@ -41,11 +41,18 @@ describe('group commit', () => {
     log.gate = gate.promise
     write()
     await until(() => log.attempts.length === 1, 'the first block is under way')
+    let isSettled = false
+    const settling = journal.settled().then(() => {
+      isSettled = true
+    })
+    // Until the next turn of the event loop nothing has been stored.
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(isSettled).toBe(false)
     for (let i = 0; i < 50; i++) write()
     expect(log.attempts.length).toBe(1)
     expect([...journal.unstored()]).toEqual(Array.from({ length: 51 }, (_, i) => entry(i + 1)))
     gate.resolve()
-    await journal.settled()
+    await settling
     expect([...journal.unstored()]).toEqual([])
     expect(log.blocks().map(({ number, entries }) => [number, entries.length])).toEqual([
       [1, 1],
@@ -54,6 +61,17 @@ describe('group commit', () => {
     expect(stored.map(([id]) => id)).toEqual(Array.from({ length: 51 }, (_, i) => i + 1))
     expect(log.attempts[1]?.expected).toBe(log.stored[0]?.sequence)
     expect(journal.lastSequence).toBe(log.stored[1]?.sequence)
+  })
+
+  test('puts no two signals for one task into one block, for a task knows them by their blocks', async () => {
+    const { log, journal } = scripted()
+    const signal = (to: string, id: string): JournalEntry => [kind.signalled, 'from', 1, to, id, null]
+    journal.write([entry(1), signal('a', '1')])
+    journal.write([signal('b', '1')])
+    journal.write([signal('a', '2')])
+    journal.write([signal('b', '2')])
+    await journal.settled()
+    expect(log.blocks().map(({ entries }) => entries.length)).toEqual([3, 2])
   })
 
   test('splits what does not fit into one block, and never a single write', async () => {
@@ -126,10 +144,12 @@ describe('a journal that is over', () => {
     expect(fences.length).toBe(1)
     expect(stored.length).toBe(before)
     const { length } = log.attempts
+    const kept = [...journal.unstored()].length
     write()
     await expect(journal.settled()).rejects.toThrow()
     expect(log.attempts.length).toBe(length)
     expect(fences.length).toBe(1)
+    expect([...journal.unstored()].length).toBe(kept)
   }
 
   test('was fenced: nothing is adopted, nothing more is sent, and it is said once', async () => {
