@@ -151,7 +151,7 @@ describe('code', () => {
 
 describe('tests', () => {
   /** Folders of tests that look at the whole from outside, so they mirror no folder of src. */
-  const whole = ['browser', 'cluster', 'examples', 'simulation', 'system', 'chaos', 'fuzz', 'power-loss']
+  const whole = ['browser', 'cluster', 'examples', 'simulation', 'system', 'chaos', 'fuzz', 'histories', 'power-loss']
 
   test('mirror a folder of src, or look at the whole', () => {
     const stray = tests.filter((file) => {

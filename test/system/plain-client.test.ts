@@ -97,7 +97,9 @@ test(
     const lost = { 'Troupe-Id': 'lost' }
     expect(await client.request('run.hopeless', { n: 1 }, lost)).toMatchObject({ status: 'failed' })
     expect(await client.request('run.hopeless', { n: 1 }, lost)).toMatchObject({ status: 'failed' })
-    expect(await client.request('run.hopeless', { n: 2 }, lost)).toMatchObject({ error: { code: 'TROUPE_ID_CONFLICT' } })
+    expect(await client.request('run.hopeless', { n: 2 }, lost)).toMatchObject({
+      error: { code: 'TROUPE_ID_CONFLICT' },
+    })
     await until(() => events.includes('double twentyone completed'), 'the event of the end')
     expect(events).toEqual(expect.arrayContaining(['double twentyone submitted', 'double twentyone running']))
 
