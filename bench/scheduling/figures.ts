@@ -23,6 +23,8 @@ import {
   twoChoices,
 } from '../../src/actors/scheduler/policies/placements.ts'
 import { seededRandom } from '../../src/actors/scheduler/policies/random.ts'
+import type { HedgePolicy } from '../../src/protocol/options.ts'
+import { simulateHedging } from './hedge.ts'
 import { type SimulatedNode, simulatePlacing } from './place.ts'
 import { quantile, type Ran, simulate, summary } from './simulate.ts'
 import { barChart, lineChart } from './svg.ts'
@@ -42,6 +44,7 @@ export function figures(): Figures {
   drawDeadlines(files, tables)
   drawShares(files, tables)
   drawPlacement(files, tables)
+  drawHedging(files, tables)
   return { files, tables }
 }
 
@@ -274,6 +277,43 @@ function drawPlacement(files: Map<string, string>, tables: Map<string, string>):
     return [name, meanMs.toFixed(0), quantile(sorted, 0.99).toFixed(0), (makespans[i]! / 1_000).toFixed(1)]
   })
   tables.set('placement', table(['placement', 'mean wait ms', 'p99', 'a batch of 1,000, s'], rows))
+}
+
+// --- stragglers -------------------------------------------------------------------------------------------------
+
+function drawHedging(files: Map<string, string>, tables: Map<string, string>): void {
+  const policies: [string, HedgePolicy | undefined][] = [
+    ['never', undefined],
+    ['p95, budget 0.01', { percentile: 95, budget: 0.01 }],
+    ['p95, budget 0.05', { percentile: 95, budget: 0.05 }],
+    ['p75, budget 0.2', { percentile: 75, budget: 0.2 }],
+  ]
+  const runs = policies.map(([name, policy]) => ({ name, ...simulateHedging(40_000, policy) }))
+  const without = runs[0]!
+  files.set(
+    'hedging.svg',
+    lineChart({
+      title: 'Stragglers: share of tasks that took longer; 2 % of turns take ten times as long',
+      x: 'time in the system, ms (logarithmic)',
+      y: 'slowest tasks, %',
+      logarithmic: true,
+      yMax: 10,
+      lines: runs.map(({ name, lastedMs }) => ({
+        name,
+        points: Array.from({ length: 100 }, (_, i): [number, number] => [
+          quantile(lastedMs, 0.9 + i / 1_000),
+          (1_000 - 900 - i) / 10,
+        ]),
+      })),
+    }),
+  )
+  const rows = runs.map(({ name, lastedMs, seconds, busyMs }) => [
+    name,
+    ...[0.5, 0.95, 0.99, 0.999].map((share) => quantile(lastedMs, share).toFixed(0)),
+    `${(100 * seconds).toFixed(1)} %`,
+    `${(100 * (busyMs / without.busyMs - 1)).toFixed(1)} %`,
+  ])
+  tables.set('hedging', table(['second turns', 'p50 ms', 'p95', 'p99', 'p99.9', 'given', 'load added'], rows))
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {

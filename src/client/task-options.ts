@@ -9,9 +9,12 @@ import { isName } from '../protocol/names.ts'
 import { checkOptionNames } from '../protocol/option-names.ts'
 import {
   type Duration,
+  defaultHedge,
   defaultRestart,
   defaultRetry,
   durationMs,
+  type HedgePolicy,
+  hedgePercentiles,
   integerBetween,
   type LabelWishes,
   type RestartPolicy,
@@ -40,6 +43,13 @@ export interface CommonTaskOptions {
   readonly heartbeat?: Duration
   /** How often nodes may die under the task: more than `intensity` (default 5) in `period` ('30s') makes it a dead letter. */
   readonly restart?: { readonly intensity?: number; readonly period?: Duration }
+  /**
+   * For tasks that may run twice at the same time: a turn that takes longer than `after` gets a second one beside it, on another
+   * node with room to spare, and the first of the two that stores anything goes on alone. `after` is a time, or a share of the
+   * type's tasks as learned: 'p50', 'p75', 'p90', 'p95' (default) or 'p99'. `budget` is how many second turns there may be for
+   * each first one, above 0 to 1; default 0.05. `true` means the defaults. Default: never.
+   */
+  readonly hedge?: boolean | { readonly after?: Duration; readonly budget?: number }
   /** Named quantities that one running task takes from its node, such as { cpu: 1, gpu: 1 }. */
   readonly resources?: Readonly<Record<string, number>>
   /** What it wishes of the labels of its node: must have, rather, rather not; like { required: { zone: 'a' } }. */
@@ -103,11 +113,12 @@ export interface ResolvedTaskOptions {
 const heartbeatMinMs = 1_000
 
 const known = {
-  '': 'retry timeout heartbeat restart resources labels bid input isolate memory version migrate parkAfter linger'.split(
+  '': 'retry timeout heartbeat restart hedge resources labels bid input isolate memory version migrate parkAfter linger'.split(
     ' ',
   ),
   'retry.': ['attempts', 'backoff', 'factor', 'max', 'jitter'],
   'restart.': ['intensity', 'period'],
+  'hedge.': ['after', 'budget'],
   'labels.': ['required', 'preferred', 'avoided'],
 } as const
 
@@ -135,6 +146,9 @@ export function resolveTaskOptions(
   if (options.version !== undefined && !isName(String(options.version).replaceAll('.', '-'))) {
     refuse(where, 'version', options.version, 'must be 1 to 128 letters, digits, ".", "_" or "-"')
   }
+  if (options.hedge && options.bid !== undefined) {
+    refuse(where, 'hedge', options.hedge, 'cannot be combined with `bid`: nobody would be asked about the second turn')
+  }
   return Object.freeze({
     profile: Object.freeze({
       type,
@@ -145,6 +159,7 @@ export function resolveTaskOptions(
       ...(options.heartbeat === undefined ? {} : { heartbeatMs: resolveHeartbeat(where, options.heartbeat) }),
       ...(isolate === 'inline' ? {} : { isolated: true }),
       ...(options.bid === undefined ? {} : { quotes: true }),
+      ...(options.hedge === undefined || options.hedge === false ? {} : { hedge: resolveHedge(where, options.hedge) }),
       resources: resolveResources(where, options.resources ?? {}),
       ...(options.labels === undefined ? {} : { labels: resolveLabels(where, options.labels) }),
       schema: options.input !== undefined,
@@ -198,6 +213,24 @@ function resolveRestart(where: string, restart: NonNullable<CommonTaskOptions['r
 function resolveHeartbeat(where: string, heartbeat: Duration): number {
   const ms = durationMs(`${where}heartbeat`, heartbeat)
   return ms >= heartbeatMinMs ? ms : refuse(where, 'heartbeat', heartbeat, 'must be at least 1 s')
+}
+
+function resolveHedge(
+  where: string,
+  hedge: true | NonNullable<Exclude<CommonTaskOptions['hedge'], boolean>>,
+): HedgePolicy {
+  if (hedge === true) return defaultHedge
+  checkKeys(where, 'hedge.', hedge)
+  const { after, budget = defaultHedge.budget } = hedge
+  if (budget === 0) refuse(where, 'hedge.budget', budget, 'must be above 0')
+  numberBetween(where, 'hedge.budget', budget, 0, 1)
+  const share = typeof after === 'string' && after.trim().startsWith('p') ? after.trim() : undefined
+  if (after !== undefined && share === undefined)
+    return Object.freeze({ afterMs: durationMs(`${where}hedge.after`, after), budget })
+  const percentile = hedgePercentiles.find((known) => (share ?? `p${defaultHedge.percentile}`) === `p${known}`)
+  const names = hedgePercentiles.map((known) => `"p${known}"`).join(', ')
+  if (percentile === undefined) return refuse(where, 'hedge.after', after, `must be a duration or one of ${names}`)
+  return Object.freeze({ percentile, budget })
 }
 
 function resolveResources(

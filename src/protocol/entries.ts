@@ -52,8 +52,9 @@ export const kind = {
   scheduled: 52,
   fired: 53,
   missed: 54,
-  lost: 59,
   ungathered: 55,
+  lost: 59,
+  hedged: 60,
 } as const
 
 // --- journal ----------------------------------------------------------------------------------------------------
@@ -192,6 +193,12 @@ export type Missed = readonly [kind: 54, name: string, dueAtMs: number, nextAtMs
  */
 export type Ungathered = readonly [kind: 55, gang: string, heldSince: number, reason: string]
 
+/**
+ * The turn takes longer than its type's tasks do: a second one, `turn` + 1, may be accepted by another node and run beside it.
+ * The first of the two that commits anything is the task's only turn from there on. Void for a type that does not hedge.
+ */
+export type Hedged = readonly [kind: 60, task: string, turn: number, reason: string]
+
 export type ControlEntry =
   | Led
   | Revoked
@@ -207,6 +214,7 @@ export type ControlEntry =
   | Fired
   | Missed
   | Ungathered
+  | Hedged
 
 /** `epoch` is the sequence of the writer's `led` entry; 0 in the block that carries `led` itself. */
 export type ControlBlock = readonly [version: number, epoch: number, entries: readonly ControlEntry[]]

@@ -62,6 +62,7 @@ export function checkControlEntry(entry: unknown): string | undefined {
       return rulesComplaint(entry[1])
     case kind.revoked:
     case kind.lost:
+    case kind.hedged:
       return turnComplaint(entry) ?? reasonComplaint(entry[3])
     case kind.cancelled:
       return taskComplaint(entry) ?? reasonComplaint(entry[2])

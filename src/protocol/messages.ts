@@ -3,11 +3,11 @@ import type { Payload } from './entries.ts'
 import type { ErrorRecord } from './errors.ts'
 import type { BreakerAnswer } from './limit-messages.ts'
 import type { GangOption } from './options.ts'
-import type { NegotiationAnswer, PlacementAnswer } from './placement-answers.ts'
+import type { HedgeAnswer, NegotiationAnswer, PlacementAnswer } from './placement-answers.ts'
 import type { AskedTask, Quote } from './quotes.ts'
 import type { MissedRule, OverlapRule, Schedule } from './schedule.ts'
 
-export type { NegotiationAnswer, PlacementAnswer } from './placement-answers.ts'
+export type { HedgeAnswer, NegotiationAnswer, PlacementAnswer } from './placement-answers.ts'
 
 // --- scheduler or supervisor → node (msgpack) --------------------------------------------------------------------
 
@@ -176,6 +176,8 @@ export interface TaskAnswer {
   readonly placement?: PlacementAnswer
   /** The last call for bids in which places were reserved for it, or for its gang. */
   readonly negotiation?: NegotiationAnswer
+  /** The last time that a second turn was allowed beside its own. */
+  readonly hedge?: HedgeAnswer
   readonly result?: unknown
   readonly error?: ErrorRecord
 }

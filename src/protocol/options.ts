@@ -89,6 +89,8 @@ export interface TaskProfile {
   readonly isolated?: boolean
   /** Nodes say for each task what it costs there: the type has a `bid` hook. */
   readonly quotes?: boolean
+  /** A turn that takes unusually long gets a second one beside it, on another node; absent: never. */
+  readonly hedge?: HedgePolicy
   /** Named quantities that one running task takes. */
   readonly resources: Readonly<Record<string, number>>
   /** What it wishes of the labels of its node. */
@@ -98,6 +100,20 @@ export interface TaskProfile {
   /** The user's version of this definition, if any. */
   readonly version?: string
 }
+
+/** From when on a turn is a straggler, and how many of these get a second turn. */
+export interface HedgePolicy {
+  /** So long after the turn began, ms; absent: by `percentile`. */
+  readonly afterMs?: number
+  /** Once the turn takes longer than this percentage of its type's tasks do, as learned. Default 95. */
+  readonly percentile?: HedgePercentile
+  /** Second turns at most, as a share of the first ones, above 0 to 1. Default 0.05. */
+  readonly budget: number
+}
+
+export const hedgePercentiles = [50, 75, 90, 95, 99] as const
+export type HedgePercentile = (typeof hedgePercentiles)[number]
+export const defaultHedge = { percentile: 95, budget: 0.05 } as const
 
 /**
  * Labels by name and value: a node without a required one never gets the task; among those that could, nodes with more

@@ -38,3 +38,16 @@ export interface NegotiationAnswer {
     readonly reason?: string
   }[]
 }
+
+/** A hedge: a second turn beside one that took long. */
+export interface HedgeAnswer {
+  readonly at: string
+  /** Why it was opened. */
+  readonly reason: string
+  /** The nodes of the first turn and of the second; no second until a node has accepted it. */
+  readonly first: string
+  readonly second?: string
+  /** Which of them the task went on with, and why; left out while both may. */
+  readonly kept?: 'first' | 'second'
+  readonly why?: string
+}

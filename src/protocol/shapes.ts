@@ -4,6 +4,7 @@
  */
 import { limits } from './limits.ts'
 import { isName } from './names.ts'
+import { hedgePercentiles } from './options.ts'
 
 /** Characters of a reason, a note, a host name or a version. */
 export const textCharsMax = limits.errorMessageCharsMax
@@ -104,6 +105,7 @@ function taskProfileComplaint(value: unknown): string | undefined {
     return `whether ${value.type} is isolated is not a boolean`
   if (value.quotes !== undefined && typeof value.quotes !== 'boolean')
     return `whether nodes quote for ${value.type} is not a boolean`
+  if (value.hedge !== undefined && !isHedge(value.hedge)) return `the hedging of ${value.type} is out of range`
   if (!isRecordOf(value.resources, isAmount)) return `the resources of ${value.type} are not amounts by name`
   if (value.labels !== undefined && !isLabelWishes(value.labels))
     return `the labels that ${value.type} wishes are not texts by name`
@@ -111,6 +113,14 @@ function taskProfileComplaint(value: unknown): string | undefined {
   if (value.version !== undefined && !isText(value.version, textCharsMax))
     return `the version of ${value.type} is not a text`
   return undefined
+}
+
+function isHedge(value: unknown): boolean {
+  if (!isRecord(value)) return false
+  const { afterMs, percentile, budget } = value
+  if (afterMs !== undefined && (!isCount(afterMs) || afterMs > limits.delayMsMax)) return false
+  if (percentile !== undefined && !hedgePercentiles.some((known) => known === percentile)) return false
+  return isFraction(budget) && budget > 0
 }
 
 function isLabelWishes(value: unknown): boolean {

@@ -9,6 +9,7 @@ import {
   type TaskContext,
   task,
 } from '../../src/client/index.ts'
+import type { CommonTaskOptions } from '../../src/client/task-options.ts'
 
 const idle = createMachine({ initial: 'a', states: { a: {} } })
 
@@ -109,6 +110,24 @@ describe('a definition', () => {
       'Standard Schema',
     ],
     [
+      'a hedge after what is no time',
+      () => task('t', () => 1, { hedge: { after: 'p96' } }),
+      'TROUPE_INVALID_OPTION',
+      'task "t": hedge.after must be a duration or one of "p50", "p75", "p90", "p95", "p99", not "p96"',
+    ],
+    [
+      'a hedge with no budget',
+      () => task('t', () => 1, { hedge: { budget: 0 } }),
+      'TROUPE_INVALID_OPTION',
+      'hedge.budget must be above 0',
+    ],
+    [
+      'a hedge that is no object',
+      () => task('t', () => 1, { hedge: 'yes' as never }),
+      'TROUPE_INVALID_OPTION',
+      'hedge must be an object',
+    ],
+    [
       'retry that is no object',
       () => task('t', () => 1, { retry: 3 as never }),
       'TROUPE_INVALID_OPTION',
@@ -117,6 +136,17 @@ describe('a definition', () => {
   ])('%s is refused', (_name, define, code, message) => {
     expect(define).toThrow(expect.objectContaining({ code, message: expect.stringContaining(message) }))
   })
+})
+
+test('a hedge is a time or a percentile, and a budget', () => {
+  const hedgeOf = (hedge: CommonTaskOptions['hedge']) =>
+    task('t', () => 1, hedge === undefined ? {} : { hedge }).profile.hedge
+  expect(hedgeOf(undefined)).toBeUndefined()
+  expect(hedgeOf(false)).toBeUndefined()
+  expect(hedgeOf(true)).toEqual({ percentile: 95, budget: 0.05 })
+  expect(hedgeOf({})).toEqual({ percentile: 95, budget: 0.05 })
+  expect(hedgeOf({ after: 'p50', budget: 1 })).toEqual({ percentile: 50, budget: 1 })
+  expect(hedgeOf({ after: '2s' })).toEqual({ afterMs: 2_000, budget: 0.05 })
 })
 
 describe('types are inferred', () => {

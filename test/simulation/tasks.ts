@@ -43,26 +43,35 @@ export function trialTasks(witness: Witness): readonly AnyTaskDefinition[] {
       effect(ctx, name, idempotencyKey)
     })
 
+  const hedged = { hedge: { after: 30, budget: 1 } }
   const quick = task('quick', ({ mark }: TaskInput, ctx) => {
     began(ctx)
     effect(ctx, '', ctx.idempotencyKey())
     return mark * 2
   })
-  const steps = task('steps', async ({ mark, count, ms }: TaskInput, ctx) => {
-    began(ctx)
-    for (let at = 0; at < count; at++) await step(ctx, `s${at}`, ms)
-    return mark * 2
-  })
-  const counter = task('counter', async ({ count, ms }: TaskInput, ctx) => {
-    let done = (ctx.restored as number | undefined) ?? 0
-    began(ctx, done)
-    while (done < count) {
-      await step(ctx, `c${done}`, ms)
-      done++
-      await ctx.checkpoint(done)
-    }
-    return done
-  })
+  const steps = task(
+    'steps',
+    async ({ mark, count, ms }: TaskInput, ctx) => {
+      began(ctx)
+      for (let at = 0; at < count; at++) await step(ctx, `s${at}`, ms)
+      return mark * 2
+    },
+    hedged,
+  )
+  const counter = task(
+    'counter',
+    async ({ count, ms }: TaskInput, ctx) => {
+      let done = (ctx.restored as number | undefined) ?? 0
+      began(ctx, done)
+      while (done < count) {
+        await step(ctx, `c${done}`, ms)
+        done++
+        await ctx.checkpoint(done)
+      }
+      return done
+    },
+    hedged,
+  )
   const napper = task('napper', async ({ mark, ms }: TaskInput, ctx) => {
     began(ctx)
     await ctx.sleep(ms)
@@ -86,7 +95,7 @@ export function trialTasks(witness: Witness): readonly AnyTaskDefinition[] {
       })
       return mark * 2
     },
-    { retry: { attempts: 3, backoff: 200, max: 1_000 } },
+    { ...hedged, retry: { attempts: 3, backoff: 200, max: 1_000 } },
   )
   const late = task(
     'late',
@@ -95,7 +104,7 @@ export function trialTasks(witness: Witness): readonly AnyTaskDefinition[] {
       if (ctx.attempt === 1) await step(ctx, 'long', ms + 10_000)
       return mark * 2
     },
-    { timeout: 1_000, retry: { attempts: 2, backoff: 100 } },
+    { ...hedged, timeout: 1_000, retry: { attempts: 2, backoff: 100 } },
   )
   const parent = task('parent', async ({ mark, count }: TaskInput, ctx) => {
     began(ctx)

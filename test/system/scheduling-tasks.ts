@@ -14,6 +14,9 @@ export const heavy = task('heavy', ran, { resources: { gpu: 2 } })
 export const zoned = task('zoned', ran, { labels: { required: { zone: 'west' } } })
 export const plain = task('plain', ran)
 
+/** May run twice at once, from half a second on. */
+export const hedged = task('hedged', ran, { hedge: { after: '500ms', budget: 1 } })
+
 /** Fails at once on a node that is broken, as its environment says. */
 export const fragile = task(
   'fragile',

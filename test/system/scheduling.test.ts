@@ -160,3 +160,29 @@ test(
   },
   testMs,
 )
+
+test(
+  'a task whose node is stuck ends by its second turn on another node, and the first is void when it wakes',
+  async () => {
+    const cluster = await openCluster(server.url, freshNamespace())
+    const { client, namespace } = cluster
+    // No supervisor: nobody fences the node that is stuck.
+    const [, stuck] = await cluster.start({ roles: ['scheduler'] }, { roles: ['node'], files })
+    await client.submit('hedged', { ms: 2_000 }, { 'Troupe-Id': 'h' })
+    await until(async () => (await client.task('h')).status === 'running', 'it runs')
+    stuck!.signal('SIGSTOP')
+    const other = await cluster.one({ roles: ['node'], files })
+    const ended = await client.ended('h')
+    expect(ended).toMatchObject({ status: 'completed', attempt: 1, turn: 2, result: { pid: other.pid } })
+    expect(ended.hedge).toMatchObject({ first: stuck!.name, second: other.name, kept: 'second' })
+    const env = { TROUPE_NATS: server.url, TROUPE_NAMESPACE: namespace }
+    const why = await troupe(['show', 'h', '--why'], { env })
+    expect(why.stdout).toMatch(/A second turn was allowed at .*, for it had run for \d+ ms, longer than 500 ms on /)
+    expect(why.stdout).toMatch(/It went on with the second turn: the second turn was faster\./)
+    stuck!.signal('SIGCONT')
+    await client.submit('plain', {}, { 'Troupe-Id': 'later' })
+    await until(async () => (await client.nodes()).every(({ running }) => running === 0), 'nothing runs any more')
+    expect(await client.task('h')).toMatchObject({ status: 'completed', result: { pid: other.pid } })
+  },
+  testMs,
+)

@@ -16,6 +16,9 @@ export type TaskChange =
   | 'ready'
   | 'held'
   | 'running'
+  | 'hedged'
+  | 'running-beside'
+  | 'hedge-over'
   | 'progress'
   | 'checkpointed'
   | 'parked'
@@ -31,6 +34,14 @@ export type Change =
   | { readonly what: 'submitted'; readonly task: TaskRecord; readonly input: Payload }
   | { readonly what: 'completed'; readonly task: TaskRecord; readonly result: Payload }
   | { readonly what: 'failed' | 'cancelled' | 'expired'; readonly task: TaskRecord; readonly error: ErrorRecord }
+  /** The second of two turns, of this member, is the task's only one; the first took so long in vain. */
+  | {
+      readonly what: 'overtaken'
+      readonly task: TaskRecord
+      readonly member: Member
+      readonly loser: Member
+      readonly lastedMs: number
+    }
   | { readonly what: 'duplicate'; readonly task: TaskRecord; readonly submitter: Submitter }
   | { readonly what: 'refused'; readonly submitter: Submitter; readonly id: string; readonly error: ErrorRecord }
   | { readonly what: 'joined' | 'left' | 'fenced'; readonly member: Member }

@@ -8,6 +8,7 @@ import type { NodeProfile, TaskProfile, TypeLimits } from '../../protocol/option
 import { type BreakerRow, breakerRows, restoreBreaker } from './breakers.ts'
 import type { SetAside } from './change.ts'
 import { type GangRow, gangRow, restoreGang } from './gangs.ts'
+import { secondOf } from './hedges.ts'
 import { Member } from './member.ts'
 import type { ScheduleRecord } from './schedules.ts'
 import { LedgerState, type Saving, type Totals } from './state.ts'
@@ -367,6 +368,7 @@ function restoreTask(state: LedgerState, profiles: readonly TaskProfile[], row: 
   if (owner !== null) {
     task.owner = state.members.get(owner)
     task.owner?.running.add(task)
+    secondOf(state, task)?.running.add(task)
   }
   state.add(task)
   return task

@@ -16,6 +16,7 @@ import {
 } from '../../protocol/entries.ts'
 import { limits } from '../../protocol/limits.ts'
 import { gatherAgain, rejoinGang, ungathered } from './gangs.ts'
+import { foldHedged, leavesToOther } from './hedges.ts'
 import { skipEvent } from './poison.ts'
 import { foldFired, foldMissed, foldScheduled } from './schedules.ts'
 import type { LedgerState } from './state.ts'
@@ -58,6 +59,8 @@ function foldTaskDecision(state: LedgerState, entry: TaskDecision, index: number
   switch (entry[0]) {
     case kind.revoked:
       return revoked(state, task, entry[2])
+    case kind.hedged:
+      return foldHedged(state, task, entry)
     case kind.cancelled:
       if (task.ended) return false
       state.end(task, 'cancelled', { code: 'TROUPE_TASK_CANCELLED', message: entry[2] || 'it was cancelled' }, place)
@@ -95,6 +98,7 @@ function limited(state: LedgerState, [, type, given]: Limited): boolean {
 
 /** Rule 6: the owner does not know of this turn, so it goes to another. */
 function revoked(state: LedgerState, task: TaskRecord, turn: number): boolean {
+  if (leavesToOther(state, task, turn, 'was revoked')) return true
   const isHeld = task.status === 'held'
   if ((task.status !== 'running' && !isHeld) || task.turn !== turn) return false
   state.touch(task)
@@ -113,6 +117,7 @@ function expired(state: LedgerState, task: TaskRecord, place: Place): boolean {
 function timedOut(state: LedgerState, task: TaskRecord, turn: number, place: Place): boolean {
   const limit = turnLimitOf(task)
   if (limit === undefined || task.turn !== turn || limit.atMs > state.timeMs) return false
+  if (leavesToOther(state, task, turn, 'took too long')) return true
   state.touch(task)
   failAttempt(state, task, limit.error, true, place)
   return true

@@ -5,6 +5,7 @@
 import type { Signalled } from '../../protocol/entries.ts'
 import { limits } from '../../protocol/limits.ts'
 import { isName } from '../../protocol/names.ts'
+import { commitsTurn } from './hedges.ts'
 import type { Member } from './member.ts'
 import type { LedgerState } from './state.ts'
 import type { SignalPlace } from './task-record.ts'
@@ -60,8 +61,7 @@ function remember(rare: { signalIds?: Set<string> }, signalId: string): void {
 export function foldTurnSignal(state: LedgerState, member: Member, entry: Signalled, index: number): boolean {
   const [, from, turn, to, signalId] = entry
   const sender = state.tasks.get(from)
-  if (sender === undefined || sender.owner !== member || sender.turn !== turn || sender.status !== 'running')
-    return false
+  if (sender === undefined || !commitsTurn(state, sender, member, turn)) return false
   foldSignal(state, to, signalId, index, member.subject)
   return true
 }

@@ -11,6 +11,7 @@ import type { Breaker } from './breakers.ts'
 import type { Change, SetAside, TaskChange } from './change.ts'
 import { Fifo } from './fifo.ts'
 import { type Gang, gatherAgain, leaveGang } from './gangs.ts'
+import { endSecond, leavesToOther, spendTurns, turnHeldBy } from './hedges.ts'
 import { inOrder, register, unregister } from './indexes.ts'
 import type { Member } from './member.ts'
 import { loseNode } from './node-loss.ts'
@@ -159,6 +160,10 @@ export class LedgerState {
 
   /** Takes the task from its owner, if it has one. */
   release(task: TaskRecord): void {
+    if (task.rare?.hedge !== undefined) {
+      endSecond(this, task, 'the first turn was over')
+      spendTurns(task)
+    }
     task.owner?.running.delete(task)
     task.owner = undefined
   }
@@ -322,7 +327,8 @@ export class LedgerState {
     this.bury(member.incarnation)
     for (const task of inOrder(member.running)) {
       // One that its gang or its group has taken along is there no more.
-      if (task.owner !== member) continue
+      const turn = turnHeldBy(task, member)
+      if (turn === undefined || leavesToOther(this, task, turn, `lost its node: ${reason}`)) continue
       this.touch(task)
       const isHeld = task.status === 'held'
       if (how === 'left' || isHeld) this.makeReady(task, how === 'left' ? 'yielded' : 'restarted')

@@ -12,6 +12,7 @@ import { queueFull } from './admission.ts'
 import type { Submitter } from './change.ts'
 import { jitterHash } from './delays.ts'
 import { joinGang } from './gangs.ts'
+import { commitsTurn, holdsTurn } from './hedges.ts'
 import type { Member } from './member.ts'
 import type { LedgerState } from './state.ts'
 import { joinGroup } from './supervision.ts'
@@ -55,10 +56,10 @@ export function foldSubmission(
 export function foldChild(state: LedgerState, member: Member, entry: Submitted, index: number): boolean {
   const [, parentId, turn, type, input, given] = entry
   const parent = state.tasks.get(parentId)
-  if (parent === undefined || parent.owner !== member || parent.turn !== turn || parent.status !== 'running')
-    return false
+  if (parent === undefined || !holdsTurn(parent, member, turn)) return false
   const options = checkSubmissionOptions(given)
   if ('code' in options || options.id === undefined || complaint(type, options) !== undefined) return false
+  commitsTurn(state, parent, member, turn)
   const hash = submissionHash(type, input)
   const submitter: Submitter = { reference: options.id, client: undefined, replyTo: options.replyTo }
   if (!isKnown(state, options.id, type, hash, submitter)) {
@@ -74,10 +75,10 @@ export function foldChild(state: LedgerState, member: Member, entry: Submitted, 
 export function foldDismissed(state: LedgerState, member: Member, entry: Dismissed, index: number): boolean {
   const [, parentId, turn, childId] = entry
   const parent = state.tasks.get(parentId)
-  if (parent === undefined || parent.owner !== member || parent.turn !== turn || parent.status !== 'running')
-    return false
+  if (parent === undefined || !holdsTurn(parent, member, turn)) return false
   const child = state.tasks.get(childId)
   if (child === undefined || child.ended || child.rare?.parent !== parentId) return false
+  commitsTurn(state, parent, member, turn)
   const message = `its parent "${parentId}" has no use for it any more`
   const place = { sequence: state.position, index }
   state.end(child, 'cancelled', { code: 'TROUPE_TASK_CANCELLED', message }, place)

@@ -7,6 +7,7 @@ import type { ErrorRecord } from '../../protocol/errors.ts'
 import type { GroupLevel } from '../../protocol/groups.ts'
 import { systemTaskId } from '../../protocol/names.ts'
 import type { GangOption, TaskProfile } from '../../protocol/options.ts'
+import type { Hedge } from './hedges.ts'
 import type { Member } from './member.ts'
 
 /**
@@ -75,6 +76,8 @@ export interface Rare {
   failing?: { readonly at: string; readonly times: number; readonly event: number }
   progress?: { fraction: number; note: string }
   lastError?: ErrorRecord
+  /** The last time that a second turn was allowed beside its own. */
+  hedge?: Hedge
   /** How long its submitter expects it to take, ms; a hint for the order. */
   expectedMs?: number
   /** How long earlier turns, which ended without an outcome, have run; log time, ms. */

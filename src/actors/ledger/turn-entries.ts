@@ -1,6 +1,7 @@
 /**
  * Entries about a turn. `accepted` counts if and only if the task is ready and due, its turn is the last one plus one, the
- * incarnation is live and has the task's type. Every later entry needs the owner, the turn and a running task (rule 1).
+ * incarnation is live and has the task's type. Every later entry needs the owner, the turn and a running task (rule 1); of two
+ * turns that run side by side, see `hedges.ts`, the first to commit something stays.
  * An entry that does not count changes nothing.
  */
 import {
@@ -19,6 +20,7 @@ import { noteAttempt } from './breakers.ts'
 import { retryDelayMs } from './delays.ts'
 import { boundedError } from './errors.ts'
 import { gangToStartWith, holdMember } from './gangs.ts'
+import { acceptBeside, commitsTurn, holdsTurn, leavesToOther } from './hedges.ts'
 import type { Member } from './member.ts'
 import { notePoison } from './poison.ts'
 import type { LedgerState } from './state.ts'
@@ -31,7 +33,8 @@ export function foldTurnEntry(state: LedgerState, member: Member, entry: TurnEnt
   const task = state.tasks.get(entry[1])
   if (task === undefined) return false
   if (entry[0] === kind.accepted) return accepted(state, member, task, entry)
-  if (task.owner !== member || task.turn !== entry[2] || task.status !== 'running') return false
+  if (!holdsTurn(task, member, entry[2])) return false
+  if (task.rare?.hedge !== undefined && settlesHedge(state, task, member, entry)) return true
   state.touch(task)
   const place: Place = { sequence: state.position, index }
   switch (entry[0]) {
@@ -56,6 +59,21 @@ export function foldTurnEntry(state: LedgerState, member: Member, entry: TurnEnt
   }
 }
 
+/** A turn that may have another beside it says something; true if it leaves the task to the other. */
+function settlesHedge(
+  state: LedgerState,
+  task: TaskRecord,
+  member: Member,
+  entry: Exclude<TurnEntry, Accepted>,
+): boolean {
+  const turn = entry[2]
+  if (entry[0] === kind.progressed) return false
+  if (entry[0] === kind.failed) return leavesToOther(state, task, turn, `failed: ${entry[3].message}`)
+  if (entry[0] === kind.yielded && entry[3] === null) return leavesToOther(state, task, turn, 'was given back')
+  commitsTurn(state, task, member, turn)
+  return false
+}
+
 /** When the task may be accepted: 0 at once, undefined when not without something else happening first. */
 export function dueAtMs(task: TaskRecord): number | undefined {
   if (task.status === 'waiting') return task.dueAtMs
@@ -65,7 +83,8 @@ export function dueAtMs(task: TaskRecord): number | undefined {
 
 function accepted(state: LedgerState, member: Member, task: TaskRecord, entry: Accepted): boolean {
   const due = dueAtMs(task)
-  if (due === undefined || due > state.timeMs || entry[2] !== task.turn + 1) return false
+  if (due === undefined) return acceptBeside(state, member, task, entry)
+  if (due > state.timeMs || entry[2] !== task.turn + 1) return false
   const profile = member.types.get(task.type)
   if (profile === undefined) return false
   state.touch(task)

@@ -6,6 +6,7 @@
 import type { ControlEntry } from '../../protocol/entries.ts'
 import type { NodeReport } from '../../protocol/messages.ts'
 import type { Change } from '../ledger/change.ts'
+import { holdsTurn, secondOf, turnHeldBy } from '../ledger/hedges.ts'
 import type { Member } from '../ledger/member.ts'
 import type { LedgerState } from '../ledger/state.ts'
 import type { TaskRecord } from '../ledger/task-record.ts'
@@ -63,6 +64,7 @@ export class Agenda {
     const effects: SchedulerEffect[] = []
     for (const change of changes) {
       this.placing.experience.note(change, nowMs)
+      if (this.placing.hedging.active) this.placing.hedging.note(change)
       switch (change.what) {
         case 'submitted':
           this.calendar.watchDeadline(change.task)
@@ -74,7 +76,13 @@ export class Agenda {
         case 'running':
           this.noteRunning(change.task)
           if (change.task.rare?.gang !== undefined) begin(change.task, effects)
-          this.handOver(change.task, effects)
+          this.handOver(change.task, change.task.owner, effects)
+          break
+        case 'overtaken':
+          this.noteRunning(change.task)
+          break
+        case 'running-beside':
+          this.handOver(change.task, secondOf(this.state, change.task), effects)
           break
         case 'ready':
         case 'yielded':
@@ -140,9 +148,9 @@ export class Agenda {
         return this.compare(member, report[1], report[2])
       case 'gap': {
         const task = this.state.tasks.get(report[1])
-        if (task === undefined || task.owner !== member || task.turn !== report[2]) return []
+        if (task === undefined || !holdsTurn(task, member, report[2])) return []
         const signals = task.rare?.signals?.filter((signal) => signal.sequence > report[3]) ?? []
-        return signals.length === 0 ? [] : [{ do: 'signal', member, task, signals }]
+        return signals.length === 0 ? [] : [{ do: 'signal', member, task, turn: report[2], signals }]
       }
     }
   }
@@ -221,6 +229,7 @@ export class Agenda {
     this.offers.settle(task)
     if (this.gate.active && task.owner !== undefined) this.gate.claims.take(task, task.owner)
     this.calendar.watchTurn(task)
+    if (task.profile?.hedge !== undefined) this.placing.hedging.watch(task)
   }
 
   /** The task's award or turn is over. */
@@ -244,6 +253,8 @@ export class Agenda {
       if (task.status === 'held' && task.owner === member && task.turn === turn) {
         const entry = this.gatherings.refused(this.state, task, reason)
         if (entry !== undefined && !entries.some(([, gang]) => gang === entry[1])) entries.push(entry)
+      } else if (this.placing.hedging.declined(task, turn, member)) {
+        // It goes to another that has room.
       } else if (this.offers.declined(task, turn, member.incarnation)) {
         this.refusals.set(task, { node: member.node, reason, atMs: nowMs, turn })
         this.over(task, true)
@@ -275,19 +286,19 @@ export class Agenda {
 
   private noteSignal(task: TaskRecord, effects: SchedulerEffect[]): void {
     const latest = task.rare?.signals?.at(-1)
-    if (task.status === 'running' && task.owner !== undefined && latest !== undefined) {
-      effects.push({ do: 'signal', member: task.owner, task, signals: [latest] })
-    }
+    if (task.status !== 'running' || latest === undefined) return
+    for (const member of [task.owner, secondOf(this.state, task)]) this.handOver(task, member, effects)
   }
 
   /**
    * The last signal that the task has not consumed. A node that knows it drops it; one that lacks others before it, which
    * arrived after the award, did not fit into it or got lost, asks for them.
    */
-  private handOver(task: TaskRecord, effects: SchedulerEffect[]): void {
+  private handOver(task: TaskRecord, member: Member | undefined, effects: SchedulerEffect[]): void {
     const latest = task.rare?.signals?.at(-1)
-    if (latest === undefined || task.owner === undefined) return
-    effects.push({ do: 'signal', member: task.owner, task, signals: [latest] })
+    const turn = member && turnHeldBy(task, member)
+    if (latest === undefined || member === undefined || turn === undefined) return
+    effects.push({ do: 'signal', member, task, turn, signals: [latest] })
   }
 
   /** Rule 6: what a node says that it runs, against the ledger. */
@@ -295,7 +306,7 @@ export class Agenda {
     const { dropped, revoked, owned, unbegun } = compareTurns(this.state, member, lastBlockSequence, turns)
     const effects: SchedulerEffect[] = []
     for (const task of unbegun) begin(task, effects)
-    for (const task of owned) this.handOver(task, effects)
+    for (const task of owned) this.handOver(task, member, effects)
     if (dropped.length > 0) effects.push({ do: 'drop', member, turns: dropped })
     if (revoked.length > 0) effects.push({ do: 'append', epoch: this.epoch, entries: revoked })
     return effects
@@ -305,6 +316,7 @@ export class Agenda {
     const offer = this.offers.of(member.incarnation)
     this.placing.tenders.forget(member)
     this.placing.quotes.forget(member)
+    this.placing.hedging.forget(member)
     for (const task of this.offers.remove(member.incarnation)) {
       this.over(task, true)
       this.calendar.enter(task, nowMs)

@@ -5,6 +5,7 @@
 import { type ControlEntry, kind } from '../../protocol/entries.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { NodeReport } from '../../protocol/messages.ts'
+import { acceptedAt, turnHeldBy } from '../ledger/hedges.ts'
 import type { Member } from '../ledger/member.ts'
 import type { LedgerState } from '../ledger/state.ts'
 import type { TaskRecord } from '../ledger/task-record.ts'
@@ -37,15 +38,16 @@ export function compareTurns(
   for (const [id, turn, held] of turns) {
     listed.add(id)
     const task = state.tasks.get(id)
-    if (task?.owner !== member || task.turn !== turn) dropped.push([id, turn, 'the turn belongs to another'])
+    if (task === undefined || turnHeldBy(task, member) !== turn) dropped.push([id, turn, 'the turn belongs to another'])
     else {
       owned.push(task)
       if (held && task.status === 'running') unbegun.push(task)
     }
   }
   for (const task of member.running) {
-    if (task.turnSequence <= lastBlockSequence && !listed.has(task.id) && revoked.length < limits.rowsMax) {
-      revoked.push([kind.revoked, task.id, task.turn, 'its node does not know the turn'])
+    const turn = turnHeldBy(task, member) ?? task.turn
+    if (acceptedAt(task, member) <= lastBlockSequence && !listed.has(task.id) && revoked.length < limits.rowsMax) {
+      revoked.push([kind.revoked, task.id, turn, 'its node does not know the turn'])
     }
   }
   return { dropped, revoked, owned, unbegun }

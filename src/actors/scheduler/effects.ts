@@ -31,6 +31,8 @@ export type SchedulerEffect =
       readonly do: 'signal'
       readonly member: Member
       readonly task: TaskRecord
+      /** The turn of this node. */
+      readonly turn: number
       readonly signals: readonly SignalPlace[]
     }
   /** Call for bids: no standing bid covers tasks of these types, or places are to be reserved for a tender. */

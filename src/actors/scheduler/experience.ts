@@ -39,6 +39,11 @@ export class Experience {
         if (member !== undefined) this.owners.set(change.task, member)
         break
       }
+      case 'overtaken':
+        // Nobody waits for what it takes there: it takes this long at least.
+        this.owners.set(change.task, change.member)
+        this.paces.ended(change.task.type, change.loser.node, change.lastedMs, nowMs)
+        break
       case 'completed':
         this.ended(change.task, false, nowMs)
         break

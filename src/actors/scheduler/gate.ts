@@ -71,13 +71,24 @@ export class Gate {
   begin(): void {
     if (this.active || (this.demanding.size === 0 && this.state.limits.size === 0)) return
     this.active = true
-    for (const member of this.state.members.values()) for (const task of member.running) this.claims.take(task, member)
+    for (const member of this.state.members.values()) {
+      for (const task of member.running) {
+        if (task.owner === member) this.claims.take(task, member)
+        else this.claims.takeBeside(task, member)
+      }
+    }
     for (const [task, offer] of this.offers.awarded()) this.claims.take(task, offer.member)
   }
 
   /** The task was awarded to, or accepted by, the owner of this offer. */
   awarded(task: TaskRecord, offer: Offer, nowMs: number): void {
     this.claims.take(task, offer.member)
+    this.limiter.spend(task, nowMs)
+  }
+
+  /** The same for a second turn of a task that runs. */
+  awardedBeside(task: TaskRecord, offer: Offer, nowMs: number): void {
+    this.claims.takeBeside(task, offer.member)
     this.limiter.spend(task, nowMs)
   }
 

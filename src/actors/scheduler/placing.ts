@@ -11,6 +11,7 @@ import { BidCall } from './bid-call.ts'
 import type { SchedulerEffect } from './effects.ts'
 import { Experience } from './experience.ts'
 import { Gate } from './gate.ts'
+import { Hedging } from './hedging.ts'
 import type { Offers } from './offers.ts'
 import { type OrderingPolicy, priority } from './ordering.ts'
 import { type Candidate, leastDelay, type PlacementPolicy } from './placement.ts'
@@ -51,6 +52,7 @@ export class Placing {
   readonly preemption: Preemption
   readonly tenders: Tenders
   readonly experience: Experience
+  readonly hedging: Hedging
   ready: ReadyTasks
   private readonly state: LedgerState
   private readonly later: (task: TaskRecord, atMs: number) => void
@@ -81,6 +83,7 @@ export class Placing {
     this.ordering = policies.ordering ?? priority
     this.placements = policies.placements ?? new Map()
     this.gate = new Gate(state, offers)
+    this.hedging = new Hedging(this.gate)
     this.tenders = new Tenders(state, offers, this.gate, (task) => this.ready.add(task))
     this.preemption = new Preemption(this.ordering)
     this.ready = this.emptyQueue()
@@ -120,6 +123,7 @@ export class Placing {
     }
     for (const [member, tasks] of awards) effects.push({ do: 'award', epoch, member, tasks })
     if (effects.length > 0) this.decisions.note(nowMs, bids ?? [], effects)
+    if (this.hedging.active) this.hedging.proceed({ epoch, nowMs, open, choose: this.chooseAt(nowMs) }, effects)
     // Nodes with these types have no credit left just now; types that no node bids for wait until one does.
     for (const type of aside) this.ready.setCovered(type)
     if (this.ordering.outranks !== undefined) this.makeRoom(nowMs, effects)
@@ -130,8 +134,9 @@ export class Placing {
 
   /** When to look again although nothing happens. */
   get nextMs(): number {
-    const { experience, preemption, tenders, quotes } = this
-    return Math.min(this.patienceEndsMs, experience.nextMs, preemption.nextMs, tenders.nextMs, quotes.nextMs)
+    const { patienceEndsMs, experience, preemption, tenders, quotes, hedging } = this
+    const soonestMs = Math.min(experience.nextMs, preemption.nextMs, tenders.nextMs, quotes.nextMs, hedging.nextMs)
+    return Math.min(patienceEndsMs, soonestMs)
   }
 
   /** How the task was placed last, if that is not long ago. */
@@ -234,6 +239,10 @@ export class Placing {
     if (candidates.length === 1) return candidates[0]!
     for (const candidate of candidates) this.experience.seen(candidate, task.type, nowMs)
     return this.placementOf(task).choose(task, candidates, this.experience.paces.bestMs(task.type) ?? 0)
+  }
+
+  private chooseAt(nowMs: number): (task: TaskRecord, candidates: readonly Candidate[]) => Candidate {
+    return (task, candidates) => this.choose(task, candidates, nowMs)
   }
 
   /** It does better to wait for a faster node, which has no credit left now, than to start on the chosen one. */

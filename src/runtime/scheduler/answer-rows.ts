@@ -1,6 +1,7 @@
 /** Ledger records as people and programs see them: the JSON of `task`, `tasks`, `nodes`, `stats`. */
 
 import { breakerState, halfOpenAtMs } from '../../actors/ledger/breakers.ts'
+import type { Hedge } from '../../actors/ledger/hedges.ts'
 import type { Member } from '../../actors/ledger/member.ts'
 import type { LedgerState } from '../../actors/ledger/state.ts'
 import { pathOf } from '../../actors/ledger/supervision.ts'
@@ -10,6 +11,7 @@ import { unfit } from '../../actors/scheduler/policies/demands.ts'
 import type { LimitsAnswer } from '../../protocol/limit-messages.ts'
 import { limits } from '../../protocol/limits.ts'
 import type {
+  HedgeAnswer,
   NegotiationAnswer,
   NodeAnswer,
   PlacementAnswer,
@@ -51,8 +53,13 @@ export function taskRow(task: TaskRecord, nowMs: number, agenda?: Agenda): TaskA
     ...(task.finishedAtMs > 0 && { finishedAt: iso(task.finishedAtMs) }),
     ...(rare?.progress && { progress: rare.progress }),
     ...(waiting !== undefined && { waiting }),
+    ...(rare?.hedge && { hedge: hedgeRow(rare.hedge) }),
     ...(rare?.lastError !== undefined && task.status !== 'completed' && { error: rare.lastError }),
   }
+}
+
+function hedgeRow({ atMs, reason, first, second, kept, why }: Hedge): HedgeAnswer {
+  return { at: iso(atMs), reason, first, ...(second && { second }), ...(kept && { kept }), ...(why && { why }) }
 }
 
 /** How the task was placed, for `task.<id>`; undefined when that is forgotten. */

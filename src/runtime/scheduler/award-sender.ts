@@ -1,7 +1,7 @@
 /** Sends awards, with all the values that a node needs to run them; values that are not at hand are read from the log first. */
 import type { Logger } from 'pino'
 import type { Member } from '../../actors/ledger/member.ts'
-import type { SignalPlace, TaskRecord } from '../../actors/ledger/task-record.ts'
+import type { TaskRecord } from '../../actors/ledger/task-record.ts'
 import type { SchedulerEffect } from '../../actors/scheduler/effects.ts'
 import { awardTtlMs } from '../../actors/scheduler/offers.ts'
 import type { Bus } from '../../nats/bus.ts'
@@ -31,6 +31,7 @@ export interface AwardSenderOptions {
 /** What is said about an award beyond the task's own. */
 type Terms = Pick<AwardAbout, 'careful' | 'gang' | 'tender'>
 type Award = Extract<SchedulerEffect, { do: 'award' }>
+type Signals = Extract<SchedulerEffect, { do: 'signal' }>
 
 export class AwardSender {
   private readonly bus: Bus
@@ -74,8 +75,7 @@ export class AwardSender {
   }
 
   /** Hands a running turn its new signals. */
-  async sendSignals(member: Member, task: TaskRecord, places: readonly SignalPlace[]): Promise<void> {
-    const { turn } = task
+  async sendSignals({ member, task, turn, signals: places }: Signals): Promise<void> {
     try {
       let bytes = 0
       for (const place of places) {

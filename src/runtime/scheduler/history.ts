@@ -71,8 +71,10 @@ function detailsOf(entry: readonly unknown[]): unknown {
     case kind.parked:
       return { wakeAtMs: entry[5], onSignal: entry[6], children: (entry[7] as unknown[]).length }
     case kind.revoked:
+    case kind.hedged:
+      return { reason: entry[3] }
     case kind.cancelled:
-      return { reason: entry[0] === kind.revoked ? entry[3] : entry[2] }
+      return { reason: entry[2] }
     default:
       return undefined
   }

@@ -244,7 +244,7 @@ export class SchedulerService implements FoldListener {
         return
       }
       case 'signal':
-        void this.awards.sendSignals(effect.member, effect.task, effect.signals)
+        void this.awards.sendSignals(effect)
         return
       case 'call': {
         const { types, tender } = effect

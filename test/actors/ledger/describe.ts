@@ -1,4 +1,5 @@
 /** A ledger's state as plain data, equal for equal ledgers however they came about; and what must hold of each. */
+import { secondOf } from '../../../src/actors/ledger/hedges.ts'
 import type { LedgerState } from '../../../src/actors/ledger/state.ts'
 import { type Group, groupOf } from '../../../src/actors/ledger/supervision.ts'
 import { TaskRecord } from '../../../src/actors/ledger/task-record.ts'
@@ -106,6 +107,12 @@ export function checkState(state: LedgerState): void {
       running++
       demand(task.owner.live, `${id} is owned by the dead`)
       demand(task.owner.running.has(task), `${id} is not listed by its owner`)
+    }
+    if (task.rare?.hedge?.beside !== undefined) {
+      running++
+      const second = secondOf(state, task)
+      demand(second?.live === true && second.running.has(task), `${id} has a second turn that nobody runs`)
+      demand(task.status === 'running' && second?.node !== task.owner?.node, `${id} has a second turn beside nothing`)
     }
     demand((task.outcome !== undefined) === task.ended, `${id}: outcome ⇔ ended`)
     demand((task.status === 'parked') === isWaiting(task), `${id}: parked ⇔ waits for something`)

@@ -4,6 +4,7 @@
  * stale one at times, and are wrong often.
  */
 
+import { isHedgeOpen, turnHeldBy } from '../../../src/actors/ledger/hedges.ts'
 import type { TaskRecord } from '../../../src/actors/ledger/task-record.ts'
 import { type ControlEntry, type JournalEntry, kind } from '../../../src/protocol/entries.ts'
 import type { TypeLimits } from '../../../src/protocol/options.ts'
@@ -25,6 +26,7 @@ const types = ['work', 'play', 'rest'].map((type) =>
     retry: { ...noJitter, jitterPercent: 30 },
     restart: { intensity: 3, periodMs: 20_000 },
     timeoutMs: type === 'rest' ? 2_000 : 0,
+    ...(type === 'play' ? {} : { hedge: { afterMs: 50, budget: 1 } }),
   }),
 )
 
@@ -128,7 +130,9 @@ export class RandomActors {
     const turn = task === undefined ? 1 : task.turn
     const input = task?.input.sequence ?? 0
     const dice = this.#random()
-    if (dice < 0.15) this.log.decideAs(name, epoch, [kind.revoked, id, turn, ''])
+    const second = task?.rare?.hedge?.turn ?? turn
+    if (dice < 0.1) this.log.decideAs(name, epoch, [kind.revoked, id, this.#chance(0.7) ? turn : second, ''])
+    else if (dice < 0.15) this.#hedge(name, epoch)
     else if (dice < 0.25) this.log.decideAs(name, epoch, [kind.cancelled, id, ''])
     else if (dice < 0.5) this.log.decideAs(name, epoch, [kind.expired, id], [kind.timedOut, id, turn])
     else if (dice < 0.6) this.log.decideAs(name, epoch, [kind.retried, id, this.#chance(0.3)])
@@ -136,6 +140,14 @@ export class RandomActors {
     else if (dice < 0.7) this.log.decideAs(name, epoch, ...this.#cron())
     else if (dice < 0.8) this.log.decideAs(name, epoch, [kind.limited, `t${this.#below(4)}`, this.#limits()])
     else this.log.decideAs(name, epoch, [kind.kept, id, input, 'null', task?.snapshot?.sequence ?? 0, null])
+  }
+
+  #hedge(name: string, epoch: number): void {
+    const running = [...this.log.state.tasks.values()].filter(({ status }) => status === 'running')
+    const entries = running.map(
+      ({ id, turn }) => [kind.hedged, id, this.#chance(0.9) ? turn : turn + 1, 'slow'] as const,
+    )
+    this.log.decideAs(name, epoch, ...entries)
   }
 
   /** A schedule is set or removed, or a firing of it made or given up, mostly the one that is due. */
@@ -177,12 +189,15 @@ export class RandomActors {
         return [[kind.accepted, task.id, task.turn + 1]]
       }
     }
-    const [id, turn] = owned ? ([owned.id, owned.turn] as const) : this.#stale()
+    const held = owned && node.member && turnHeldBy(owned, node.member)
+    const [id, turn] = owned ? ([owned.id, held ?? owned.turn] as const) : this.#stale()
     return this.#entries(id, turn, owned)
   }
 
   #ready(): TaskRecord | undefined {
-    const ready = [...this.log.state.tasks.values()].filter(({ status }) => status === 'waiting' || status === 'parked')
+    const ready = [...this.log.state.tasks.values()].filter(
+      (task) => task.status === 'waiting' || task.status === 'parked' || isHedgeOpen(task),
+    )
     return ready.length === 0 ? undefined : this.#one(ready)
   }
 

@@ -9,6 +9,7 @@ import { kind, type LogMessage } from '../../../src/protocol/entries.ts'
 import { defaultRestart, defaultRetry, type NodeProfile, type TaskProfile } from '../../../src/protocol/options.ts'
 import { type GangOption, ReplayGangs } from './replay-gangs.ts'
 import { type GroupLevel, ReplayGroups } from './replay-groups.ts'
+import * as hedges from './replay-hedges.ts'
 
 export type ReplayStatus =
   | 'blocked'
@@ -51,6 +52,7 @@ export class ReplayTask {
   dueAtMs = 0
   delayMs = 0
   turnAtMs = 0
+  hedge: hedges.ReplayHedge | undefined
   deadlineAtMs: number | undefined
   wakeAtMs = 0
   onSignal = false
@@ -90,7 +92,7 @@ export class ReplayTask {
   }
 }
 
-interface ReplayMember {
+export interface ReplayMember {
   readonly incarnation: string
   readonly node: string
   readonly subject: string
@@ -251,7 +253,7 @@ export class Replay {
     this.dead.add(incarnation)
     for (const life of this.lives) if (life.incarnation === incarnation) life.toMs = this.timeMs
     for (const task of this.tasks.values()) {
-      if (task.owner !== member) continue
+      if (hedges.loses(task, member) || task.owner !== member) continue
       const isHeld = task.status === 'held'
       if (how === 'left' || isHeld) this.ready(task, 0)
       else this.restart(task)
@@ -292,12 +294,15 @@ export class Replay {
 
   private owns(member: ReplayMember, id: unknown, turn: unknown): ReplayTask | undefined {
     const task = this.tasks.get(String(id))
-    return task?.status === 'running' && task.owner === member && task.turn === turn ? task : undefined
+    return task?.status === 'running' && hedges.holds(task, member, turn) ? task : undefined
   }
 
   private child(member: ReplayMember, entry: Entry, index: number): void {
     const [, parent, turn, type, input, options] = entry as [number, string, number, string, Uint8Array | null, Options]
-    if (this.owns(member, parent, turn) !== undefined) this.submit(type, input, options, index, parent)
+    const task = this.owns(member, parent, turn)
+    if (task === undefined) return
+    hedges.commits(task, member)
+    this.submit(type, input, options, index, parent)
   }
 
   // --- turns ------------------------------------------------------------------------------------------------------
@@ -306,6 +311,9 @@ export class Replay {
     if (entry[0] === kind.accepted) return this.accept(member, entry)
     const task = this.owns(member, entry[1], entry[2])
     if (task === undefined) return
+    const givesUp = entry[0] === kind.failed || (entry[0] === kind.yielded && entry[3] === null)
+    if (givesUp && hedges.loses(task, member)) return
+    if (entry[0] !== kind.progressed && !givesUp) hedges.commits(task, member)
     switch (entry[0]) {
       case kind.checkpointed:
         this.noteSnapshot(task, entry[3])
@@ -338,6 +346,7 @@ export class Replay {
       (task.status === 'waiting' && task.dueAtMs <= this.timeMs) ||
       (task.status === 'parked' && task.wakeAtMs > 0 && task.wakeAtMs <= this.timeMs)
     const profile = member.types.get(task.type)
+    if (hedges.accepts(task, member, this.timeMs)) this.noteTurn(task, member, task.turn + 1)
     if (!isDue || profile === undefined) return
     this.unpark(task)
     task.turn = Number(entry[2])
@@ -345,8 +354,11 @@ export class Replay {
     task.profile = profile
     task.turnAtMs = this.timeMs
     if (!this.gangs.accepted(task, this.position, this.timeMs)) task.status = 'running'
-    const { incarnation } = member
-    task.turns.push({ turn: task.turn, incarnation, atMs: this.timeMs, sequence: this.position, attempt: task.attempt })
+    this.noteTurn(task, member, task.turn)
+  }
+
+  private noteTurn(task: ReplayTask, { incarnation }: ReplayMember, turn: number): void {
+    task.turns.push({ turn, incarnation, atMs: this.timeMs, sequence: this.position, attempt: task.attempt })
   }
 
   private noteSnapshot(task: ReplayTask, snapshot: unknown): void {
@@ -372,6 +384,7 @@ export class Replay {
     const awaited = children.filter((id) => this.tasks.get(id)?.ended === false)
     const isThere = (onSignal && task.pending.length > 0) || (children.length > 0 && awaited.length === 0)
     if (isThere || (wakeAtMs === 0 && !onSignal && awaited.length === 0)) return this.ready(task, 0)
+    hedges.over(task)
     task.owner = undefined
     task.status = 'parked'
     task.wakeAtMs = wakeAtMs
@@ -392,6 +405,7 @@ export class Replay {
 
   private ready(task: ReplayTask, dueAtMs: number): void {
     this.unpark(task)
+    hedges.over(task)
     task.owner = undefined
     task.status = 'waiting'
     task.dueAtMs = dueAtMs
@@ -416,6 +430,7 @@ export class Replay {
     error: string | undefined,
   ): void {
     this.unpark(task)
+    hedges.over(task)
     task.owner = undefined
     task.status = status
     task.outcome = `${this.position}/${index}`
@@ -467,6 +482,8 @@ export class Replay {
     const task = this.tasks.get(String(entry[1]))
     if (task === undefined) return
     if (entry[0] === kind.revoked && task.turn === entry[2] && task.status === 'held') this.ready(task, 0)
+    if (entry[0] === kind.hedged) hedges.open(task, entry[2])
+    if (entry[0] === kind.revoked && task.status === 'running' && hedges.revoked(task, entry[2])) return
     const isTurn = task.status === 'running' && task.turn === entry[2]
     const timeoutMs = task.profile?.timeoutMs ?? 0
     if (entry[0] === kind.revoked && isTurn) {
@@ -480,7 +497,7 @@ export class Replay {
     } else if (entry[0] === kind.expired && !task.ended && (task.deadlineAtMs ?? Infinity) <= this.timeMs) {
       this.terminate(task, 'expired', index, undefined, 'TROUPE_TASK_EXPIRED')
     } else if (entry[0] === kind.timedOut && isTurn && timeoutMs > 0 && task.turnAtMs + timeoutMs <= this.timeMs) {
-      this.fail(task, index, 'TROUPE_TIMEOUT', true)
+      if (!hedges.revoked(task, entry[2])) this.fail(task, index, 'TROUPE_TIMEOUT', true)
     }
   }
 }

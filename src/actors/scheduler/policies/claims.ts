@@ -15,6 +15,8 @@ const nothing: Quantities = {}
 
 export class Claims {
   private readonly byTask = new Map<TaskRecord, Claim>()
+  /** Of second turns, beside the first ones. */
+  private readonly besides = new Map<TaskRecord, Claim>()
   private readonly used = new Map<Member, Quantities>()
   private readonly byType = new Map<string, number>()
   private readonly byKey = new Map<string, number>()
@@ -27,11 +29,13 @@ export class Claims {
   take(task: TaskRecord, member: Member): void {
     if (this.byTask.get(task)?.member === member) return
     this.settle(task)
-    const asked = member.types.get(task.type)?.resources ?? nothing
-    this.byTask.set(task, { member, asked })
-    this.used.set(member, plus(this.usedOf(member), asked, 1))
-    count(this.byType, task.type, 1)
-    if (task.key !== undefined) count(this.byKey, keyed(task), 1)
+    this.byTask.set(task, this.claim(task, member))
+  }
+
+  /** A second turn of the task is awarded to this node, or runs on it. */
+  takeBeside(task: TaskRecord, member: Member): void {
+    this.settleBeside(task)
+    this.besides.set(task, this.claim(task, member))
   }
 
   /** Returns whether there was a claim. */
@@ -39,11 +43,15 @@ export class Claims {
     const claim = this.byTask.get(task)
     if (claim === undefined) return false
     this.byTask.delete(task)
-    if (claim.member.live) this.used.set(claim.member, plus(this.usedOf(claim.member), claim.asked, -1))
-    else this.used.delete(claim.member)
-    count(this.byType, task.type, -1)
-    if (task.key !== undefined) count(this.byKey, keyed(task), -1)
+    this.give(task, claim)
     return true
+  }
+
+  settleBeside(task: TaskRecord): void {
+    const claim = this.besides.get(task)
+    if (claim === undefined) return
+    this.besides.delete(task)
+    this.give(task, claim)
   }
 
   usedOf(member: Member): Quantities {
@@ -66,6 +74,21 @@ export class Claims {
 
   forget(member: Member): void {
     this.used.delete(member)
+  }
+
+  private claim(task: TaskRecord, member: Member): Claim {
+    const asked = member.types.get(task.type)?.resources ?? nothing
+    this.used.set(member, plus(this.usedOf(member), asked, 1))
+    count(this.byType, task.type, 1)
+    if (task.key !== undefined) count(this.byKey, keyed(task), 1)
+    return { member, asked }
+  }
+
+  private give(task: TaskRecord, { member, asked }: Claim): void {
+    if (member.live) this.used.set(member, plus(this.usedOf(member), asked, -1))
+    else this.used.delete(member)
+    count(this.byType, task.type, -1)
+    if (task.key !== undefined) count(this.byKey, keyed(task), -1)
   }
 }
 

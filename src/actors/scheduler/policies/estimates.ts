@@ -8,7 +8,7 @@
 import { limits } from '../../../protocol/limits.ts'
 import type { TaskRecord } from '../../ledger/task-record.ts'
 
-const weight = 0.2
+const defaultWeight = 0.2
 const p95Deviations = 1.645
 /** Least share of an estimate that is taken to be left. */
 const leftMin = 0.1
@@ -18,19 +18,28 @@ const shortestMs = 0.5
 interface Learned {
   mean: number
   variance: number
+  count: number
 }
 
 export class Estimates {
   private readonly byType = new Map<string, Learned>()
+  private readonly weight: number
+
+  /** `weight` is α. */
+  constructor(weight = defaultWeight) {
+    this.weight = weight
+  }
 
   ended(type: string, lastedMs: number): void {
     const log = Math.log(Math.max(shortestMs, lastedMs))
     const learned = this.byType.get(type)
     if (learned === undefined) {
-      if (this.byType.size < limits.typesPerNodeMax) this.byType.set(type, { mean: log, variance: 0 })
+      if (this.byType.size < limits.typesPerNodeMax) this.byType.set(type, { mean: log, variance: 0, count: 1 })
       return
     }
+    const { weight } = this
     const off = log - learned.mean
+    learned.count++
     learned.mean += weight * off
     learned.variance = (1 - weight) * (learned.variance + weight * off * off)
   }
@@ -42,8 +51,18 @@ export class Estimates {
   }
 
   p95Ms(type: string): number | undefined {
+    return this.quantileMs(type, p95Deviations)
+  }
+
+  /** The duration so many standard deviations above the mean of the logarithm; undefined before one has ended. */
+  quantileMs(type: string, deviations: number): number | undefined {
     const learned = this.byType.get(type)
-    return learned === undefined ? undefined : Math.exp(learned.mean + p95Deviations * Math.sqrt(learned.variance))
+    return learned === undefined ? undefined : Math.exp(learned.mean + deviations * Math.sqrt(learned.variance))
+  }
+
+  /** How many of the type have ended. */
+  count(type: string): number {
+    return this.byType.get(type)?.count ?? 0
   }
 
   /**

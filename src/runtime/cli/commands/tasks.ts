@@ -1,7 +1,7 @@
 /** Commands about tasks that exist: `ls`, `show`, `result`, `signal`, `cancel`, `retry`, `history`, `dead`. */
 import type { Troupe } from '../../../client/troupe.ts'
 import { hasCode, TroupeError } from '../../../protocol/errors.ts'
-import type { NegotiationAnswer, TaskAnswer, TaskStatus } from '../../../protocol/messages.ts'
+import type { HedgeAnswer, NegotiationAnswer, TaskAnswer, TaskStatus } from '../../../protocol/messages.ts'
 import { ago, short, statusCell } from '../format.ts'
 import type { Output } from '../output.ts'
 import type { Invocation } from '../program.ts'
@@ -59,6 +59,7 @@ function printWhy(task: TaskAnswer, output: Output): void {
   const { waiting, placement, negotiation, node, status } = task
   output.line('')
   if (waiting !== undefined) output.line(`It waits: ${waiting}.`)
+  if (task.hedge !== undefined) printHedge(task.hedge, output)
   if (negotiation !== undefined) printNegotiation(negotiation, output)
   if (placement === undefined) {
     if (negotiation !== undefined) return
@@ -81,6 +82,12 @@ function printWhy(task: TaskAnswer, output: Output): void {
       bid.unfit ?? (bid.node === placement.node ? 'got it' : ''),
     ]),
   )
+}
+
+function printHedge({ at, reason, first, second, kept, why }: HedgeAnswer, output: Output): void {
+  const taken = second === undefined ? 'no other node has taken it' : `${second} took it`
+  output.line(`A second turn was allowed at ${at}, for ${reason} on ${first}; ${taken}.`)
+  if (kept !== undefined) output.line(`It went on with the ${kept} turn: ${why}.`)
 }
 
 function printNegotiation({ at, asked, outcome, bids }: NegotiationAnswer, output: Output): void {
