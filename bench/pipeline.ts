@@ -1,18 +1,15 @@
 /**
  * The whole path, one process each: nats-server, scheduler with supervisor, node, client. Prints tasks/s and CPU per task
  * of each process, for bulk, single and one-at-a-time submission.
- *   node bench/pipeline.ts [--tasks 60000] [--rounds 3] [--sync] [--only bulk|single|one] [--warm 5000] [--profile DIR]
+ *   node bench/pipeline.ts [--tasks 60000] [--rounds 3] [--sync] [--replicas 3] [--only bulk|single|one] [--warm 5000] [--profile DIR]
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { connect, task } from '../src/client/index.ts'
 import { createLogger } from '../src/runtime/logger.ts'
 import { type Role, TroupeProcess } from '../src/runtime/process.ts'
-import { startEmbeddedServer } from '../src/runtime/server/embedded.ts'
 import { cpuMs, endChild, startChild } from './processes.ts'
+import { startServers } from './servers.ts'
 
 const script = fileURLToPath(import.meta.url)
 
@@ -22,11 +19,13 @@ if (process.send === undefined) await measure()
 else await beChild()
 
 async function beChild(): Promise<void> {
-  const [servers, roles, types = '1'] = process.argv.slice(2) as [string, string, string?]
+  const [servers, roles, types = '1', replicas = '1'] = process.argv.slice(2) as [string, string, string?, string?]
   const noop = (input: { i: number }) => ({ i: input.i, ok: true })
   const names = Array.from({ length: Number(types) }, (_, i) => (i === 0 ? 'noop' : `noop-${i}`))
   const troupe = await TroupeProcess.start({
     servers,
+    // Also 'standby' may stand there.
+    replicas: Number(replicas) || 1,
     roles: roles.split(',') as Role[],
     slots: 1_000,
     definitions: names.map((name) => task(name, noop)),
@@ -43,19 +42,19 @@ async function measure(): Promise<void> {
       tasks: { type: 'string', default: '60000' },
       rounds: { type: 'string', default: '3' },
       sync: { type: 'boolean', default: false },
+      replicas: { type: 'string', default: '1' },
       only: { type: 'string' },
       profile: { type: 'string' },
       warm: { type: 'string', default: '0' },
     },
   })
   const count = Number(values.tasks)
-  const storeDir = mkdtempSync(join(tmpdir(), 'troupe-bench-'))
-  const server = await startEmbeddedServer({ storeDir, syncAlways: values.sync })
+  const servers = await startServers(Number(values.replicas), values.sync)
   const profile = values.profile ? ['--cpu-prof', '--cpu-prof-dir', values.profile] : []
-  const scheduler = await startChild(script, [server.url, 'scheduler,supervisor'], profile)
-  const node = await startChild(script, [server.url, 'node'], profile)
-  const troupe = await connect({ servers: server.url })
-  const pids = { client: process.pid, scheduler: scheduler.pid ?? 0, node: node.pid ?? 0, server: server.pid }
+  const scheduler = await startChild(script, [servers.url, 'scheduler,supervisor', '1', values.replicas], profile)
+  const node = await startChild(script, [servers.url, 'node', '1', values.replicas], profile)
+  const troupe = await connect({ servers: servers.url })
+  const pids = { client: [process.pid], scheduler: [scheduler.pid ?? 0], node: [node.pid ?? 0], server: servers.pids }
   const inputs = Array.from({ length: count }, (_, i) => ({ i, ms: 0, pad }))
 
   const bulk = async () => {
@@ -90,23 +89,21 @@ async function measure(): Promise<void> {
   }
   await troupe.close()
   await Promise.all([endChild(node), endChild(scheduler)])
-  await server.stop()
-  rmSync(storeDir, { recursive: true, force: true })
+  await servers.stop()
 }
 
 async function timed(
   what: string,
   count: number,
-  pids: Record<string, number>,
+  pids: Record<string, readonly number[]>,
   run: () => Promise<void>,
 ): Promise<void> {
-  const before = Object.entries(pids).map(([name, pid]) => ({ name, pid, cpuMs: cpuMs(pid) }))
+  const used = (of: readonly number[]) => of.reduce((sum, pid) => sum + cpuMs(pid), 0)
+  const before = Object.entries(pids).map(([name, of]) => ({ name, of, cpuMs: used(of) }))
   const start = performance.now()
   await run()
   const ms = performance.now() - start
-  const perTask = before.map(
-    ({ name, pid, cpuMs: was }) => `${name} ${(((cpuMs(pid) - was) * 1_000) / count).toFixed(1)}`,
-  )
+  const perTask = before.map(({ name, of, cpuMs: was }) => `${name} ${(((used(of) - was) * 1_000) / count).toFixed(1)}`)
   console.log(
     `${what}: ${Math.round((count / ms) * 1_000).toLocaleString('en')}/s; CPU µs per task: ${perTask.join(', ')}`,
   )
