@@ -72,6 +72,8 @@ function metrics(troupe: TroupeProcess): string {
   const memory = process.memoryUsage()
   add('troupe_connected', 'Whether the process is connected to NATS.', 'gauge', [['', troupe.bus.connected ? 1 : 0]])
   add('troupe_resident_bytes', 'Resident memory of the process.', 'gauge', [['', memory.rss]])
+  add('troupe_heap_used_bytes', 'Used part of the JavaScript heap.', 'gauge', [['', memory.heapUsed]])
+  add('troupe_external_bytes', 'Memory of buffers outside of the JavaScript heap.', 'gauge', [['', memory.external]])
   const { node, reader, scheduler } = troupe
   if (node !== undefined) {
     add('troupe_node_running', 'Turns that run on this node.', 'gauge', [['', node.slots.running.size]])
