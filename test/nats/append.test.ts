@@ -153,6 +153,7 @@ test.each([
   [503, 10077, 'maximum messages exceeded', 'refused', 'full'],
   [503, 10077, 'raft: something', 'unknown', undefined],
   [500, 10158, 'x', 'unknown', undefined],
+  [400, 10158, 'x', 'unknown', undefined],
   [400, 10164, 'x', 'unknown', undefined],
   [400, 10002, 'x', 'refused', 'full'],
   [503, 10023, 'x', 'refused', 'full'],

@@ -282,6 +282,22 @@ test('a trim that the consumer has passed over while everything is connected is 
   await reading.stop()
 })
 
+test('a message that is missing, in the middle or at the end, is a gap', async () => {
+  await using t = await openTest(server)
+  await write(t, 10)
+  const remove = (seq: number) => api(t.bus, `STREAM.MSG.DELETE.${t.log.stream}`, { seq })
+  await remove(10)
+  const end = await collect(t)
+  await until(() => end.gaps.length > 0, 'the gap at the end is told')
+  expect(end.sequences).toEqual(numbers(1, 9))
+  expect(end.gaps).toEqual([[10, 11]])
+  await remove(5)
+  const middle = await collect(t)
+  await until(() => middle.gaps.length > 0, 'the gap in the middle is told')
+  expect(middle.sequences).toEqual(numbers(1, 4))
+  expect(middle.gaps).toEqual([[5, 6]])
+})
+
 test('a stream that was deleted, or made anew, is a gap', async () => {
   await using t = await openTest(server)
   await write(t, 10)
@@ -330,6 +346,20 @@ test('getRange gives what is there in order, within its bounds', async () => {
   expect(await t.log.get(5)).toBeUndefined()
   expect(await t.log.get(20)).toMatchObject({ sequence: 20, subject: t.subjects.submit('mail'), headers: undefined })
   expect(await t.log.lastOf(t.subjects.submit('nobody'))).toBeUndefined()
+})
+
+test('a reserve is given back when the door opens, however often it was taken', async () => {
+  await using t = await openTest(server)
+  const { bytesMax } = await t.log.info()
+  for (let round = 0; round < 3; round++) {
+    await t.log.takeReserve()
+    const { reserveBytes } = await t.log.info()
+    expect(reserveBytes).toBeGreaterThan(0)
+    await t.log.takeReserve()
+    expect(await t.log.info()).toMatchObject({ bytesMax, reserveBytes, doorOpen: false })
+    await t.log.setDoor(true)
+    expect(await t.log.info()).toMatchObject({ bytesMax, reserveBytes: 0, doorOpen: true })
+  }
 })
 
 test('a trim removes what is before a sequence and never more', async () => {

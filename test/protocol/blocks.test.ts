@@ -334,6 +334,13 @@ describe('entries that are rejected', () => {
     [[10, 'a', 2 ** 53], 'the turn'],
     [[10, 'a', '1'], 'the turn'],
     [[15, 'a', 1], 'the result'],
+    // As short as an acceptance, of every other kind that names a turn.
+    ...[11, 13, 14].map((kind): [unknown[], string] => [[kind, 'a', 1], 'the snapshot']),
+    [[12, 'a', 1], 'the progress'],
+    [[16, 'a', 1], 'retryable'],
+    [[20, 'a', 1], 'the task type'],
+    [[21, 'a', 1], 'the signalled task'],
+    [[22, 'a', 1], 'the id of the child'],
     [[15, 'a', 1, 5], 'the result'],
     [[15, 'a', 1, { a: 1 }], 'the result'],
     [[15, 'a', 1, ['name', 1, 1]], 'the result'],
@@ -380,6 +387,10 @@ describe('entries that are rejected', () => {
     [[41, 'a', 1], 'the reason'],
     [[42, '$JS', 'x'], 'the task id'],
     [[47, 'a', 1, null, -1, null], 'a sequence'],
+    [[41, 'a', -1, 'x'], 'the turn'],
+    [[53, 'tick', 5_000, 5_000, null], 'not after this one'],
+    [[54, 'tick', 5_000, 4_000], 'not after this one'],
+    [[53, 'tick', 5_001, 6_000, null], 'a due time'],
     [[10, 'a', 1], 'the kind 10'],
   ])('%j in a control block: %s', (entry, complaint) => {
     expect(unpackControlBlock(packBlock([1, 5, [entry]] as unknown as Packable))).toMatchObject({

@@ -152,6 +152,29 @@ describe('an award', () => {
     expect(it.awards()).toEqual([['b', [id]]])
   })
 
+  test('is not ended by word of another turn, or of another node', () => {
+    const it = new Leading()
+    const [a, b] = [it.log.join('a'), it.log.join('b')]
+    const id = it.log.submit()
+    it.bid(a)
+    expect(it.awards()).toEqual([['a', [id]]])
+    it.agenda.hear('a1', ['declined', [[id, 0, 'of before']]], it.log.nowMs)
+    it.agenda.hear('b1', ['declined', [[id, 1, 'of another']]], it.log.nowMs)
+    expect(it.agenda.awardedTo(it.log.task(id))).toBe(a.member)
+    expect(b.member?.live).toBe(true)
+  })
+
+  test('is not made on a bid that has expired', () => {
+    const it = new Leading()
+    const a = it.log.join('a')
+    it.bid(a, { ttlMs: 1_000 })
+    it.log.advance(1_000)
+    const id = it.log.submit()
+    expect(it.awards()).toEqual([])
+    it.bid(a, { ttlMs: 1_000 })
+    expect(it.awards()).toEqual([['a', [id]]])
+  })
+
   test('to a node that dies is made to another at once', () => {
     const it = new Leading()
     const [a, b] = [it.log.join('a'), it.log.join('b')]
@@ -174,8 +197,56 @@ describe('timers', () => {
     expect(it.awards()).toEqual([])
     expect(it.agenda.nextAlarmMs(it.log.nowMs)).toBe(it.log.nowMs + 5_000)
     expect(it.agenda.waitingReason(it.log.task(id), it.log.nowMs)).toContain('is delayed until')
-    it.log.advance(5_000)
+    it.log.advance(4_999)
+    expect(it.awards()).toEqual([])
+    it.log.advance(1)
     expect(it.awards()).toEqual([['a', [id]]])
+  })
+
+  test('of a task that was awarded at once and came back with a delay are its own', () => {
+    const it = new Leading()
+    const a = it.log.join('a')
+    it.bid(a)
+    const id = it.log.submit({ 'troupe-delay': '1s' })
+    it.awards()
+    it.log.advance(1_000)
+    it.awards()
+    a.accept(id)
+    a.fail(id)
+    // What was to wake it before does not wake it now.
+    it.log.advance(awardTtlMs / 4)
+    expect(it.awards()).toEqual([])
+    it.log.advance(1_000)
+    expect(it.awards()).toEqual([['a', [id]]])
+  })
+
+  test('are all kept, however many there are', () => {
+    const it = new Leading()
+    const a = it.log.join('a')
+    it.bid(a, { credits: 1e6 })
+    const count = 12_000
+    for (let from = 0; from < count; from += 4_000) {
+      const options = { delayMs: 5_000 }
+      it.log.submitBlock(
+        'c',
+        Array.from({ length: 4_000 }, () => ['work', null, options] as const),
+      )
+    }
+    expect(it.awards()).toEqual([])
+    it.log.advance(5_000)
+    expect(it.awards().flatMap(([, ids]) => ids).length).toBe(count)
+  })
+
+  test('of what runs already are set by a new leader', () => {
+    const it = new Leading()
+    const a = it.log.join('a', 'a1', [taskProfile('work', { timeoutMs: 1_000 })])
+    const id = it.log.submit()
+    a.accept(id)
+    const next = new Agenda(it.log.state)
+    next.build(it.log.nowMs)
+    it.log.advance(60_000)
+    const entries = next.alarm(it.log.nowMs).flatMap((effect) => (effect.do === 'append' ? effect.entries : []))
+    expect(entries).toEqual([[kind.timedOut, id, 1]])
   })
 
   test('wake parked tasks', () => {
@@ -245,6 +316,40 @@ describe('timers', () => {
       most = Math.max(most, heap.length)
     }
     expect(most).toBeLessThanOrEqual(13_000)
+  })
+})
+
+describe('a gang', () => {
+  const begins = (effects: readonly SchedulerEffect[]) =>
+    effects.flatMap((effect) => (effect.do === 'begin' ? effect.turns.map(([id]) => id) : []))
+
+  test('is told to begin once all are held, and again while a node holds a member that runs', () => {
+    const it = new Leading()
+    const a = it.log.join('a')
+    const ids = [it.log.submit({ 'troupe-gang': 'pair/2' }), it.log.submit({ 'troupe-gang': 'pair/2' })]
+    a.accept(ids[0]!)
+    expect(begins(it.turn())).toEqual([])
+    a.accept(ids[1]!)
+    expect(begins(it.turn())).toEqual(ids)
+    const { position } = it.log.state
+    const held = [...ids.map((id) => [id, 1, true] as const)]
+    expect(begins(it.agenda.hear('a1', ['running', position, held], it.log.nowMs))).toEqual(ids)
+    const begun = ids.map((id) => [id, 1] as const)
+    expect(begins(it.agenda.hear('a1', ['running', position, begun], it.log.nowMs))).toEqual([])
+  })
+})
+
+describe('signals', () => {
+  test('that came between the award and the turn are handed over with it', () => {
+    const it = new Leading()
+    const a = it.log.join('a')
+    const id = it.log.submit()
+    it.bid(a)
+    it.awards()
+    const sequence = it.log.signal(id)
+    expect(it.turn()).toEqual([])
+    a.accept(id)
+    expect(it.turn()).toMatchObject([{ do: 'signal', task: it.log.task(id), signals: [{ sequence }] }])
   })
 })
 

@@ -45,6 +45,22 @@ const made = (log: TestLog) => [...log.state.tasks.keys()].map((id) => id.split(
 const since = (firstMs: number, everyMs: number, count: number) =>
   Array.from({ length: count }, (_, n) => `${new Date(firstMs + n * everyMs).toISOString().slice(0, 19)}Z`)
 
+test('a firing whose entry was lost is said again some seconds later, and counts once', () => {
+  const log = logAt(start)
+  scheduled(log, 'tick', '0 * * * * *')
+  const firings = new Firings(log.state, calendar, 0)
+  log.nowMs = start + 60_000
+  const lost = firings.alarm(log.nowMs)
+  expect(lost.length).toBe(1)
+  expect(firings.alarm(log.nowMs)).toEqual([])
+  log.nowMs += 5_000
+  const again = firings.alarm(log.nowMs)
+  expect(again).toEqual(lost)
+  log.decide(...again)
+  log.decide(...lost)
+  expect(made(log)).toEqual(since(start + 60_000, 60_000, 1))
+})
+
 test('each firing is made when it is due, through any number of leaders, and none twice', () => {
   const log = logAt(start)
   scheduled(log, 'tick', '* * * * * *')

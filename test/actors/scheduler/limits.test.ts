@@ -5,6 +5,7 @@ import { Agenda, type AgendaOptions } from '../../../src/actors/scheduler/agenda
 import type { SchedulerEffect } from '../../../src/actors/scheduler/effects.ts'
 import { fairShares, shortestFirst } from '../../../src/actors/scheduler/policies/orderings.ts'
 import { affinity } from '../../../src/actors/scheduler/policies/placements.ts'
+import { TokenBucket } from '../../../src/actors/scheduler/policies/token-bucket.ts'
 import { kind } from '../../../src/protocol/entries.ts'
 import type { TypeLimits } from '../../../src/protocol/options.ts'
 import { TestLog, type TestNode, taskProfile } from '../ledger/test-log.ts'
@@ -255,6 +256,39 @@ describe('limits of a type', () => {
     a.accept(ofX[0]!)
     a.complete(ofX[0]!)
     expect(it.awards()).toEqual({ a: [ofX[2]] })
+  })
+
+  test('with a breaker let nothing start while it is open, and then so many as are to try it', () => {
+    const it = new Leading()
+    const a = it.log.join('a')
+    it.limit({ breaker: { failurePercent: 50, attempts: 2, openMs: 10_000, trials: 2 } })
+    const failing = [it.log.submit(), it.log.submit()]
+    it.bid(a, 10)
+    for (const id of failing) {
+      a.accept(id)
+      a.fail(id, 1, false)
+    }
+    const waiting = Array.from({ length: 4 }, () => it.log.submit())
+    expect(it.awards()).toEqual({})
+    expect(it.waiting(waiting[0]!)).toContain('is open until')
+    it.log.advance(9_999)
+    expect(it.awards()).toEqual({})
+    it.log.advance(1)
+    expect(it.awards()).toEqual({ a: waiting.slice(0, 2) })
+    for (const id of waiting.slice(0, 2)) {
+      a.accept(id)
+      a.complete(id)
+    }
+    expect(it.awards()).toEqual({ a: waiting.slice(2) })
+  })
+
+  test('on rates take nothing for a step back of the clock', () => {
+    const bucket = new TokenBucket(2, 1_000, 10_000)
+    bucket.spend(10_000)
+    expect(bucket.openAtMs(4_000)).toBe(4_000)
+    bucket.spend(4_000)
+    expect(bucket.openAtMs(10_000)).toBe(10_500)
+    expect(bucket.openAtMs(10_500)).toBe(10_500)
   })
 
   test('set while tasks wait tell keys apart from then on', () => {
