@@ -121,6 +121,23 @@ describe('a checkpoint', () => {
     ).toBe(signal)
   })
 
+  test('keeps the input of a task that has stored a state since, and has signals', () => {
+    const log = new TestLog()
+    const a = log.join('a')
+    const id = log.submit()
+    a.accept(id)
+    const stored = a.checkpoint(id)
+    log.signal(id)
+    a.write([kind.alive])
+    const { manifest } = save(
+      log.ledger,
+      () => {},
+      () => 10,
+    )
+    expect(stored).toBeGreaterThan(log.task(id).sequence)
+    expect(manifest.neededFrom).toBe(log.task(id).sequence)
+  })
+
   test('that is given up leaves nothing behind', () => {
     const log = new TestLog()
     for (let i = 0; i < 20; i++) log.submit()
