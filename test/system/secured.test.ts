@@ -139,6 +139,34 @@ test('a reply subject does not make a scheduler act for whoever asked', { timeou
   }
 })
 
+test('headers of a submission do not act on the log', { timeout: 60_000 }, async () => {
+  await start('control-2').ready()
+  const subjects = new Subjects('main')
+  const bus = await openBus({ servers: server.url, creds: server.creds('shipping'), name: 'attacker' })
+  try {
+    const { log } = await openNamespace(bus, {})
+    await log.append(subjects.submit('nothing'), new Uint8Array(0))
+    const before = await log.info()
+    const taken: string[] = []
+    for (const headers of [
+      { 'Nats-Rollup': 'all' },
+      { 'Nats-Rollup': 'sub' },
+      { 'Nats-TTL': '1s' },
+      { 'Nats-Schedule': '@every 1s', 'Nats-Schedule-Target': subjects.control(0, 'x') },
+      { 'Nats-Incr': '+1' },
+      { 'Nats-Batch-Id': 'x', 'Nats-Batch-Sequence': '1', 'Nats-Batch-Commit': '1' },
+    ]) {
+      const { outcome } = await log.append(subjects.submit('nothing'), new Uint8Array(0), { headers })
+      if (outcome === 'stored') taken.push(...Object.keys(headers))
+    }
+    expect(taken).toEqual([])
+    expect(await log.info()).toMatchObject({ firstSequence: before.firstSequence })
+    expect((await log.info()).messages).toBeGreaterThanOrEqual(before.messages)
+  } finally {
+    await bus.close()
+  }
+})
+
 test('credentials of another role, another name or another namespace are refused at once, with what is missing', {
   timeout: 60_000,
 }, async () => {
