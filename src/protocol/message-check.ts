@@ -116,6 +116,7 @@ function bidComplaint(report: Items): string | undefined {
     return 'the load of the main loop is out of range'
   if (!isAmount(load.cpu) || !isAmount(load.memory) || !isAmount(load.rssBytes))
     return 'the load of the machine is out of range'
+  if (load.wait !== undefined && !isAmount(load.wait)) return 'the wait for a processor is out of range'
   if (!isCount(running) || !isCount(held)) return 'the running or held turns are not a count'
   if (status !== 'ready' && status !== 'draining') return 'the status of the node is not known'
   return isRecordOf(resources, isAmount) ? undefined : 'the resources are not amounts by name'

@@ -3,7 +3,7 @@ import type { Payload } from './entries.ts'
 import type { ErrorRecord } from './errors.ts'
 import type { BreakerAnswer } from './limit-messages.ts'
 import type { GangOption } from './options.ts'
-import type { HedgeAnswer, NegotiationAnswer, PlacementAnswer } from './placement-answers.ts'
+import type { HedgeAnswer, MoveAnswer, NegotiationAnswer, PlacementAnswer } from './placement-answers.ts'
 import type { AskedTask, Quote } from './quotes.ts'
 import type { MissedRule, OverlapRule, Schedule } from './schedule.ts'
 
@@ -94,6 +94,8 @@ export interface NodeLoad {
   readonly loopDelayMs: number
   /** Share of the machine's processors that was busy, 0 to 1, whoever used them. */
   readonly cpu: number
+  /** How long its threads waited for a processor per ms that they ran; left out by older nodes. */
+  readonly wait?: number
   /** Share of memory in use, 0 to 1. */
   readonly memory: number
   readonly rssBytes: number
@@ -176,6 +178,8 @@ export interface TaskAnswer {
   readonly placement?: PlacementAnswer
   /** The last call for bids in which places were reserved for it, or for its gang. */
   readonly negotiation?: NegotiationAnswer
+  /** The last time that it was moved from one node to a better one while it ran. */
+  readonly move?: MoveAnswer
   /** The last time that a second turn was allowed beside its own. */
   readonly hedge?: HedgeAnswer
   readonly result?: unknown

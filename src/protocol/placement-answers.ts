@@ -39,6 +39,15 @@ export interface NegotiationAnswer {
   }[]
 }
 
+/** A running task was moved: it gave up its turn at a boundary. */
+export interface MoveAnswer {
+  readonly at: string
+  readonly from: string
+  /** The node that was better then; where it was placed, `placement` says. */
+  readonly to: string
+  readonly reason: string
+}
+
 /** A hedge: a second turn beside one that took long. */
 export interface HedgeAnswer {
   readonly at: string

@@ -31,6 +31,7 @@ export interface DevOptions {
   readonly port?: number
   readonly ordering?: NonNullable<ProcessOptions['ordering']>
   readonly placement?: string
+  readonly rebalancing?: string
   readonly encryption?: NonNullable<ProcessOptions['encryption']>
   readonly readyFile?: string
   readonly logLevel?: LogLevel
@@ -91,6 +92,7 @@ class DevCluster implements AsyncDisposable {
       logger: this.logger,
       ...(options.ordering !== undefined && { ordering: options.ordering }),
       ...(options.placement !== undefined && { placement: options.placement }),
+      ...(options.rebalancing !== undefined && { rebalancing: options.rebalancing }),
       ...(options.namespace !== undefined && { namespace: options.namespace }),
     })
     await Promise.all([joined, this.troupe.led()])

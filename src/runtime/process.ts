@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { Logger } from 'pino'
 import type { AgendaOptions } from '../actors/scheduler/agenda.ts'
-import { orderingNamed, placementsNamed } from '../actors/scheduler/policies/named.ts'
+import { orderingNamed, placementsNamed, rebalancingNamed } from '../actors/scheduler/policies/named.ts'
 import { ordered, type TaskView } from '../actors/scheduler/policies/orderings.ts'
 import { type EncryptionOptions, Keyring } from '../client/encryption.ts'
 import type { AnyTaskDefinition } from '../client/task.ts'
@@ -50,6 +50,8 @@ export interface ProcessOptions extends Omit<BusOptions, 'name'> {
   readonly ordering?: string | ((task: TaskView) => number)
   /** Of a scheduler: which node gets a task, as `least-delay;resize=affinity`. Default: least-delay. */
   readonly placement?: string
+  /** By name, like `threshold:ratio=3` or `off`. Default: `threshold`. */
+  readonly rebalancing?: string
   readonly rules?: Partial<FoldRules>
   readonly replicas?: number
   readonly drainMs?: number
@@ -241,10 +243,12 @@ export class TroupeProcess {
 
   /** Throws TROUPE_INVALID_OPTION. */
   private policies(): AgendaOptions {
-    const { ordering = 'priority', placement = '' } = this.options
+    const { ordering = 'priority', placement = '', rebalancing = 'threshold' } = this.options
+    const moving = rebalancingNamed(rebalancing)
     return {
       ordering: typeof ordering === 'string' ? orderingNamed(ordering) : ordered('custom', ordering),
       ...placementsNamed(placement),
+      ...(moving && { rebalancing: moving }),
     }
   }
 

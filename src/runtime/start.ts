@@ -21,6 +21,7 @@ export interface StartOptions extends Omit<BusOptions, 'name'> {
   readonly labels?: Readonly<Record<string, string>>
   readonly ordering?: NonNullable<ProcessOptions['ordering']>
   readonly placement?: string
+  readonly rebalancing?: string
   readonly replicas?: number
   readonly healthPort?: number
   /** Gets `{"nats","pid","nodes":[{"id","pid"}]}` once the roles have started. */

@@ -15,8 +15,8 @@ import { NodeService } from '../../src/runtime/node/node-service.ts'
 import { SchedulerService } from '../../src/runtime/scheduler/scheduler-service.ts'
 import { Supervisor } from '../../src/runtime/supervisor.ts'
 import type { Link, Network } from './network.ts'
-import type { Random } from './random.ts'
-import { IdleBalance } from './sim-balance.ts'
+import { Random } from './random.ts'
+import { MoodyBalance } from './sim-balance.ts'
 import { SimBus } from './sim-bus.ts'
 import { SimLog, type StreamHost } from './sim-log.ts'
 import { type Shelf, SimCheckpointStore, SimLeaseStore, SimObjectStore } from './sim-stores.ts'
@@ -170,6 +170,7 @@ export class ControlMachine extends SimMachine {
       logger,
       name: holder,
       rules: settings.rules,
+      policies: { rebalancing: { ratio: 1.5, lagMs: 100, afterMs: 0, ageMinMs: 10, pauseMs: 300 } },
     })
     scheduler.start()
     new Housekeeping({
@@ -251,7 +252,7 @@ export class NodeMachine extends SimMachine {
         types: definitions.map((definition) => definition.profile),
       },
       definitions,
-      balance: new IdleBalance(settings.slots),
+      balance: new MoodyBalance(settings.slots, new Random(world.seed, `${process.name} load`), () => world.nowMs),
       logger: simLogger(world, process.name),
       drainMs: 2_000,
       onIncarnation: (incarnation) => {

@@ -1,5 +1,6 @@
 /** Tasks that ask for something, for the tests of scheduling on real processes. */
 import { setTimeout as delay } from 'node:timers/promises'
+import { assign, setup } from 'xstate'
 import { task } from '../../src/client/index.ts'
 
 /** Says when it ran, by the clock of the machine that all nodes of a test share. */
@@ -16,6 +17,32 @@ export const plain = task('plain', ran)
 
 /** May run twice at once, from half a second on. */
 export const hedged = task('hedged', ran, { hedge: { after: '500ms', budget: 1 } })
+
+/** A long machine: counts, and notes in which processes it did. */
+export const marching = task(
+  'marching',
+  setup({
+    types: {
+      input: {} as { steps: number },
+      context: {} as { left: number; pids: readonly number[] },
+      output: {} as { pids: readonly number[] },
+    },
+    actions: {
+      step: assign(({ context: { left, pids } }) => ({ left: left - 1, pids: [...pids, process.pid] })),
+    },
+  }).createMachine({
+    context: ({ input }) => ({ left: input.steps, pids: [] }),
+    initial: 'marching',
+    output: ({ context }) => ({ pids: context.pids }),
+    states: {
+      marching: {
+        always: { guard: ({ context }) => context.left === 0, target: 'there' },
+        after: { 50: { target: 'marching', reenter: true, actions: 'step' } },
+      },
+      there: { type: 'final' },
+    },
+  }),
+)
 
 /** Fails at once on a node that is broken, as its environment says. */
 export const fragile = task(

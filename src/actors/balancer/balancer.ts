@@ -118,7 +118,7 @@ function bidFor(context: BalancerContext, occupancy: Occupancy, mode: Mode): Bid
   const { slots, durations, settings } = context
   const load = context.load ?? idleLoad
   const { meanMs } = durations
-  const { loop, loopDelayMs, cpu, memory, rssBytes } = load
+  const { loop, loopDelayMs, cpu, waitRatio: wait, memory, rssBytes } = load
   const rules = { slots, roundTripMs: settings.roundTripMs, mode }
   return {
     kind: 'bid',
@@ -128,6 +128,6 @@ function bidFor(context: BalancerContext, occupancy: Occupancy, mode: Mode): Bid
       slowdown: slowdownOf(load, occupancy),
       ttlMs: settings.bidTtlMs,
     },
-    load: { loop, loopDelayMs, cpu, memory, rssBytes },
+    load: { loop, loopDelayMs, cpu, wait, memory, rssBytes },
   }
 }

@@ -22,6 +22,7 @@ import type { Decision } from './policies/decisions.ts'
 import type { Negotiation } from './policies/negotiations.ts'
 import type { ReadyTasks } from './policies/ready-tasks.ts'
 import type { QuoteSeen } from './quotes.ts'
+import type { Move } from './rebalancing.ts'
 import { type Refusal, waitingReason } from './waiting.ts'
 
 /** Before a task that a node declined is placed again: the same node may be the only one. */
@@ -207,6 +208,11 @@ export class Agenda {
     return this.placing.quotes.about(task)
   }
 
+  /** The last time that the task was moved while it ran, if that is not long ago. */
+  moveOf(task: TaskRecord): Move | undefined {
+    return this.placing.rebalancing.moveOf(task)
+  }
+
   /** The last call for bids in which places were reserved for it, if that is not long ago. */
   negotiationOf(task: TaskRecord, nowMs: number): Negotiation | undefined {
     return this.placing.tenders.about(task, nowMs)
@@ -317,6 +323,7 @@ export class Agenda {
     this.placing.tenders.forget(member)
     this.placing.quotes.forget(member)
     this.placing.hedging.forget(member)
+    this.placing.rebalancing.forget(member)
     for (const task of this.offers.remove(member.incarnation)) {
       this.over(task, true)
       this.calendar.enter(task, nowMs)

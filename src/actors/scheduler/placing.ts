@@ -20,9 +20,11 @@ import { unfit } from './policies/demands.ts'
 import { LaneQueue } from './policies/lane-queue.ts'
 import { worthWaiting } from './policies/patience.ts'
 import type { ReadyTasks } from './policies/ready-tasks.ts'
+import type { RebalancingPolicy } from './policies/rebalance.ts'
 import { Preemption } from './preemption.ts'
 import { Quotes, refusedPauseMs } from './quotes.ts'
 import { ReadyQueue } from './ready-queue.ts'
+import { Rebalancing } from './rebalancing.ts'
 import { Tenders } from './tenders.ts'
 
 /** How long a task at the head of its queue finds no room before places are reserved for it. */
@@ -35,6 +37,8 @@ export interface PlacingPolicies {
   readonly placement?: PlacementPolicy
   /** Instead of `placement`, by task type. */
   readonly placements?: ReadonlyMap<string, PlacementPolicy>
+  /** When running tasks are moved; default: never. */
+  readonly rebalancing?: RebalancingPolicy
 }
 
 /** What one round of placing has before it. */
@@ -53,6 +57,7 @@ export class Placing {
   readonly tenders: Tenders
   readonly experience: Experience
   readonly hedging: Hedging
+  readonly rebalancing: Rebalancing
   ready: ReadyTasks
   private readonly state: LedgerState
   private readonly later: (task: TaskRecord, atMs: number) => void
@@ -84,6 +89,7 @@ export class Placing {
     this.placements = policies.placements ?? new Map()
     this.gate = new Gate(state, offers)
     this.hedging = new Hedging(this.gate)
+    this.rebalancing = new Rebalancing(policies.rebalancing, offers, this.gate)
     this.tenders = new Tenders(state, offers, this.gate, (task) => this.ready.add(task))
     this.preemption = new Preemption(this.ordering)
     this.ready = this.emptyQueue()
@@ -124,6 +130,7 @@ export class Placing {
     for (const [member, tasks] of awards) effects.push({ do: 'award', epoch, member, tasks })
     if (effects.length > 0) this.decisions.note(nowMs, bids ?? [], effects)
     if (this.hedging.active) this.hedging.proceed({ epoch, nowMs, open, choose: this.chooseAt(nowMs) }, effects)
+    this.rebalancing.proceed(open, nowMs, effects)
     // Nodes with these types have no credit left just now; types that no node bids for wait until one does.
     for (const type of aside) this.ready.setCovered(type)
     if (this.ordering.outranks !== undefined) this.makeRoom(nowMs, effects)
@@ -179,7 +186,8 @@ export class Placing {
       }
       candidates = 'candidates' in quoted ? quoted.candidates : []
     }
-    const chosen = candidates.length === 0 ? undefined : this.choose(task, candidates, nowMs)
+    const able = this.rebalancing.awayFrom(task, candidates)
+    const chosen = able.length === 0 ? undefined : this.choose(task, able, nowMs)
     const waits = chosen === undefined || this.awaitsFaster(task, chosen, nowMs)
     // They stand for other tasks, too.
     if (this.quotes.isFor(task.type)) for (const candidate of candidates) candidate.extraMs = 0

@@ -3,7 +3,14 @@
  * it runs, so that --help is quick.
  */
 import { Argument, Command, Option } from 'commander'
-import { orderingNamed, orderingNames, placementNames, placementsNamed } from '../../actors/scheduler/policies/named.ts'
+import {
+  orderingNamed,
+  orderingNames,
+  placementNames,
+  placementsNamed,
+  rebalancingNamed,
+  rebalancingNames,
+} from '../../actors/scheduler/policies/named.ts'
 import { addCron } from './cron-program.ts'
 import type { Output } from './output.ts'
 import { addQueue } from './queue-program.ts'
@@ -104,6 +111,11 @@ const placement = () =>
     '--placement <policy>',
     `which node gets it: ${placementNames.join(', ')}; for one type: "least-delay;resize=affinity" (default: least-delay)`,
   ).argParser(policy(placementsNamed))
+const rebalancing = () =>
+  setting(
+    '--rebalancing <policy>',
+    `when running tasks move to better nodes: ${rebalancingNames.join(', ')}; parameters like threshold:ratio=3 (default: threshold)`,
+  ).argParser(policy(rebalancingNamed))
 const readyFile = () =>
   setting('--ready-file <file>', 'write a JSON description here once tasks can run (default: none)')
 
@@ -129,6 +141,7 @@ function addProcesses(program: Command, act: Act): void {
     .addOption(setting('--ephemeral', 'keep nothing: use a temporary folder'))
     .addOption(ordering())
     .addOption(placement())
+    .addOption(rebalancing())
     .addOption(readyFile())
     .action(act(async () => (await import('./commands/processes.ts')).dev))
   program
@@ -152,6 +165,7 @@ function addProcesses(program: Command, act: Act): void {
     )
     .addOption(ordering())
     .addOption(placement())
+    .addOption(rebalancing())
     .addOption(
       setting('--replicas <number>', 'copies of each stream, 1 to 5; raises what is there (default: 1)').argParser(
         wholeNumber('replicas', 1, 5),

@@ -34,6 +34,7 @@ export function taskRow(task: TaskRecord, nowMs: number, agenda?: Agenda): TaskA
   const rare = task.rare
   const node = task.owner?.node ?? agenda?.awardedTo(task)?.node
   const waiting = agenda?.waitingReason(task, nowMs)
+  const move = agenda?.moveOf(task)
   const dueAtMs = task.status === 'parked' ? rare?.wakeAtMs : task.dueAtMs > nowMs ? task.dueAtMs : undefined
   return {
     id: task.id,
@@ -53,6 +54,7 @@ export function taskRow(task: TaskRecord, nowMs: number, agenda?: Agenda): TaskA
     ...(task.finishedAtMs > 0 && { finishedAt: iso(task.finishedAtMs) }),
     ...(rare?.progress && { progress: rare.progress }),
     ...(waiting !== undefined && { waiting }),
+    ...(move && { move: { at: iso(move.atMs), from: move.from, to: move.to, reason: move.reason } }),
     ...(rare?.hedge && { hedge: hedgeRow(rare.hedge) }),
     ...(rare?.lastError !== undefined && task.status !== 'completed' && { error: rare.lastError }),
   }

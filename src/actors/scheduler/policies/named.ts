@@ -16,6 +16,7 @@ import {
   shortestRemaining,
 } from './orderings.ts'
 import { affinity, bestFit, randomPlacement, roundRobin, smoothWeighted, spread, twoChoices } from './placements.ts'
+import { defaultRebalancing, type RebalancingPolicy } from './rebalance.ts'
 
 interface Row<Policy> {
   /** Parameters and their least values; `*`: any other name is the weight of a key or node. */
@@ -50,11 +51,24 @@ const placements: Readonly<Record<string, Row<PlacementPolicy>>> = {
   affinity: { parameters: { bound: 1 }, make: (given) => affinity(given) },
 }
 
+const rebalancings: Readonly<Record<string, Row<RebalancingPolicy | undefined>>> = {
+  threshold: {
+    parameters: { ratio: 1, lagMs: 0, afterMs: 0, ageMinMs: 0, pauseMs: 0 },
+    make: (given) => ({ ...defaultRebalancing, ...given }),
+  },
+  off: { make: () => undefined },
+}
+
 export const orderingNames: readonly string[] = Object.keys(orderings)
 export const placementNames: readonly string[] = Object.keys(placements)
+export const rebalancingNames: readonly string[] = Object.keys(rebalancings)
 
 export function orderingNamed(text: string): OrderingPolicy {
   return named('ordering', orderings, text)
+}
+
+export function rebalancingNamed(text: string): RebalancingPolicy | undefined {
+  return named('rebalancing', rebalancings, text)
 }
 
 export function placementNamed(text: string): PlacementPolicy {

@@ -8,10 +8,11 @@ import { connectionOf, type GlobalOptions, present } from '../settings.ts'
 /** Of the options of `dev`, those that are its composition root's own. */
 export async function dev({ files, options }: Invocation): Promise<number> {
   const { namespace, logLevel, nodes, slots, port, store, ephemeral, readyFile } = options as GlobalOptions & DevOptions
-  const { ordering, placement, encryption } = options as GlobalOptions & DevOptions
+  const { ordering, placement, rebalancing, encryption } = options as GlobalOptions & DevOptions
   const given = {
     ordering,
     placement,
+    rebalancing,
     encryption,
     namespace,
     logLevel,
@@ -33,7 +34,7 @@ interface StartFlags extends Omit<StartOptions, 'files' | 'servers' | 'creds' | 
 export async function start({ files, options }: Invocation): Promise<number> {
   const flags = options as GlobalOptions & StartFlags
   const { namespace, logLevel, name, slots, resources, labels, replicas, healthPort, readyFile } = flags
-  const { ordering, placement, encryption } = flags
+  const { ordering, placement, rebalancing, encryption } = flags
   checkRoles(flags.roles, files)
   const given = {
     logLevel,
@@ -43,6 +44,7 @@ export async function start({ files, options }: Invocation): Promise<number> {
     labels,
     ordering,
     placement,
+    rebalancing,
     replicas,
     healthPort,
     readyFile,

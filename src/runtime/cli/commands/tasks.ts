@@ -59,6 +59,7 @@ function printWhy(task: TaskAnswer, output: Output): void {
   const { waiting, placement, negotiation, node, status } = task
   output.line('')
   if (waiting !== undefined) output.line(`It waits: ${waiting}.`)
+  if (task.move !== undefined) output.line(`It left ${task.move.from} at ${task.move.at}: ${task.move.reason}.`)
   if (task.hedge !== undefined) printHedge(task.hedge, output)
   if (negotiation !== undefined) printNegotiation(negotiation, output)
   if (placement === undefined) {
