@@ -7,11 +7,11 @@ import {
   restoreState,
 } from '../../../src/actors/ledger/checkpoint.ts'
 import { Ledger } from '../../../src/actors/ledger/ledger.ts'
-import { kind } from '../../../src/protocol/entries.ts'
+import { type ControlEntry, kind } from '../../../src/protocol/entries.ts'
 import { packValue, unpackValue } from '../../../src/protocol/payload.ts'
 import { checkState, describeState } from './describe.ts'
 import { RandomActors, random } from './random-log.ts'
-import { TestLog } from './test-log.ts'
+import { TestLog, taskProfile } from './test-log.ts'
 
 function stored<T>(value: T): T {
   return unpackValue(packValue(value)) as T
@@ -161,6 +161,27 @@ test('whatever is folded while it is being saved, it is saved as it was', () => 
     actors.step()
     expect(savedRows(saving)).toEqual(asItWas)
   }
+})
+
+test.each<[string, (id: string, sequence: number) => ControlEntry]>([
+  ['revoked', (id) => [kind.revoked, id, 1, '']],
+  ['cancelled', (id) => [kind.cancelled, id, '']],
+  ['timed out', (id) => [kind.timedOut, id, 1]],
+  ['expired', (id) => [kind.expired, id]],
+  ['kept', (id, sequence) => [kind.kept, id, sequence, 'null', 0, null]],
+])('a task that is %s while it is being saved is saved as it was', (_, decision) => {
+  const log = new TestLog()
+  log.lead()
+  const a = log.join('a', 'a1', [taskProfile('work', { timeoutMs: 1_000 })])
+  const id = log.submit({ 'troupe-deadline': '2s' })
+  a.accept(id)
+  log.advance(2_000)
+  const asItWas = savedRows(new LedgerSaving(log.state, 1))
+  const saving = new LedgerSaving(log.state, 2)
+  const { void: before } = log.state.totals
+  log.decide(decision(id, log.task(id).sequence))
+  expect(log.state.totals.void).toBe(before)
+  expect(savedRows(saving)).toEqual(asItWas)
 })
 
 /** By task; a profile has another number in each saving. */

@@ -32,15 +32,15 @@ describe.each([
     const log = new TestLog()
     log.lead('s1', age)
     // From its end on, however long it has lived.
+    const node = log.join('m')
     const old = log.submit()
+    node.accept(old)
     log.advance(60_000)
-    const id = ended(log, how)
+    if (how === 'complete') node.complete(old)
+    else node.fail(old, 1, false)
     expect(log.state.tasks.has(old)).toBe(true)
-    if (how === 'complete') {
-      writer?.accept(old)
-      writer?.complete(old)
-      expect(log.state.tasks.has(old)).toBe(true)
-    }
+    writer = node
+    const id = ended(log, how)
     log.advance(999)
     const later = ended(log, how)
     expect(log.state.tasks.has(id)).toBe(true)
