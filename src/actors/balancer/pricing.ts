@@ -54,8 +54,11 @@ export interface CreditRules {
   readonly mode: 'open' | 'eased' | 'full' | 'closed'
 }
 
-/** Tasks this long or longer keep a slot busy while the next award travels, well enough. */
-const shortMs = 100
+/**
+ * Of tasks that last so many round trips or more, a slot loses little while the next award travels. What is held for it could
+ * start elsewhere sooner: it waits for the end of a task here that may be far longer than the mean.
+ */
+const shortRoundTrips = 10
 /** Most credits on top of each slot. */
 const overCommitMax = 4
 
@@ -64,7 +67,7 @@ const overCommitMax = 4
  * as it finishes during a round trip, so that no slot waits for an award. More would only take tasks from others.
  */
 export function creditsOf({ slots, roundTripMs, mode }: CreditRules, meanMs: number | undefined, busy: number): number {
-  const short = meanMs !== undefined && meanMs < shortMs
+  const short = meanMs !== undefined && meanMs < shortRoundTrips * roundTripMs
   const extra = short ? Math.ceil(slots * Math.min(overCommitMax, roundTripMs / Math.max(meanMs, 0.001))) : 0
   switch (mode) {
     case 'open':

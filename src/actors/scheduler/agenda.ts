@@ -54,8 +54,10 @@ export class Agenda {
     for (const task of this.state.tasks.values()) {
       if (task.ended) continue
       this.calendar.watchDeadline(task)
-      if (task.status === 'running' || task.status === 'held') this.noteRunning(task)
-      else this.calendar.enter(task, nowMs)
+      if (task.status === 'running' || task.status === 'held') {
+        this.noteRunning(task)
+        this.placing.experience.began(task)
+      } else this.calendar.enter(task, nowMs)
     }
     this.gatherings.build(this.state, nowMs)
   }

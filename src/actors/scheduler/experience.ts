@@ -13,6 +13,12 @@ import { Paces } from './policies/paces.ts'
 
 /** How old a judgement of health may be while nothing ends. */
 const judgeEveryMs = 500
+/** While something ends: each judgement looks at all nodes, so with very many it cannot follow every end. */
+const judgePerNodeMs = 0.1
+const judgedAtOnce = 50
+/** How old what is known of some of many nodes may be, and of how many types it is kept. */
+const lookMs = 50
+const looksMax = 1_000
 
 export class Experience {
   readonly paces = new Paces()
@@ -22,6 +28,7 @@ export class Experience {
   private readonly offers: Offers
   /** The nodes of running turns, since the ledger does not name them any more when they have ended. */
   private readonly owners = new Map<TaskRecord, Member>()
+  private readonly looks = new Map<string, { readonly candidates: readonly Candidate[]; readonly untilMs: number }>()
   private readonly probations = new Map<string, number>()
   private judgedAtMs = Number.NEGATIVE_INFINITY
   private isNew = false
@@ -33,12 +40,9 @@ export class Experience {
   /** Hears what was folded. */
   note(change: Change, nowMs: number): void {
     switch (change.what) {
-      case 'running': {
-        // A short turn has ended in the same block: the ledger does not name its owner any more, the award does.
-        const member = change.task.owner ?? this.offers.awardOf(change.task)?.member
-        if (member !== undefined) this.owners.set(change.task, member)
+      case 'running':
+        this.began(change.task)
         break
-      }
       case 'overtaken':
         // Nobody waits for what it takes there: it takes this long at least.
         this.owners.set(change.task, change.member)
@@ -57,7 +61,7 @@ export class Experience {
       case 'parked':
       case 'cancelled':
       case 'expired':
-        this.owners.delete(change.task)
+        this.release(change.task)
         break
       case 'left':
       case 'fenced':
@@ -67,10 +71,23 @@ export class Experience {
     }
   }
 
+  /** A turn runs. A short one has ended in the same block: the ledger does not name its owner any more, the award does. */
+  began(task: TaskRecord): void {
+    const member = task.owner ?? this.offers.awardOf(task)?.member
+    if (member !== undefined) this.owners.set(task, member)
+  }
+
   /** Weighs what has happened; done before tasks are placed. */
   judge(nowMs: number): void {
     this.nextMs = Number.POSITIVE_INFINITY
-    if (!this.health.isFailing || (!this.isNew && nowMs < this.judgedAtMs + judgeEveryMs)) return
+    if (!this.health.isFailing) return
+    const { count } = this.offers
+    const soonMs = count <= judgedAtOnce ? 0 : Math.min(judgeEveryMs, count * judgePerNodeMs)
+    const dueMs = this.judgedAtMs + (this.isNew ? soonMs : judgeEveryMs)
+    if (nowMs < dueMs) {
+      if (this.isNew) this.nextMs = dueMs
+      return
+    }
     this.isNew = false
     this.judgedAtMs = nowMs
     this.health.judge(nowMs, (type, node) => this.isElsewhere(type, node))
@@ -89,13 +106,30 @@ export class Experience {
     return candidate
   }
 
+  /** Nodes that bid for the type and can be trusted, with credits left or not: all, or of very many so many, a moment ago. */
+  some(type: string, nowMs: number, count: number): readonly Candidate[] {
+    if (this.offers.count <= count) return this.look(type, nowMs, count)
+    const known = this.looks.get(type)
+    if (known !== undefined && nowMs < known.untilMs) return known.candidates
+    if (this.looks.size === looksMax) this.looks.clear()
+    const candidates = this.look(type, nowMs, count)
+    this.looks.set(type, { candidates, untilMs: nowMs + lookMs })
+    return candidates
+  }
+
   /** Every node that bids for the type and can be trusted, with credits left or not. */
-  *all(type: string, nowMs: number): Iterable<Candidate> {
-    for (const offer of this.offers.all()) {
+  all(type: string, nowMs: number): readonly Candidate[] {
+    return this.look(type, nowMs, this.offers.count)
+  }
+
+  private look(type: string, nowMs: number, count: number): Candidate[] {
+    const candidates: Candidate[] = []
+    for (const offer of this.offers.some(count)) {
       const { member, status, expiresAtMs } = offer
       if (status !== 'ready' || expiresAtMs <= nowMs || !member.types.has(type)) continue
-      if (this.health.of(member.node) >= probationBelow) yield this.seen({ offer, free: 0 }, type, nowMs)
+      if (this.health.of(member.node) >= probationBelow) candidates.push(this.seen({ offer, free: 0 }, type, nowMs))
     }
+    return candidates
   }
 
   /** Of the credits that an offer has left, those that its node is trusted with now. */
@@ -114,14 +148,22 @@ export class Experience {
 
   /** An attempt has ended, by the task's own doing. */
   private ended(task: TaskRecord, failed: boolean, nowMs: number): void {
-    const node = this.owners.get(task)?.node
+    const node = this.release(task)?.node
     if (node === undefined) return
-    this.owners.delete(task)
     // What failed says nothing about how long it takes.
     if (!failed) this.paces.ended(task.type, node, task.finishedAtMs - task.turnAtMs, nowMs)
     this.health.ended(task.type, node, failed, nowMs)
     this.isNew ||= this.health.isFailing
     if (this.probations.has(node)) this.probations.set(node, nowMs + probationPauseMs)
+  }
+
+  /** Its turn is over: the node has room for another. Returns whose it was. */
+  private release(task: TaskRecord): Member | undefined {
+    const member = this.owners.get(task)
+    if (member === undefined) return undefined
+    this.owners.delete(task)
+    this.offers.freed(member)
+    return member
   }
 
   private forget(member: Member): void {

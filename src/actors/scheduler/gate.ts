@@ -26,6 +26,8 @@ export class Gate {
   private readonly offers: Offers
   /** Nodes with types that ask for something. */
   private readonly demanding = new Set<Offer>()
+  /** Types that ask for labels. */
+  private readonly wishing = new Set<string>()
   private readonly held = new Map<string, HeldKey>()
   private readonly heldUntil = new Heap<HeldKey>()
   private typesOpenAtMs = Number.POSITIVE_INFINITY
@@ -47,9 +49,8 @@ export class Gate {
   /** A node bids for the first time. */
   joined(offer: Offer): void {
     for (const profile of offer.member.types.values()) {
-      if (!isDemanding(profile)) continue
-      this.demanding.add(offer)
-      break
+      if (isDemanding(profile)) this.demanding.add(offer)
+      if (profile.labels !== undefined) this.wishing.add(profile.type)
     }
     this.begin()
   }
@@ -134,7 +135,8 @@ export class Gate {
   }
 
   /** Of the nodes with a free credit, those that can take the task; only the most wished for, if it has wishes. */
-  candidates(task: TaskRecord, open: readonly Candidate[]): Candidate[] {
+  candidates<Some extends Candidate>(task: TaskRecord, open: readonly Some[]): Some[] {
+    if (!this.active) return open.filter(({ offer }) => offer.member.types.has(task.type))
     const able = open.filter((candidate) => this.canTake(task, candidate))
     if (able.length < 2 || able[0]!.offer.member.types.get(task.type)?.labels === undefined) return able
     const wishes = able.map(({ offer: { member } }) =>
@@ -156,7 +158,12 @@ export class Gate {
     return short
   }
 
-  private canTake(task: TaskRecord, candidate: Candidate): boolean {
+  /** Some nodes are wished for more than others that can take the task. */
+  hasWishes({ type }: TaskRecord): boolean {
+    return this.wishing.has(type)
+  }
+
+  canTake(task: TaskRecord, candidate: Candidate): boolean {
     const { offer } = candidate
     const profile = offer.member.types.get(task.type)
     if (profile === undefined) return false

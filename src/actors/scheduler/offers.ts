@@ -30,15 +30,35 @@ interface Award {
 /** How long an award invites: the node drops it after that, and the scheduler awards anew. */
 export const awardTtlMs = 2_000
 
+/** Hears of offers whose free credits or price may have changed. */
+export interface OffersWatcher {
+  note(offer: Offer): void
+  remove(offer: Offer): void
+}
+
 export class Offers {
+  watcher: OffersWatcher | undefined
   private readonly byIncarnation = new Map<string, Offer>()
+  /** The same, in any order. */
+  private readonly list: Offer[] = []
   /** In the order in which they were made, so that the oldest is first. */
   private readonly awards = new Map<TaskRecord, Award>()
   /** The turn of a task whose award lapsed last. */
   private readonly lapsed = new WeakMap<TaskRecord, number>()
 
+  get count(): number {
+    return this.list.length
+  }
+
   all(): Iterable<Offer> {
     return this.byIncarnation.values()
+  }
+
+  /** So many of them, evenly spread; all if there are no more. */
+  *some(count: number): Iterable<Offer> {
+    const { list } = this
+    const step = Math.max(1, list.length / count)
+    for (let at = 0; at < list.length; at += step) yield list[Math.floor(at)]!
   }
 
   of(incarnation: string): Offer | undefined {
@@ -70,10 +90,13 @@ export class Offers {
       expiresAtMs: nowMs + bid.ttlMs,
       busyAtBid: running + held,
     }
-    const known = this.byIncarnation.get(member.incarnation)
-    if (known !== undefined) return Object.assign(known, heard)
-    const offer: Offer = { member, awarded: 0, ...heard }
-    this.byIncarnation.set(member.incarnation, offer)
+    let offer = this.byIncarnation.get(member.incarnation)
+    if (offer === undefined) {
+      offer = { member, awarded: 0, ...heard }
+      this.byIncarnation.set(member.incarnation, offer)
+      this.list.push(offer)
+    } else Object.assign(offer, heard)
+    this.watcher?.note(offer)
     return offer
   }
 
@@ -87,6 +110,14 @@ export class Offers {
     this.settle(task)
     this.awards.set(task, { offer, turn: task.turn + 1, atMs: nowMs })
     offer.awarded++
+    this.watcher?.note(offer)
+  }
+
+  /** A turn has ended there. */
+  freed({ incarnation }: Member): void {
+    if (this.watcher === undefined) return
+    const offer = this.byIncarnation.get(incarnation)
+    if (offer !== undefined) this.watcher.note(offer)
   }
 
   awardOf(task: TaskRecord): Offer | undefined {
@@ -99,6 +130,7 @@ export class Offers {
     if (award === undefined) return false
     this.awards.delete(task)
     award.offer.awarded--
+    this.watcher?.note(award.offer)
     return true
   }
 
@@ -128,7 +160,11 @@ export class Offers {
     const tasks: TaskRecord[] = []
     for (const [task, award] of this.awards) if (award.offer.member.incarnation === incarnation) tasks.push(task)
     for (const task of tasks) this.settle(task)
+    const offer = this.byIncarnation.get(incarnation)
+    if (offer === undefined) return tasks
+    this.watcher?.remove(offer)
     this.byIncarnation.delete(incarnation)
+    this.list.splice(this.list.indexOf(offer), 1)
     return tasks
   }
 
@@ -149,5 +185,6 @@ export class Offers {
   clear(): void {
     this.awards.clear()
     this.byIncarnation.clear()
+    this.list.length = 0
   }
 }

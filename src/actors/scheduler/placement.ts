@@ -15,12 +15,16 @@ export interface Candidate {
   paceOf?: string
   /** What the node quoted for this very task, ms; default 0. */
   extraMs?: number
+  /** It has got something in this round, so that its award travels anyway. */
+  addressed?: boolean
 }
 
 export interface PlacementPolicy {
   readonly name: string
   /** A task waits for a node that is faster than the chosen one if it ends sooner so; see `worthWaiting`. */
   readonly patient?: boolean
+  /** It takes the cheapest, so that of very many nodes it need not see all. */
+  readonly byCost?: boolean
   /** One of the candidates, of which there is at least one. `expectedMs` is how long tasks of this type take. */
   choose(task: TaskRecord, candidates: readonly Candidate[], expectedMs: number): Candidate
 }
@@ -33,13 +37,15 @@ export interface PlacementPolicy {
  * `slower` is by how much longer it takes there than on the fastest idle node: what the bid says of its load, or what has been
  * seen of tasks that ended there (`Paces`), whichever is more. `since`: the tasks that the node has been given since the bid
  * and still has, which the price cannot know, so that a burst between two bids does not all go to the node that was cheapest
- * by a hair. `quote` is what the type's `bid` hook said, if it has one (`Quotes`). The last part spreads work over equal nodes. `expectedMs` is how long the type takes on the fastest.
+ * by a hair; as many as it had idle processors then do not slow each other. `quote` is what the type's `bid` hook said, if it has
+ * one (`Quotes`). The last part spreads work over equal nodes. `expectedMs` is how long the type takes on the fastest.
  */
 export function costMs(candidate: Candidate, expectedMs: number): number {
-  const { bid, member, awarded, busyAtBid } = candidate.offer
+  const { bid, load, member, awarded, busyAtBid } = candidate.offer
   const slower = slownessOf(candidate)
-  const since = member.running.size + awarded - busyAtBid
-  const sinceMs = since > 0 ? (since * (candidate.pace ?? 1) * expectedMs) / processors(member) : 0
+  const all = processors(member)
+  const since = member.running.size + awarded - busyAtBid - Math.floor(all * (1 - load.cpu))
+  const sinceMs = since > 0 ? (since * (candidate.pace ?? 1) * expectedMs) / all : 0
   const priceMs = bid.priceMs + (candidate.extraMs ?? 0)
   return priceMs + (slower - 1) * expectedMs + sinceMs + (1 - candidate.free / Math.max(1, bid.credits))
 }
@@ -54,16 +60,31 @@ export function processors({ profile }: Member): number {
   return Math.max(1, Math.min(profile.slots, profile.resources.cpu ?? 1))
 }
 
+/**
+ * By what the cheapest is chosen: the cost, but a node whose slots are all taken comes after those with a free one, however fast
+ * it is, since what is held there waits for one task to end, which may be a long one. With many nodes, one that gets an award
+ * anyway is filled up before the next equal one gets its own: a message less.
+ */
+export function preferenceMs(candidate: Candidate, expectedMs: number): number {
+  const { member, awarded } = candidate.offer
+  const isFull = member.running.size + awarded >= member.profile.slots
+  return costMs(candidate, expectedMs) + (isFull ? noSlotMs : 0) - (candidate.addressed ? messageMs : 0)
+}
+
+const noSlotMs = 10_000
+const messageMs = 1
+
 /** Least expected delay; ties go to the node id, so that every leader chooses alike. The default. */
 export const leastDelay: PlacementPolicy = {
   name: 'least-delay',
   patient: true,
+  byCost: true,
   choose(_task, candidates, expectedMs) {
     let best = candidates[0]!
-    let bestCost = costMs(best, expectedMs)
+    let bestCost = preferenceMs(best, expectedMs)
     for (let i = 1; i < candidates.length; i++) {
       const candidate = candidates[i]!
-      const cost = costMs(candidate, expectedMs)
+      const cost = preferenceMs(candidate, expectedMs)
       if (cost < bestCost || (cost === bestCost && candidate.offer.member.node < best.offer.member.node)) {
         best = candidate
         bestCost = cost

@@ -12,9 +12,11 @@ import type { SchedulerEffect } from './effects.ts'
 import { Experience } from './experience.ts'
 import { Gate } from './gate.ts'
 import { Hedging } from './hedging.ts'
-import type { Offers } from './offers.ts'
+import type { Offer, Offers } from './offers.ts'
+import { Openings } from './openings.ts'
 import { type OrderingPolicy, priority } from './ordering.ts'
-import { type Candidate, leastDelay, type PlacementPolicy } from './placement.ts'
+import { type Candidate, leastDelay, type PlacementPolicy, preferenceMs } from './placement.ts'
+import { Arrivals } from './policies/arrivals.ts'
 import { type BidSeen, type Decision, Decisions } from './policies/decisions.ts'
 import { unfit } from './policies/demands.ts'
 import { LaneQueue } from './policies/lane-queue.ts'
@@ -25,10 +27,16 @@ import { Preemption } from './preemption.ts'
 import { Quotes, refusedPauseMs } from './quotes.ts'
 import { ReadyQueue } from './ready-queue.ts'
 import { Rebalancing } from './rebalancing.ts'
+import { OpenNodes, type Room } from './room.ts'
 import { Tenders } from './tenders.ts'
 
 /** How long a task at the head of its queue finds no room before places are reserved for it. */
 const largeAfterMs = 1_000
+/** With more nodes than this, not all are looked at for every task. */
+const fewNodes = 32
+/** With many nodes, how long the next round waits for each award of the last, and at most: what comes meanwhile shares awards. */
+const pausePerAwardMs = 1 / 16
+const pauseMsMax = 2
 
 export interface PlacingPolicies {
   /** Default: by priority. */
@@ -43,10 +51,13 @@ export interface PlacingPolicies {
 
 /** What one round of placing has before it. */
 interface Round {
-  readonly open: readonly Candidate[]
+  readonly room: Room
+  readonly awards: Map<Member, TaskRecord[]>
   readonly effects: SchedulerEffect[]
   /** Types that wait until the next round. */
   readonly aside: string[]
+  /** What was bid when it began. */
+  bids: readonly BidSeen[]
   readonly nowMs: number
 }
 
@@ -62,10 +73,16 @@ export class Placing {
   private readonly state: LedgerState
   private readonly later: (task: TaskRecord, atMs: number) => void
   private patienceEndsMs = Number.POSITIVE_INFINITY
+  /** There are many nodes. */
+  private openings: Openings | undefined
+  private lastType = ''
+  private nowMs = 0
+  private pausedUntilMs = 0
   private readonly offers: Offers
   private readonly ordering: OrderingPolicy
   private readonly placement: PlacementPolicy
   private readonly placements: ReadonlyMap<string, PlacementPolicy>
+  private readonly arrivals = new Arrivals()
   private readonly bidCall = new BidCall()
   private readonly decisions = new Decisions()
   /** By type, the task that finds no room, and since when. */
@@ -97,53 +114,68 @@ export class Placing {
 
   /** Matches ready tasks to bids until one side is used up; returns the awards, one per node. */
   place(epoch: number, nowMs: number): SchedulerEffect[] {
-    const awards = new Map<Member, TaskRecord[]>()
-    const aside: string[] = []
-    const { gate } = this
-    let bids: BidSeen[] | undefined
+    this.nowMs = nowMs
+    if (nowMs < this.pausedUntilMs) return []
     this.patienceEndsMs = Number.POSITIVE_INFINITY
     this.experience.judge(nowMs)
+    this.arrivals.perMs(this.state.totals.submitted, nowMs)
     this.quotes.begin()
-    if (gate.active) gate.open(nowMs, this.ready)
+    if (this.gate.active) this.gate.open(nowMs, this.ready)
     const effects = this.tenders.proceed(epoch, nowMs)
-    let open = this.openOffers(nowMs)
-    while (open.length > 0) {
-      const task = this.ready.peek()
-      if (task === undefined) break
-      bids ??= this.look(open, task, nowMs)
-      const chosen = this.placeFor(task, { open, effects, aside, nowMs })
-      if (chosen === undefined) continue
-      this.ready.take()
-      this.offers.award(task, chosen.offer, nowMs)
-      if (gate.active) gate.awarded(task, chosen.offer, nowMs)
-      const { member } = chosen.offer
-      let tasks = awards.get(member)
-      if (tasks === undefined) awards.set(member, (tasks = []))
-      tasks.push(task)
-      if (tasks.length === limits.awardTasksMax) {
-        effects.push({ do: 'award', epoch, member, tasks })
-        awards.delete(member)
-      }
-      chosen.free--
-      if (chosen.free === 0) open = open.filter((candidate) => candidate !== chosen)
-    }
-    for (const [member, tasks] of awards) effects.push({ do: 'award', epoch, member, tasks })
-    if (effects.length > 0) this.decisions.note(nowMs, bids ?? [], effects)
-    if (this.hedging.active) this.hedging.proceed({ epoch, nowMs, open, choose: this.chooseAt(nowMs) }, effects)
-    this.rebalancing.proceed(open, nowMs, effects)
-    // Nodes with these types have no credit left just now; types that no node bids for wait until one does.
-    for (const type of aside) this.ready.setCovered(type)
+    if (this.movesTurns(nowMs) || this.ready.peek() !== undefined) this.match(epoch, nowMs, effects)
     if (this.ordering.outranks !== undefined) this.makeRoom(nowMs, effects)
     const call = this.bidCall.due(this.ready, this.offers, nowMs)
     if (call !== undefined) effects.push(call)
     return effects
   }
 
+  private match(epoch: number, nowMs: number, effects: SchedulerEffect[]): void {
+    const { gate } = this
+    const room = this.room()
+    const round: Round = { room, awards: new Map(), effects, aside: [], bids: [], nowMs }
+    while (!room.isEmpty) {
+      const task = this.ready.peek()
+      if (task === undefined) break
+      const chosen = this.placeFor(task, round)
+      if (chosen === undefined) continue
+      this.ready.take()
+      this.lastType = task.type
+      this.offers.award(task, chosen.offer, nowMs)
+      if (gate.active) gate.awarded(task, chosen.offer, nowMs)
+      room.spent(chosen)
+      const { member } = chosen.offer
+      const tasks = round.awards.get(member)
+      if (tasks === undefined) round.awards.set(member, [task])
+      else tasks.push(task)
+    }
+    for (const [member, tasks] of round.awards) {
+      for (let from = 0; from < tasks.length; from += limits.awardTasksMax) {
+        effects.push({ do: 'award', epoch, member, tasks: tasks.slice(from, from + limits.awardTasksMax) })
+      }
+    }
+    if (effects.length > 0) this.decisions.note(nowMs, round.bids, effects)
+    if (this.movesTurns(nowMs)) {
+      const open = room.left()
+      if (this.hedging.active) this.hedging.proceed({ epoch, nowMs, open, choose: this.chooseAt(nowMs) }, effects)
+      this.rebalancing.proceed(open, nowMs, effects)
+    }
+    // Nodes with these types have no credit left just now; types that no node bids for wait until one does.
+    for (const type of round.aside) this.ready.setCovered(type)
+    if (this.openings === undefined) return
+    this.pausedUntilMs = nowMs + Math.min(pauseMsMax, round.awards.size * pausePerAwardMs)
+  }
+
+  /** What runs already may want a place elsewhere. */
+  private movesTurns(nowMs: number): boolean {
+    return this.hedging.active || this.rebalancing.isDue(nowMs)
+  }
+
   /** When to look again although nothing happens. */
   get nextMs(): number {
     const { patienceEndsMs, experience, preemption, tenders, quotes, hedging } = this
     const soonestMs = Math.min(experience.nextMs, preemption.nextMs, tenders.nextMs, quotes.nextMs, hedging.nextMs)
-    return Math.min(patienceEndsMs, soonestMs)
+    const nextMs = Math.min(patienceEndsMs, soonestMs)
+    return this.pausedUntilMs > this.nowMs ? Math.min(nextMs, this.pausedUntilMs) : nextMs
   }
 
   /** How the task was placed last, if that is not long ago. */
@@ -160,11 +192,10 @@ export class Placing {
   /** The place that the first task gets; without one, the task or its type has been put aside. */
   private placeFor(task: TaskRecord, round: Round): Candidate | undefined {
     const { gate, ready } = this
-    const { open, aside, nowMs } = round
+    const { room, aside, nowMs } = round
     if (gate.active && gate.holdsBack(task, nowMs, ready, aside)) return undefined
-    let candidates: readonly Candidate[] = gate.active
-      ? gate.candidates(task, open)
-      : open.filter((candidate) => candidate.offer.member.types.has(task.type))
+    let candidates: readonly Candidate[] = room.candidates(task)
+    if (round.bids.length === 0) round.bids = this.look(candidates, task, nowMs)
     if (candidates.length === 0 && gate.active && this.isLarge(task, nowMs)) {
       ready.take()
       return undefined
@@ -258,12 +289,10 @@ export class Placing {
     if (this.placementOf(task).patient !== true) return false
     const here = this.experience.seen(chosen, task.type, nowMs)
     const known = this.patience.get(task.type)
-    const waiting = this.state.queuedOf(task.type) - this.offers.awardedCount
-    const view = { waiting, expectedMs: this.experience.paces.bestMs(task.type) ?? 0 }
-    const nodes = () => this.experience.all(task.type, nowMs)
+    const expectedMs = this.experience.paces.bestMs(task.type) ?? 0
     const ms = this.quotes.isFor(task.type)
-      ? this.quotes.worthWaitingMs(task, here, nodes(), view.expectedMs)
-      : worthWaiting(here, view, nodes)
+      ? this.quotes.worthWaitingMs(task, here, this.experience.all(task.type, nowMs), expectedMs)
+      : this.worthWaitingMs(task, here, expectedMs, nowMs)
     if (ms === undefined || ms <= 0) {
       this.patience.delete(task.type)
       return false
@@ -275,21 +304,64 @@ export class Placing {
     return true
   }
 
+  private worthWaitingMs({ type }: TaskRecord, here: Candidate, expectedMs: number, nowMs: number): number | undefined {
+    const { state, offers, arrivals, experience } = this
+    // Of very many nodes some are asked, for their share of what waits.
+    const share = Math.min(1, fewNodes / offers.count)
+    const outlook = {
+      waiting: (state.queuedOf(type) - offers.awardedCount) * share,
+      expectedMs,
+      arrivalsPerMs: arrivals.perMs(state.totals.submitted, nowMs) * share,
+      running: state.counts.running * share,
+    }
+    return worthWaiting(here, outlook, () => experience.some(type, nowMs, fewNodes))
+  }
+
   private placementOf(task: TaskRecord): PlacementPolicy {
     return (this.placements.size > 0 && this.placements.get(task.type)) || this.placement
   }
 
-  private openOffers(nowMs: number): Candidate[] {
+  private room(): Room {
+    const { openings, offers, gate } = this
+    if (openings !== undefined) {
+      openings.begin()
+      return openings
+    }
+    if (offers.count > fewNodes) return this.beginOpenings()
     const open: Candidate[] = []
-    const preempts = this.ordering.outranks !== undefined
-    for (const offer of this.offers.all()) {
-      if (this.tenders.isClearing(offer.member)) continue
-      const credits = this.experience.trusted(offer, this.offers.freeCredits(offer, nowMs), nowMs)
-      // With an order that preempts, what waits does so here: one that a node holds already could not take a slot from another.
-      const { member, awarded } = offer
-      const free = preempts ? Math.min(credits, member.profile.slots - member.running.size - awarded) : credits
+    for (const offer of offers.all()) {
+      const free = this.freeOf(offer)
       if (free > 0) open.push({ offer, free })
     }
-    return open
+    return new OpenNodes(open, gate)
+  }
+
+  /** From now on nodes are kept in order of what they cost. */
+  private beginOpenings(): Openings {
+    this.openings = new Openings({
+      free: (offer) => this.freeOf(offer),
+      rank: (opening) => {
+        const { paces } = this.experience
+        return preferenceMs(this.experience.seen(opening, this.lastType, this.nowMs), paces.bestMs(this.lastType) ?? 0)
+      },
+      accepts: (task, opening) => !this.gate.active || this.gate.canTake(task, opening),
+      ofAll: (task, all) => {
+        const isByCost = this.placementOf(task).byCost === true && !this.quotes.isFor(task.type)
+        const seesAll = !isByCost || this.gate.hasWishes(task)
+        return seesAll ? this.gate.candidates(task, all()) : undefined
+      },
+    })
+    for (const offer of this.offers.all()) this.openings.note(offer)
+    this.offers.watcher = this.openings
+    return this.openings
+  }
+
+  private freeOf(offer: Offer): number {
+    const { member, awarded } = offer
+    if (this.tenders.isClearing(member)) return 0
+    const credits = this.experience.trusted(offer, this.offers.freeCredits(offer, this.nowMs), this.nowMs)
+    if (this.ordering.outranks === undefined) return credits
+    // With an order that preempts, what waits does so here: one that a node holds already could not take a slot from another.
+    return Math.max(0, Math.min(credits, member.profile.slots - member.running.size - awarded))
   }
 }

@@ -38,10 +38,15 @@ export class Rebalancing {
     this.gate = gate
   }
 
+  /** It is time to look at what could be moved. */
+  isDue(nowMs: number): boolean {
+    return this.policy !== undefined && nowMs >= this.lookedAtMs + lookEveryMs
+  }
+
   /** Asks one turn to make for a better node if that is due. `open`: bids with credits that nothing that waits took. */
   proceed(open: readonly Candidate[], nowMs: number, effects: SchedulerEffect[]): void {
     const { policy } = this
-    if (policy === undefined || nowMs < this.lookedAtMs + lookEveryMs) return
+    if (policy === undefined || !this.isDue(nowMs)) return
     this.lookedAtMs = nowMs
     const idle = open.filter(({ offer: { member, awarded } }) => member.running.size + awarded < member.profile.slots)
     for (const here of this.offers.all()) {

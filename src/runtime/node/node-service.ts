@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
 import { createActor } from 'xstate'
+import { type BidSaid, isNews } from '../../actors/node/bid-pace.ts'
 import { type NodeEffect, nodeMachine } from '../../actors/node/node.ts'
 import { type Keyring, openedAnswer } from '../../client/encryption.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
@@ -58,6 +59,7 @@ export class NodeService implements TurnsOwner {
   private readonly time: LogTime
   private readonly actor
   private journal: Journal | undefined
+  private lastBid: BidSaid | undefined
   private written = 0
   private stored = 0
   private subscriptions: Subscription[] = []
@@ -291,10 +293,11 @@ export class NodeService implements TurnsOwner {
 
   private beat(): void {
     this.turns.expireReservations()
-    this.bid()
+    this.bid(false)
   }
 
-  bid(): void {
+  /** Bids; unless asked to, only when there is something new to say. */
+  bid(always = true): void {
     const { status } = this
     if (status !== 'ready' && status !== 'draining') return
     const { slots, room, freeQuantities } = this.turns
@@ -302,7 +305,11 @@ export class NodeService implements TurnsOwner {
     const held = slots.heldCount
     const { bid, load } = this.options.balance.bid({ running, held, draining: status === 'draining' })
     const credits = Math.max(0, Math.min(bid.credits - slots.reserved, running + room))
-    this.report(['bid', { ...bid, credits }, load, running, held, status, freeQuantities])
+    const said = { ...bid, credits }
+    const now = { bid: said, busy: running + held, status, free: freeQuantities, atMs: performance.now() }
+    if (!always && !isNews(this.lastBid, now, slots.slots)) return
+    this.lastBid = now
+    this.report(['bid', said, load, running, held, status, freeQuantities])
   }
 
   /** A scheduler calls for bids. */

@@ -3,10 +3,12 @@
  * waits; at the end of a batch it only makes everybody wait for its last tasks (stragglers).
  *
  *     T_i = price_i + slower_i × expected                    the time it takes on node i
- *     D = waiting ÷ Σ (slots_j ÷ T_j) + least T_j             the time in which the nodes that are twice as fast do all that waits
+ *     D = waiting ÷ (Σ (slots_j ÷ T_j) − λ) + least T_j       the time in which the nodes that are twice as fast do all that waits
  *     wait if T_i > D
  *
- * It waits no longer than T_i, within which it would have been done there after all. Like the heterogeneous earliest finish
+ * λ is the rate at which tasks of all types arrive. While some do, the faster nodes must have slots for all that runs, too: else
+ * the slow ones are needed, and whoever waited would only make the queue longer for everybody. It waits no longer than T_i,
+ * within which it would have been done there after all. Like the heterogeneous earliest finish
  * time of Topcuoglu, Hariri and Wu (2002): what counts is when a task ends, not when it starts.
  */
 import { type Candidate, slownessOf } from '../placement.ts'
@@ -21,6 +23,9 @@ export interface Outlook {
   readonly waiting: number
   /** How long the type takes on the fastest node. */
   readonly expectedMs: number
+  /** Tasks of all types that arrive per ms, and that run. */
+  readonly arrivalsPerMs: number
+  readonly running: number
 }
 
 /**
@@ -29,19 +34,24 @@ export interface Outlook {
  */
 export function worthWaiting(
   chosen: Candidate,
-  { waiting, expectedMs }: Outlook,
+  { waiting, expectedMs, arrivalsPerMs, running }: Outlook,
   nodes: () => Iterable<Candidate>,
 ): number | undefined {
   if (expectedMs <= 0 || slownessOf(chosen) < factorMin || waiting > waitingMax) return undefined
   const hereMs = chosen.offer.bid.priceMs + slownessOf(chosen) * expectedMs
   let bestMs = Number.POSITIVE_INFINITY
   let ratePerMs = 0
+  let slots = 0
   for (const other of nodes()) {
     const otherMs = other.offer.bid.priceMs + slownessOf(other) * expectedMs
     // What is hardly faster is nothing to wait for.
     if (other.offer === chosen.offer || otherMs * factorMin > hereMs) continue
     bestMs = Math.min(bestMs, otherMs)
-    ratePerMs += Math.min(other.offer.bid.credits, other.offer.member.profile.slots) / otherMs
+    const itsSlots = Math.min(other.offer.bid.credits, other.offer.member.profile.slots)
+    slots += itsSlots
+    ratePerMs += itsSlots / otherMs
   }
-  return hereMs > waiting / ratePerMs + bestMs ? hereMs : undefined
+  if (arrivalsPerMs > 0 && slots < running) return undefined
+  const spare = ratePerMs - arrivalsPerMs
+  return spare > 0 && hereMs > waiting / spare + bestMs ? hereMs : undefined
 }

@@ -3,7 +3,7 @@
  * the task: whether a node has the type, a free credit, the resources and the labels was decided before.
  */
 import type { TaskRecord } from '../../ledger/task-record.ts'
-import { type Candidate, costMs, type PlacementPolicy } from '../placement.ts'
+import { type Candidate, type PlacementPolicy, preferenceMs } from '../placement.ts'
 import { type Random, seededRandom } from './random.ts'
 import { preferredPlace } from './rendezvous.ts'
 
@@ -78,7 +78,7 @@ export function twoChoices({ seed = 1 }: { readonly seed?: number } = {}): Place
       const first = pick(random, candidates.length)
       if (candidates.length === 1) return candidates[0]!
       const second = (first + 1 + pick(random, candidates.length - 1)) % candidates.length
-      return leastBy([candidates[first]!, candidates[second]!], (candidate) => costMs(candidate, expectedMs))
+      return leastBy([candidates[first]!, candidates[second]!], (candidate) => preferenceMs(candidate, expectedMs))
     },
   }
 }

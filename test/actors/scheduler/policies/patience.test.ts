@@ -6,8 +6,8 @@ import { candidateOf } from './tasks.ts'
 
 const slow: Candidate = { ...candidateOf('slow', { slots: 4, credits: 4 }), pace: 10 }
 const fast: Candidate = { ...candidateOf('fast', { slots: 4, credits: 4 }), free: 0 }
-const waits = (waiting: number, here = slow, expectedMs = 100) =>
-  worthWaiting(here, { waiting, expectedMs }, () => [fast, slow])
+const waits = (waiting: number, here = slow, expectedMs = 100, arrivalsPerMs = 0, running = 4) =>
+  worthWaiting(here, { waiting, expectedMs, arrivalsPerMs, running }, () => [fast, slow])
 
 describe('a task', () => {
   test('waits for the fast node when that does all that waits before the slow one has done this one', () => {
@@ -22,8 +22,16 @@ describe('a task', () => {
     expect(waits(1, slow, 0)).toBeUndefined()
   })
 
+  test('starts on the slow node while so many arrive that the fast one cannot do them all', () => {
+    expect(waits(1, slow, 100, 0.03)).toBe(1_000)
+    expect(waits(1, slow, 100, 0.04)).toBeUndefined()
+    expect(waits(1, slow, 100, 0.001, 5)).toBeUndefined()
+    expect(waits(1, slow, 100, 0, 5)).toBe(1_000)
+  })
+
   test('does not wait for a node that is faster but stands still', () => {
+    const view = { waiting: 1, expectedMs: 100, arrivalsPerMs: 0, running: 4 }
     const busy = candidateOf('busy', { slots: 4, credits: 4, priceMs: 5_000 })
-    expect(worthWaiting(slow, { waiting: 1, expectedMs: 100 }, () => [busy, slow])).toBeUndefined()
+    expect(worthWaiting(slow, view, () => [busy, slow])).toBeUndefined()
   })
 })

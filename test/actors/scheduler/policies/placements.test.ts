@@ -61,7 +61,8 @@ describe('placement', () => {
       given[chosen.offer.member.node as 'a' | 'b']++
     }
     expect(given).toEqual({ a: 4, b: 4 })
-    expect(costMs(slow, 10_000)).toBe(4 * 10_000 + 0.5)
+    // The first had an idle processor.
+    expect(costMs(slow, 10_000)).toBe(3 * 10_000 + 0.5)
   })
 })
 
