@@ -64,7 +64,7 @@ describe('the judge', () => {
     ['one-key', [taken, completed(30)], [effect(10), effect(20, { key: 'other' })]],
     ['effects-happened', [taken, completed(30)], []],
     ['effects-happened', [taken, completed(30)], [effect(20, { attempt: 5 })]],
-    ['never-early', [op(0, submit(1, 500), { sequence: 7 }), completed(900)], [effect(499)]],
+    ['never-early', [op(0, submit(1, 500), { sequence: 7 }), completed(900)], [effect(450)]],
     [
       'never-early',
       [taken, completed(900)],

@@ -20,6 +20,9 @@ export interface TaskHistory {
 
 type Submitted = Operation & { readonly call: Extract<Call, { type: string }> }
 
+/** Clocks of processes on one machine differ by their start, and the log's is in whole ms. */
+const clockErrorMs = 5
+
 /** The task `flaky` may be tried so often. */
 export const attemptsMax = 4
 
@@ -170,12 +173,12 @@ export const rules: readonly Rule[] = [
     sentence: 'Nothing begins before its delay is over, and no sleep ends early.',
     broken: (task) => {
       const soonestMs = Math.min(...submissions(task).map(({ fromMs, call }) => fromMs + call.delayMs))
-      const early = task.effects.filter(({ atMs }) => atMs < soonestMs).map(({ atMs }) => `it ran at ${atMs}`)
+      const early = task.effects.filter(({ atMs }) => atMs < soonestMs - clockErrorMs).map(({ atMs }) => `it ran at ${atMs}`)
       // A task that sleeps says in the name of the step before for how long.
       const slept = task.effects.flatMap(({ step, atMs }) => {
         const ms = /^before:(\d+)$/.exec(step)?.[1]
         const woken = task.effects.filter((effect) => effect.step === 'after').map((effect) => effect.atMs)
-        return ms !== undefined && woken.some((wokenMs) => wokenMs < atMs + Number(ms) && wokenMs > atMs)
+        return ms !== undefined && woken.some((wokenMs) => wokenMs < atMs + Number(ms) - clockErrorMs && wokenMs > atMs)
           ? [`it began to sleep for ${ms} ms at ${atMs} and woke at ${Math.min(...woken)}`]
           : []
       })
