@@ -122,6 +122,26 @@ describe('code', () => {
     expect(lines(pure, impure)).toEqual([])
   })
 
+  test('measures durations by a clock that nobody can set', () => {
+    const wallClock = lines(
+      source.filter(
+        (file) => /^src\/(actors|client|nats|runtime)\//.test(file) && !/\/(cli|bench|doctor|auth)\//.test(file),
+      ),
+      /\bDate\.now\(/,
+    )
+    // Instants that people read, and where the clocks of a node and of its threads meet.
+    expect(new Set(wallClock.map((line) => line.split(':')[0]))).toEqual(
+      new Set([
+        'src/runtime/dev.ts',
+        'src/runtime/health-watch.ts',
+        'src/runtime/ledger/log-clock.ts',
+        'src/runtime/tasks/isolated-entry.ts',
+        'src/runtime/tasks/isolated-runner.ts',
+        'src/runtime/tasks/isolated-turns.ts',
+      ]),
+    )
+  })
+
   test('has named exports only, and neither any, enums nor namespaces', () => {
     expect(lines(source, /^export default\b/)).toEqual([])
     expect(lines(source, /@ts-(ignore|expect-error|nocheck)/)).toEqual([])

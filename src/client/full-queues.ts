@@ -15,7 +15,7 @@ export class FullQueues {
       try {
         const { types, ttlMs } = parseJson(data) as QueueHint
         this.types = new Set(types)
-        this.untilMs = Date.now() + ttlMs
+        this.untilMs = performance.now() + ttlMs
       } catch {
         // Not from a scheduler of ours: what was known holds for its time.
       }
@@ -24,7 +24,7 @@ export class FullQueues {
 
   /** Throws TROUPE_QUEUE_FULL if a submission of this type would not be taken. */
   check(type: string): void {
-    if (this.types.size === 0 || Date.now() >= this.untilMs) return
+    if (this.types.size === 0 || performance.now() >= this.untilMs) return
     if (!this.types.has(type) && !this.types.has(allTypes)) return
     throw new TroupeError('TROUPE_QUEUE_FULL', `the queue of the type "${type}" is full: nothing was submitted`, {
       details: { type, mayBeAccepted: false },

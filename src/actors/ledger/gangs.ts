@@ -49,6 +49,11 @@ export function gangToStartWith(state: LedgerState, task: TaskRecord): Gang | un
 
 /** A new task becomes a member; returns why it cannot. */
 export function joinGang(state: LedgerState, task: TaskRecord, option: GangOption): ErrorRecord | undefined {
+  // Of the same message as one that was refused: no gang of this name will ever be whole with it.
+  if (state.brokenGang?.id === option.id && state.brokenGang.position === state.position) {
+    task.more.gang = option
+    return { code: 'TROUPE_GANG_BROKEN', message: `the gang "${option.id}" lost another member before this one came` }
+  }
   const gang = state.gangs.get(option.id) ?? new Gang(option)
   if (gang.whole || gang.size !== option.size || gang.restart !== (option.restart ?? 'together')) {
     const why = gang.whole ? 'has all its members' : 'was begun with another size or restart'
@@ -90,6 +95,7 @@ export function leaveGang(state: LedgerState, task: TaskRecord, place: Place): v
   const gang = state.gangs.get(task.rare?.gang?.id ?? '')
   if (gang === undefined || !gang.members.delete(task)) return
   gang.starting.delete(task)
+  if (!gang.begun) state.brokenGang = { id: gang.id, position: state.position }
   if (gang.members.size === 0 || !gang.begun) state.gangs.delete(gang.id)
   if (gang.begun) {
     startGang(state, gang)

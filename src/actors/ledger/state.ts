@@ -73,6 +73,8 @@ export class LedgerState {
   readonly dependents = new Map<string, Set<TaskRecord>>()
   /** Task id → parked tasks that wait for it to end. */
   readonly awaiters = new Map<string, Set<TaskRecord>>()
+  /** The last that broke before all its members had come, and where. */
+  brokenGang: { readonly id: string; readonly position: number } | undefined
   /** Those with members that have not ended. */
   readonly gangs = new Map<string, Gang>()
   /** Groups of supervised tasks that live, by path. */

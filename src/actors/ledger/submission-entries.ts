@@ -194,7 +194,7 @@ function create(state: LedgerState, born: NewTask): void {
   const conflict = options.gang && joinGang(state, task, options.gang)
   const rival = full === undefined && options.unique ? rivalOf(state, task, options.unique, input) : undefined
   if (conflict !== undefined) {
-    task.more.unreadable = true
+    if (conflict.code === 'TROUPE_GANG_CONFLICT') task.more.unreadable = true
     state.end(task, 'failed', conflict, task)
   } else if (full !== undefined) {
     if (after !== undefined) task.more.after = after.waiting

@@ -66,7 +66,7 @@ export class Housekeeping {
   constructor(options: HousekeepingOptions) {
     this.options = options
     this.savedPosition = options.reader.loadedFrom
-    this.savedAtMs = Date.now()
+    this.savedAtMs = performance.now()
   }
 
   start(): void {
@@ -105,7 +105,7 @@ export class Housekeeping {
   private checkpointDue(): boolean {
     const { reader, scheduler, messagesPerCheckpoint = 50_000, checkpointMs = 60_000 } = this.options
     const folded = reader.ledger.state.position - this.savedPosition
-    const ageMs = Date.now() - this.savedAtMs
+    const ageMs = performance.now() - this.savedAtMs
     if (folded > 0 && this.tight && ageMs >= Math.min(tightCheckpointMs, checkpointMs)) return true
     const patience = scheduler?.leading ? 2 : 1
     return folded >= messagesPerCheckpoint * patience || (folded > 0 && ageMs >= checkpointMs * patience)
@@ -117,16 +117,16 @@ export class Housekeeping {
     const { position } = reader.ledger.state
     if (newest !== undefined && newest.position > this.savedPosition && newest.position + 1_000 >= position) {
       this.savedPosition = newest.position
-      this.savedAtMs = Date.now()
+      this.savedAtMs = performance.now()
       return
     }
-    const startedAtMs = Date.now()
+    const startedAtMs = performance.now()
     const manifest = await saveCheckpoint(reader.ledger, log, checkpoints, reader.latest)
     this.savedPosition = manifest.position
     this.verifiedPosition = manifest.position
-    this.savedAtMs = Date.now()
+    this.savedAtMs = performance.now()
     logger.debug(
-      { position: manifest.position, tasks: manifest.tasks, ms: Date.now() - startedAtMs },
+      { position: manifest.position, tasks: manifest.tasks, ms: performance.now() - startedAtMs },
       'ledger checkpoint saved',
     )
   }

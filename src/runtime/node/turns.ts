@@ -90,7 +90,7 @@ export class Turns {
       ])
       return
     }
-    const expiresAtMs = Date.now() + ttlMs
+    const expiresAtMs = performance.now() + ttlMs
     for (const task of tasks) {
       const tender = task[7]?.tender
       if (tender === undefined) this.slots.hold(task, expiresAtMs)
@@ -107,7 +107,7 @@ export class Turns {
     if (this.pumping || this.owner.status !== 'ready' || this.slots.heldCount === 0) return
     const endMs = this.sliceEndMs()
     this.pumping = true
-    const nowMs = Date.now()
+    const nowMs = performance.now()
     for (let started = 0; started < startsAtOnce && performance.now() < endMs; started++) {
       const awarded = this.slots.next(nowMs)
       if (awarded === undefined) break
@@ -176,7 +176,7 @@ export class Turns {
   reserve(tender: string, wants: readonly TypeCount[], ttlMs: number): Reserved {
     if (this.owner.status !== 'ready') return { places: [], reason: `the node is ${this.owner.status}` }
     const asked = (type: string) => this.definitions.get(type)?.profile.resources
-    const reserved = this.reservations.reserve(tender, wants, asked, this.slots.free, Date.now() + ttlMs)
+    const reserved = this.reservations.reserve(tender, wants, asked, this.slots.free, performance.now() + ttlMs)
     this.slots.reserved = this.reservations.count
     return reserved
   }
@@ -188,7 +188,7 @@ export class Turns {
 
   /** Gives up reservations that nobody has used in time. */
   expireReservations(): void {
-    if (this.slots.reserved > 0 && this.reservations.expire(Date.now())) this.freed()
+    if (this.slots.reserved > 0 && this.reservations.expire(performance.now())) this.freed()
   }
 
   private freed(): void {

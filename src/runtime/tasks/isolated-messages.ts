@@ -10,7 +10,7 @@ export interface IsolatedTask {
   readonly turn: number
   readonly attempt: number
   readonly namespace: string
-  /** What to add to the thread's own clock for log time, ms. */
+  /** What to add to the machine's clock for log time when the turn begins, ms. */
   readonly clockOffsetMs: number
   /** Log time may be later than that by so much, ms. */
   readonly clockErrorMs: number

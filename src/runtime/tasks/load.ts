@@ -22,6 +22,11 @@ export function originOf(definition: AnyTaskDefinition): string | undefined {
   return origins.get(definition)
 }
 
+/** Remembers which module exports a definition. */
+export function noteOrigin(definition: AnyTaskDefinition, url: string): void {
+  origins.set(definition, url)
+}
+
 /**
  * Returns the tasks that the files export, in order. Throws TROUPE_USAGE for a file that is not there, and
  * TROUPE_IMPORT_FAILED, TROUPE_NO_TASKS, or TROUPE_DUPLICATE_TASK for a type that is exported twice.
@@ -40,7 +45,7 @@ export async function loadTasks(files: readonly string[]): Promise<LoadedTask[]>
     for (const definition of found) {
       const other = byType.get(definition.type)
       if (other === undefined) {
-        origins.set(definition, url)
+        noteOrigin(definition, url)
         byType.set(definition.type, { definition, file, url })
       } else if (other.definition !== definition) {
         const where = other.file === file ? `twice by ${name}` : `by ${other.file} and by ${file}`

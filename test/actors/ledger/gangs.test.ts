@@ -55,6 +55,24 @@ describe('a gang', () => {
     expect(statuses(log, ['m0', 'm1'])).toEqual(['running', 'running'])
   })
 
+  test('of which a full queue refuses one ends with all that came in the same message', () => {
+    const log = new TestLog()
+    log.lead()
+    log.join('a')
+    log.decide([kind.limited, 'crowded', { queuedMax: 1 }])
+    log.submitBlock('client', [['crowded', null]])
+    const gang = { id: 'g', size: 3 }
+    const member = (id: string, type: string) => [type, null, { id, gang }] as const
+    log.submitBlock('client', [member('m0', 'crowded'), member('m1', 'work'), member('m2', 'work')])
+    log.submitBlock('client', [member('n0', 'work'), member('n1', 'crowded'), member('n2', 'work')])
+    const ids = ['m0', 'm1', 'm2', 'n0', 'n1', 'n2']
+    expect(statuses(log, ids)).toEqual(ids.map(() => 'failed'))
+    expect(log.task('m2').rare?.lastError?.code).toBe('TROUPE_GANG_BROKEN')
+    // Its name is free for a gang that comes whole.
+    log.submitBlock('client', [member('o0', 'work'), member('o1', 'work'), member('o2', 'work')])
+    expect(statuses(log, ['o0', 'o1', 'o2'])).toEqual(['waiting', 'waiting', 'waiting'])
+  })
+
   test('goes back as a whole when its gathering is over, once, and not when it has begun', () => {
     const log = new TestLog()
     log.lead()
