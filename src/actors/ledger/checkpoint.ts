@@ -360,7 +360,16 @@ function restoreTask(state: LedgerState, profiles: readonly TaskProfile[], row: 
     client: client ?? undefined,
   }
   const task = new TaskRecord(born)
-  Object.assign(task, { status, turn, attempt, dueAtMs, startedAtMs, turnAtMs, turnSequence, finishedAtMs, retained })
+  // One by one: a million of them are restored, and a list of names costs more than all else.
+  task.status = status
+  task.turn = turn
+  task.attempt = attempt
+  task.dueAtMs = dueAtMs
+  task.startedAtMs = startedAtMs
+  task.turnAtMs = turnAtMs
+  task.turnSequence = turnSequence
+  task.finishedAtMs = finishedAtMs
+  task.retained = retained
   if (profile >= 0) task.profile = profiles[profile]
   if (snapshot !== null) task.snapshot = { sequence: snapshot[0], index: snapshot[1] }
   if (outcome !== null) task.outcome = { sequence: outcome[0], index: outcome[1] }
