@@ -1,7 +1,8 @@
 /**
  * The whole path, one process each: nats-server, scheduler with supervisor, node, client. Prints tasks/s and CPU per task
  * of each process, for bulk, single and one-at-a-time submission.
- *   node bench/pipeline.ts [--tasks 60000] [--rounds 3] [--sync] [--replicas 3] [--only bulk|single|one] [--warm 5000] [--profile DIR]
+ *   node bench/pipeline.ts [--tasks 60000] [--rounds 3] [--sync] [--replicas 3] [--partitions 1] [--only bulk|single|one]
+ *     [--warm 5000] [--profile DIR]
  */
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -20,6 +21,7 @@ else await beChild()
 
 async function beChild(): Promise<void> {
   const [servers, roles, types = '1', replicas = '1'] = process.argv.slice(2) as [string, string, string?, string?]
+  const partitions = process.argv.find((arg) => arg.startsWith('partitions='))?.split('=')[1] ?? '1'
   const noop = (input: { i: number }) => ({ i: input.i, ok: true })
   const names = Array.from({ length: Number(types) }, (_, i) => (i === 0 ? 'noop' : `noop-${i}`))
   const troupe = await TroupeProcess.start({
@@ -28,6 +30,7 @@ async function beChild(): Promise<void> {
     replicas: Number(replicas) || 1,
     roles: roles.split(',') as Role[],
     slots: 1_000,
+    partitions: Number(partitions),
     definitions: names.map((name) => task(name, noop)),
     logger: createLogger('warn', false),
   })
@@ -44,6 +47,7 @@ async function measure(): Promise<void> {
       sync: { type: 'boolean', default: false },
       replicas: { type: 'string', default: '1' },
       only: { type: 'string' },
+      partitions: { type: 'string', default: '1' },
       profile: { type: 'string' },
       warm: { type: 'string', default: '0' },
     },
@@ -51,8 +55,9 @@ async function measure(): Promise<void> {
   const count = Number(values.tasks)
   const servers = await startServers(Number(values.replicas), values.sync)
   const profile = values.profile ? ['--cpu-prof', '--cpu-prof-dir', values.profile] : []
-  const scheduler = await startChild(script, [servers.url, 'scheduler,supervisor', '1', values.replicas], profile)
-  const node = await startChild(script, [servers.url, 'node', '1', values.replicas], profile)
+  const how = ['1', values.replicas, `partitions=${values.partitions}`]
+  const scheduler = await startChild(script, [servers.url, 'scheduler,supervisor', ...how], profile)
+  const node = await startChild(script, [servers.url, 'node', ...how], profile)
   const troupe = await connect({ servers: servers.url })
   const pids = { client: [process.pid], scheduler: [scheduler.pid ?? 0], node: [node.pid ?? 0], server: servers.pids }
   const inputs = Array.from({ length: count }, (_, i) => ({ i, ms: 0, pad }))

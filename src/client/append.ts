@@ -16,6 +16,8 @@ export interface DurableWrite {
   readonly what: string
   /** Default 30,000. */
   readonly deadlineMs?: number
+  /** Of the namespace, as the writer knows it. */
+  readonly partitions: number
   /** True once the connection was closed on purpose. */
   readonly isClosed: () => boolean
 }
@@ -59,6 +61,10 @@ async function throwIfCertain(write: DurableWrite, result: AppendResult & { outc
   if (reason !== 'no-responders')
     throw new TroupeError('TROUPE_REFUSED', `${write.what} refused by the log: ${message}`)
   const info = await write.log.info().catch(() => undefined)
+  if (info !== undefined && (info.partitions ?? 1) !== write.partitions && (info.partitions ?? 1) > 1) {
+    const message = `${write.what} refused: the namespace has ${info.partitions} partitions now, and had ${write.partitions} when this connection was made`
+    throw new TroupeError('TROUPE_PARTITIONS', message, { details: { partitions: info.partitions } })
+  }
   if (info?.doorOpen === false) {
     throw new TroupeError('TROUPE_REFUSED', `${write.what} refused: the log is full and takes no new work for now`)
   }

@@ -6,9 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { type BusOptions, openBus } from '../nats/connect.ts'
 import type { NatsBus } from '../nats/connection.ts'
 import { readCredentials } from '../nats/credentials.ts'
-import { JetStreamLog } from '../nats/log.ts'
-import { JetStreamObjectStore } from '../nats/objects.ts'
-import { openNamespace } from '../nats/setup.ts'
+import { type OpenNamespace, openedNamespace, openNamespace, partitionsOf } from '../nats/setup.ts'
 import { checkOptionNames } from '../protocol/option-names.ts'
 import { type Duration, durationMs } from '../protocol/options.ts'
 import { clientToken } from '../protocol/permissions.ts'
@@ -59,17 +57,17 @@ export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
     encryption,
     ...busOptions
   } = options
-  const subjects = new Subjects(namespace)
   const submitDeadlineMs = Math.min(50_000, durationMs('submitDeadline', submitDeadline ?? 30_000))
   const askEveryMs = durationMs('askEvery', askEvery ?? 3_000)
   const credentials = busOptions.creds === undefined ? undefined : readCredentials(busOptions.creds)
   const connection = `c${randomBytes(9).toString('hex')}`
   const bus = await openBus({ name: 'troupe-client', ...busOptions, servers })
   try {
-    const { log, objects } = create === false ? existing(bus, subjects) : await openNamespace(bus, { namespace })
+    const { partitions, objects, subjects } =
+      create === false ? await existing(bus, namespace) : await openNamespace(bus, { namespace })
     return new Troupe({
       bus,
-      log,
+      logs: partitions.map(({ log }) => log),
       objects,
       subjects,
       client: credentials === undefined ? connection : clientToken(credentials.name, connection),
@@ -86,9 +84,6 @@ export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
 }
 
 /** The namespace's stores, whether they are there or not. */
-function existing(bus: NatsBus, subjects: Subjects) {
-  return {
-    log: new JetStreamLog(bus, subjects.logStream(0), subjects.logSubjects(0)),
-    objects: new JetStreamObjectStore(bus, subjects.objectBucket),
-  }
+async function existing(bus: NatsBus, namespace: string): Promise<OpenNamespace> {
+  return openedNamespace(bus, new Subjects(namespace, 0, await partitionsOf(bus, namespace)))
 }

@@ -22,10 +22,15 @@ export class FullQueues {
     })
   }
 
+  /** Whether a submission of this type would not be taken. */
+  isFull(type: string): boolean {
+    if (this.types.size === 0 || performance.now() >= this.untilMs) return false
+    return this.types.has(type) || this.types.has(allTypes)
+  }
+
   /** Throws TROUPE_QUEUE_FULL if a submission of this type would not be taken. */
   check(type: string): void {
-    if (this.types.size === 0 || performance.now() >= this.untilMs) return
-    if (!this.types.has(type) && !this.types.has(allTypes)) return
+    if (!this.isFull(type)) return
     throw new TroupeError('TROUPE_QUEUE_FULL', `the queue of the type "${type}" is full: nothing was submitted`, {
       details: { type, mayBeAccepted: false },
     })

@@ -22,8 +22,10 @@ import { watchTask } from './watch.ts'
 /** What handles need from their connection. */
 export interface HandleHost {
   readonly bus: Bus
-  readonly log: Log
+  /** Of the partition in which the task is, as far as it is known. */
   readonly subjects: Subjects
+  /** Of each partition. */
+  readonly logs: readonly Log[]
   readonly outcomes: Outcomes
   readonly isClosed: () => boolean
   readonly randomId: () => string
@@ -65,7 +67,7 @@ export class TaskHandle<Output = unknown, Events extends { readonly type: string
   }
 
   get id(): string {
-    this.name ??= systemTaskId(0, this.sequence, this.index)
+    this.name ??= systemTaskId(this.host.subjects.partition, this.sequence, this.index)
     return this.name
   }
 
@@ -101,7 +103,8 @@ export class TaskHandle<Output = unknown, Events extends { readonly type: string
 
   private ended(): Promise<Ending> {
     return new Promise((onEnding, reject) => {
-      const reference = this.sequence === 0 ? undefined : systemTaskId(0, this.sequence, this.index)
+      const { partition } = this.host.subjects
+      const reference = this.sequence === 0 ? undefined : systemTaskId(partition, this.sequence, this.index)
       const stopListening = reference === undefined ? this.listenForEnd() : undefined
       this.host.outcomes.wait(this.id, reference, this.sequence, {
         onEnding: (ending) => {
@@ -166,13 +169,15 @@ export class TaskHandle<Output = unknown, Events extends { readonly type: string
    * the event is stored unchecked.
    */
   async signal(event: Events, options: SignalOptions = {}): Promise<void> {
-    const { subjects, log, isClosed, randomId } = this.host
+    const { subjects, logs, isClosed, randomId } = this.host
     const { data, headers } = packEvent(event, this.id, this.host.keyring)
-    await this.checkSignallable()
+    // Unchecked, it goes where the task should be; from there it is brought to where it is.
+    const partition = (await this.checkSignallable()) ?? subjects.partition
     const signalId = options.id ?? randomId()
     await appendDurably({
-      log,
-      subject: subjects.signal(this.id),
+      log: logs[partition] ?? logs[0]!,
+      partitions: subjects.partitions,
+      subject: subjects.of(partition).signal(this.id),
       data,
       headers: { ...headers, 'Troupe-Id': signalId },
       messageId: randomId(),
@@ -181,12 +186,13 @@ export class TaskHandle<Output = unknown, Events extends { readonly type: string
     })
   }
 
-  private async checkSignallable(): Promise<void> {
+  /** Resolves with the partition that the task is in, if somebody says so. */
+  private async checkSignallable(): Promise<number | undefined> {
     let state: TaskAnswer
     try {
       state = await this.host.askTask(this.host.subjects.task(this.id), this.sequence, undefined, { patienceMs: 500 })
     } catch (error) {
-      if (error instanceof TroupeError && error.code === 'TROUPE_NO_ANSWER') return
+      if (error instanceof TroupeError && error.code === 'TROUPE_NO_ANSWER') return undefined
       throw error
     }
     if (finished.has(state.status)) {
@@ -195,6 +201,7 @@ export class TaskHandle<Output = unknown, Events extends { readonly type: string
         `task "${this.id}" has ended (${state.status}) and takes no signals`,
       )
     }
+    return state.partition
   }
 
   /** Yields the task's present state and then each change, until it has ended. Leaving the loop stops watching. */

@@ -10,17 +10,17 @@ import type { Keyring } from './encryption.ts'
 import type { Ending } from './ending.ts'
 import { failureOf } from './failures.ts'
 import type { Outcomes } from './outcomes.ts'
+import type { Router } from './router.ts'
 import { type ManyOptions, resolveOptions } from './submit-options.ts'
-import type { Submitter } from './submitter.ts'
 
 type Prepare = (input: unknown, options: SubmissionOptions | undefined) => Submission | Promise<Submission>
 
 /** `index` counts the inputs, `place` the submissions of one block; `id` undefined: the system gives it. */
-type OnAccepted = (index: number, id: string | undefined, sequence: number, place: number) => void
+type OnAccepted = (index: number, id: string | undefined, partition: number, sequence: number, place: number) => void
 
 /** Resolves with the number of tasks once the log has them all; on a failure, `details.accepted` says how many it has. */
 export async function submitEach(
-  submitter: Submitter,
+  router: Router,
   inputs: Iterable<unknown>,
   options: ManyOptions<unknown> | undefined,
   prepare: Prepare,
@@ -41,9 +41,12 @@ export async function submitEach(
     return prepare(item.value, own)
   }
   try {
-    await submitter.addAll(next, (first, stored, sequence) => {
+    await router.addAll(next, ({ partition, sequence, count: stored, indexOf }) => {
       accepted += stored
-      for (let place = 0; place < stored; place++) onAccepted(first + place, ids[first + place], sequence, place)
+      for (let place = 0; place < stored; place++) {
+        const index = indexOf(place)
+        onAccepted(index, ids[index], partition, sequence, place)
+      }
     })
     return count
   } catch (error) {
@@ -79,8 +82,8 @@ export class Gathering {
   }
 
   /** Waiting begins with acceptance, so that no outcome has to be kept for later. */
-  readonly await: OnAccepted = (index, id, sequence, place) => {
-    const reference = systemTaskId(0, sequence, place)
+  readonly await: OnAccepted = (index, id, partition, sequence, place) => {
+    const reference = systemTaskId(partition, sequence, place)
     this.outcomes.wait(id ?? reference, reference, sequence, {
       onEnding: (ending) => this.take(index, ending),
       onError: (error) => this.all.reject(error),

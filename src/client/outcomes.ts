@@ -11,8 +11,11 @@ import { type Ending, toldEnding } from './ending.ts'
 import { KeptEndings } from './kept-endings.ts'
 
 export interface OutcomesOptions {
-  /** Asks once how the task ended; undefined while it has not. Throws as `ask` does. */
-  readonly askEnding: (id: string) => Promise<Ending | undefined>
+  /**
+   * Asks once how the task ended; undefined while it has not. `reference` is the place of this client's own submission, where
+   * it is known. Throws as `ask` does.
+   */
+  readonly askEnding: (id: string, reference: string | undefined) => Promise<Ending | undefined>
   /** Outcomes kept that nobody has asked for yet: number and bytes. The oldest are dropped and asked for when wanted. */
   readonly keepCount: number
   readonly keepBytes: number
@@ -23,6 +26,7 @@ export interface OutcomesOptions {
 interface Waiting {
   readonly key: string
   readonly id: string
+  readonly reference: string | undefined
   /** Log sequence of the submission; 0 when only the id is known. */
   readonly sequence: number
   askedAtMs: number
@@ -109,7 +113,7 @@ export class Outcomes {
       return
     }
     const askedAtMs = reference === undefined ? 0 : performance.now()
-    const waiting = { key, id, sequence, askedAtMs, unknowns: 0, waiter }
+    const waiting = { key, id, reference, sequence, askedAtMs, unknowns: 0, waiter }
     this.waiting.set(key, waiting)
     this.startTimer()
     if (reference === undefined) this.askOne(waiting)
@@ -178,7 +182,7 @@ export class Outcomes {
     this.waiting.delete(waiting.key)
     this.waiting.set(waiting.key, waiting)
     this.inFlight += 1
-    this.options.askEnding(waiting.id).then(
+    this.options.askEnding(waiting.id, waiting.reference).then(
       (ending) => this.onAnswer(waiting.key, ending),
       (error: unknown) => this.onNoAnswer(waiting.key, error),
     )
@@ -199,7 +203,7 @@ export class Outcomes {
     const waiting = this.waiting.get(key)
     // No answer is not an outcome: nobody leads just now, and the next sweep asks again.
     if (waiting === undefined || !hasCode(error, 'TROUPE_UNKNOWN_TASK')) return
-    const position = (error.details as { position?: unknown } | undefined)?.position
+    const position = positionOf(error.details, waiting.reference)
     const lagging = waiting.sequence > 0 && (typeof position === 'number' ? position < waiting.sequence : true)
     waiting.unknowns += 1
     if (lagging && (typeof position === 'number' || waiting.unknowns < unknownsMax)) return
@@ -207,4 +211,10 @@ export class Outcomes {
     if (this.waiting.size === 0) this.stopTimer()
     waiting.waiter.onError(error)
   }
+}
+
+/** Up to where the log of the task's partition has been read, if it is that of which the answer speaks. */
+function positionOf(details: unknown, reference: string | undefined): unknown {
+  const { position, partition } = (details ?? {}) as { position?: unknown; partition?: unknown }
+  return partition === undefined || String(partition) === reference?.split('-', 1)[0] ? position : undefined
 }

@@ -25,6 +25,8 @@ export interface SubmitterOptions {
   /** Bytes of single submissions that may wait for their turn; further ones wait before they are packed. */
   readonly waitingBytesMax: number
   readonly deadlineMs: number
+  /** Of the namespace. */
+  readonly partitions: number
 }
 
 /** A block being filled or on its way. `stored` is its log sequence. */
@@ -97,7 +99,8 @@ export class Submitter {
     }
   }
 
-  private fits(count: number, bytes: number): boolean {
+  /** Whether a block of so many submissions takes one more, with which it has so many bytes. */
+  fits(count: number, bytes: number): boolean {
     return count < this.options.blockEntriesMax && bytes <= this.options.blockBytesMax
   }
 
@@ -165,7 +168,8 @@ export class Submitter {
     return this.write(submissions)
   }
 
-  private async write(submissions: readonly Submission[]): Promise<number> {
+  /** Writes these, which fit in one block, and returns its log sequence. */
+  async write(submissions: readonly Submission[]): Promise<number> {
     if (this.closed) throw closedError()
     const count = submissions.length
     return appendDurably({
@@ -173,6 +177,7 @@ export class Submitter {
       subject: this.options.subject,
       data: packBlock([formatVersion, submissions]),
       messageId: this.options.messageId(),
+      partitions: this.options.partitions,
       what: count === 1 ? 'the submission' : `${count} submissions`,
       deadlineMs: this.options.deadlineMs,
       isClosed: () => this.closed,
@@ -200,7 +205,7 @@ function closedError(): TroupeError {
 }
 
 /** An upper bound of the submission's size in its block. */
-function bytesOf(submission: Submission): number {
+export function bytesOf(submission: Submission): number {
   const [type, input, options] = submission
   const payload =
     input === null ? 1 : typeof input === 'string' ? input.length * 3 : input instanceof Uint8Array ? input.length : 128

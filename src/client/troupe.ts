@@ -18,6 +18,7 @@ import type {
 } from '../protocol/messages.ts'
 import { checkName } from '../protocol/names.ts'
 import type { GangOption, SubmissionOptions, TypeLimits } from '../protocol/options.ts'
+import { homeOf, placeOf } from '../protocol/partitions.ts'
 import { packValue } from '../protocol/payload.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { ask, askAboutTask, askEnding, readAnswer } from './ask.ts'
@@ -33,6 +34,7 @@ import { Gathering, submitEach } from './many.ts'
 import { MessageIds } from './message-ids.ts'
 import { Outcomes } from './outcomes.ts'
 import { packInput, unpackResult } from './payloads.ts'
+import { Router } from './router.ts'
 import { type FlowTask, type GangTask, type ManyOptions, resolveOptions, type SubmitOptions } from './submit-options.ts'
 import { Submitter } from './submitter.ts'
 import { type AnyTaskDefinition, isTaskDefinition, type TaskDefinition } from './task.ts'
@@ -40,8 +42,10 @@ import { unknownType } from './unknown-type.ts'
 
 export interface TroupeParts {
   readonly bus: Bus
-  readonly log: Log
+  /** Of each partition. */
+  readonly logs: readonly Log[]
   readonly objects: ObjectStore
+  /** Of the first partition. */
   readonly subjects: Subjects
   readonly client: string
   readonly submitDeadlineMs: number
@@ -66,44 +70,51 @@ export class Troupe {
   readonly #objects: ObjectStore
   readonly #subjects: Subjects
   readonly #keyring: Keyring | undefined
-  readonly #submitter: Submitter
+  readonly #router: Router
   readonly #outcomes: Outcomes
-  readonly #full = new FullQueues()
-  readonly #host: HandleHost
+  /** Both by partition. */
+  readonly #full: readonly FullQueues[]
+  readonly #hosts: readonly HandleHost[]
   readonly #subscriptions: readonly Subscription[]
   readonly #stopListening: () => void
   #closing: Promise<void> | undefined
 
   /** `connect` makes it. */
   constructor(parts: TroupeParts) {
-    const { bus, log, objects, subjects, keyring } = parts
+    const { bus, logs, objects, subjects, keyring } = parts
+    const partitions = logs.map((log, partition) => ({ log, subjects: subjects.of(partition) }))
     this.#keyring = keyring
     this.#bus = bus
     this.#objects = objects
     this.#subjects = subjects
     this.cron = new Cron(bus, subjects, keyring, (type, input) => this.validate(type, input))
     const ids = new MessageIds()
+    const placeOfTask = (id: string, reference: string | undefined) => homeOf(reference ?? id, logs.length)
     this.#outcomes = new Outcomes({
-      askEnding: (id) => askEnding(bus, subjects.task(id)),
+      askEnding: (id, reference) => askEnding(bus, subjects.of(placeOfTask(id, reference)).task(id)),
       keepCount: parts.keepCount,
       keepBytes: parts.keepBytes,
       askEveryMs: parts.askEveryMs,
     })
-    this.#submitter = new Submitter({
-      log,
-      subject: subjects.block(parts.client),
-      messageId: () => ids.next(),
-      blockBytesMax: Math.min(limits.blockBytesMax, Math.floor(bus.maxPayloadBytes / 2)),
-      blockEntriesMax: blockTasksMax,
-      singleBlocksMax,
-      bulkBlocksMax,
-      waitingBytesMax,
-      deadlineMs: parts.submitDeadlineMs,
-    })
-    this.#host = {
+    const submitters = partitions.map(
+      ({ log, subjects: own }) =>
+        new Submitter({
+          log,
+          subject: own.block(parts.client),
+          partitions: logs.length,
+          messageId: () => ids.next(),
+          blockBytesMax: Math.min(limits.blockBytesMax, Math.floor(bus.maxPayloadBytes / 2)),
+          blockEntriesMax: blockTasksMax,
+          singleBlocksMax,
+          bulkBlocksMax,
+          waitingBytesMax,
+          deadlineMs: parts.submitDeadlineMs,
+        }),
+    )
+    this.#router = new Router(submitters)
+    const host: Omit<HandleHost, 'subjects'> = {
       bus,
-      log,
-      subjects,
+      logs,
       outcomes: this.#outcomes,
       isClosed: () => this.#closing !== undefined,
       randomId: () => ids.next(),
@@ -115,13 +126,17 @@ export class Troupe {
       },
       askTask: (subject, sequence, body, options) => askAboutTask(bus, subject, sequence, body, options),
     }
+    this.#hosts = partitions.map(({ subjects: own }) => ({ ...host, subjects: own }))
+    this.#full = partitions.map(() => new FullQueues())
     this.#subscriptions = [
       bus.subscribe(subjects.tell(parts.client), (message) => {
         const told = unpackTell(message.data)
         if (told.ok) this.#outcomes.onTell(told.message)
       }),
-      bus.subscribe(subjects.leading('scheduler'), () => this.#outcomes.askAgain()),
-      this.#full.listen(bus, subjects.full),
+      ...partitions.flatMap(({ subjects: own }, partition) => [
+        bus.subscribe(own.leading('scheduler'), () => this.#outcomes.askAgain()),
+        this.#full[partition]!.listen(bus, own.full),
+      ]),
     ]
     this.#stopListening = bus.onConnection((state) => {
       if (state === 'connected') this.#outcomes.askAgain()
@@ -150,8 +165,8 @@ export class Troupe {
   async submit(task: TaskOrType, input?: unknown, options?: SubmitOptions): Promise<TaskHandle<never, never>> {
     const prepared = this.#prepare(task, input, resolveOptions(options))
     const submission = prepared instanceof Promise ? await prepared : prepared
-    const { block, index } = await this.#submitter.add(submission)
-    return new TaskHandle(this.#host, submission[2]?.id, await block.stored, index)
+    const { partition, block, index } = await this.#router.add(submission)
+    return new TaskHandle(this.#hosts[partition]!, submission[2]?.id, await block.stored, index)
   }
 
   /**
@@ -179,8 +194,8 @@ export class Troupe {
   async #submitMany(task: TaskOrType, inputs: Iterable<unknown>, options: ManyOptions<unknown> | undefined) {
     const handles: TaskHandle<never, never>[] = []
     const prepare = (input: unknown, own: SubmissionOptions | undefined) => this.#prepare(task, input, own)
-    await submitEach(this.#submitter, inputs, options, prepare, (index, id, sequence, place) => {
-      handles[index] = new TaskHandle(this.#host, id, sequence, place)
+    await submitEach(this.#router, inputs, options, prepare, (index, id, partition, sequence, place) => {
+      handles[index] = new TaskHandle(this.#hosts[partition]!, id, sequence, place)
     })
     return handles
   }
@@ -193,10 +208,10 @@ export class Troupe {
   ): Promise<Output[]>
   map<Output = unknown>(type: string, inputs: Iterable<unknown>, options?: ManyOptions<unknown>): Promise<Output[]>
   async map(task: TaskOrType, inputs: Iterable<unknown>, options?: ManyOptions<never>): Promise<unknown[]> {
-    const gathering = new Gathering(this.#outcomes, this.#host)
+    const gathering = new Gathering(this.#outcomes, this.#hosts[0]!)
     const prepare = (input: unknown, own: SubmissionOptions | undefined) => this.#prepare(task, input, own)
     const given = options as ManyOptions<unknown> | undefined
-    return gathering.done(await submitEach(this.#submitter, inputs, given, prepare, gathering.await))
+    return gathering.done(await submitEach(this.#router, inputs, given, prepare, gathering.await))
   }
 
   /**
@@ -214,8 +229,9 @@ export class Troupe {
     )
     const prepared: Submission[] = []
     for (const { task, input, options } of ordered) prepared.push(await this.#prepare(task, input, options))
-    const sequence = await this.#submitter.addTogether(prepared, limits.blockEntriesMax)
-    return new Map(ordered.map(({ id }, index) => [id, new TaskHandle(this.#host, id, sequence, index)]))
+    const { partition, sequence } = await this.#router.addTogether(prepared, limits.blockEntriesMax)
+    const host = this.#hosts[partition]!
+    return new Map(ordered.map(({ id }, index) => [id, new TaskHandle(host, id, sequence, index)]))
   }
 
   /**
@@ -227,26 +243,34 @@ export class Troupe {
     members: readonly GangTask[],
     gang: Partial<Omit<GangOption, 'size'>> = {},
   ): Promise<readonly TaskHandle[]> {
-    const option: GangOption = { ...gang, id: gang.id ?? this.#host.randomId(), size: members.length }
+    const option: GangOption = { ...gang, id: gang.id ?? this.#hosts[0]!.randomId(), size: members.length }
     const prepared: Submission[] = []
     for (const { task, input, ...options } of members) {
       prepared.push(await this.#prepare(task, input, resolveOptions({ ...options, gang: option })))
     }
-    const sequence = await this.#submitter.addTogether(prepared, limits.gangSizeMax)
-    return prepared.map(([, , options], index) => new TaskHandle(this.#host, options?.id, sequence, index))
+    const { partition, sequence } = await this.#router.addTogether(prepared, limits.gangSizeMax)
+    const host = this.#hosts[partition]!
+    return prepared.map(([, , options], index) => new TaskHandle(host, options?.id, sequence, index))
   }
 
   #prepare(task: TaskOrType, input: unknown, options: SubmissionOptions | undefined): Submission | Promise<Submission> {
     if (this.#closing !== undefined)
       throw new TroupeError('TROUPE_CLOSED', 'the connection is closed: nothing was submitted')
     const type = isTaskDefinition(task) ? task.type : checkName('task type', task)
-    this.#full.check(type)
+    this.#checkQueues(type, options)
     if (isTaskDefinition(task) && task.schema !== undefined) {
       // The input travels as it was given: the node applies the schema, so that its transformations happen once.
       const checked = checkInput(task, input)
       if (checked instanceof Promise) return checked.then(() => this.#pack(type, input, options))
     }
     return this.#pack(type, input, options)
+  }
+
+  /** Throws TROUPE_QUEUE_FULL unless a partition takes it; where an unnamed one would go is not known yet. */
+  #checkQueues(type: string, options: SubmissionOptions | undefined): void {
+    const place = placeOf([type, null, options ?? {}], this.#full.length)
+    const queues = place === undefined || options?.unique !== undefined ? this.#full : [this.#full[place]!]
+    if (queues.every((queue) => queue.isFull(type))) queues[0]!.check(type)
   }
 
   #pack(type: string, input: unknown, options: SubmissionOptions | undefined): Submission | Promise<Submission> {
@@ -279,7 +303,8 @@ export class Troupe {
   handle<Output = unknown, Events extends { readonly type: string } = AnyTaskEvent>(
     id: string,
   ): TaskHandle<Output, Events> {
-    return new TaskHandle(this.#host, checkName('task id', id), 0, 0)
+    const name = checkName('task id', id)
+    return new TaskHandle(this.#hosts[homeOf(name, this.#hosts.length)]!, name, 0, 0)
   }
 
   /** Resolves with a page of tasks. `more` says that `after: <last id>` gives further ones. */
@@ -344,7 +369,7 @@ export class Troupe {
   async #close(): Promise<void> {
     this.#stopListening()
     for (const subscription of this.#subscriptions) subscription.unsubscribe()
-    this.#submitter.close()
+    this.#router.close()
     this.#outcomes.close()
     await this.#bus.close()
   }

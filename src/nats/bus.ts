@@ -82,6 +82,8 @@ export interface LogInfo {
   readonly replicas: number
   /** Whether submissions and signals are being captured (rule 10). */
   readonly doorOpen: boolean
+  /** Of the namespace, in the log of the first; left out: it does not say. */
+  readonly partitions?: number
 }
 
 /** A running read. */

@@ -10,7 +10,7 @@ import type { AppendOptions, AppendResult, Log, LogInfo, LogReading, LogReadOpti
 import type { NatsBus } from './connection.ts'
 import { getFromAny, getFromLeader, getRangeFromAny } from './get.ts'
 import { api } from './jetstream-api.ts'
-import { identityOf } from './log-identity.ts'
+import { identityOf, partitionsIn } from './log-identity.ts'
 import { readLog } from './log-reader.ts'
 
 export interface LogSubjects {
@@ -64,7 +64,9 @@ export class JetStreamLog implements Log {
   async info(): Promise<LogInfo> {
     const info = await this.#streamInfo()
     const { state, config, created, ts } = info
+    const partitions = partitionsIn(config.metadata)
     return {
+      ...(partitions !== undefined && { partitions }),
       identity: identityOf(info),
       firstSequence: state.first_seq,
       lastSequence: state.last_seq,

@@ -1,6 +1,7 @@
 /**
  * The streams and buckets of a namespace: makes what is missing, and never takes anything away from what is there. A
- * closed door stays closed; a larger limit or more replicas than asked for stay as they are.
+ * closed door stays closed; a larger limit or more replicas than asked for stay as they are. How many partitions there are
+ * stands in the metadata of the first one's log, from when the namespace is made.
  */
 import type { StreamConfig, StreamInfo } from '@nats-io/jetstream'
 import { hasCode, TroupeError } from '../protocol/errors.ts'
@@ -11,14 +12,14 @@ import { NatsBus } from './connection.ts'
 import { api, apiCode, apiCodeOf } from './jetstream-api.ts'
 import { KvLeaseStore } from './leases.ts'
 import { JetStreamLog } from './log.ts'
-import { newIdentity } from './log-identity.ts'
+import { newIdentity, partitionsIn, partitionsMetadata } from './log-identity.ts'
 import { JetStreamObjectStore } from './objects.ts'
 
 export interface NamespaceOptions {
   /** Default `main`. */
   readonly namespace?: string
-  /** Default 0. */
-  readonly partition?: number
+  /** 1 to 64. Default: as many as there are, 1 where there is nothing yet. */
+  readonly partitions?: number
   /** 1 to 5. Default 1. Raises what is there, never lowers it. */
   readonly replicas?: number
   /** Default 8 GiB, or half, a quarter … of that, as the server has room. Raises what is there, never lowers it. */
@@ -27,12 +28,19 @@ export interface NamespaceOptions {
   readonly storage?: 'file' | 'memory'
 }
 
-export interface OpenNamespace {
+/** What one partition has of its own. */
+export interface OpenPartition {
   readonly subjects: Subjects
   readonly partition: number
   readonly log: JetStreamLog
-  readonly leases: KvLeaseStore
   readonly checkpoints: StreamCheckpointStore
+}
+
+/** With what the first partition has of its own. */
+export interface OpenNamespace extends OpenPartition {
+  /** All of them, by number. */
+  readonly partitions: readonly OpenPartition[]
+  readonly leases: KvLeaseStore
   readonly objects: JetStreamObjectStore
 }
 
@@ -70,15 +78,73 @@ export async function openNamespace(bus: Bus, options: NamespaceOptions = {}): P
 
 async function openOnce(bus: Bus, options: NamespaceOptions): Promise<OpenNamespace> {
   if (!(bus instanceof NatsBus)) throw new TroupeError('TROUPE_INTERNAL', 'openNamespace needs a bus of openBus')
-  const subjects = new Subjects(options.namespace)
-  const partition = options.partition ?? 0
-  const logBytes = options.logBytesMax ?? logBytesDefault
-  const wanted = [
-    leaseConfig(subjects, options),
-    logConfig(subjects, partition, options, logBytes),
-    checkpointConfig(subjects, partition, options, logBytes),
-    objectConfig(subjects, options, logBytes),
-  ]
+  const first = await ensure(bus, options, wantedOfNamespace(options))
+  const partitions = await settlePartitions(bus, first, options)
+  const subjects = new Subjects(options.namespace, 0, partitions)
+  const others = Array.from({ length: partitions - 1 }, (_, i) => subjects.of(i + 1))
+  if (others.length > 0)
+    await ensure(
+      bus,
+      options,
+      others.flatMap((other) => wantedOfPartition(other, options)),
+    )
+  return openedNamespace(bus, subjects)
+}
+
+/** The stores of a namespace with this many partitions, whether they are there or not. */
+export function openedNamespace(bus: Bus, subjects: Subjects): OpenNamespace {
+  if (!(bus instanceof NatsBus)) throw new TroupeError('TROUPE_INTERNAL', 'openedNamespace needs a bus of openBus')
+  const partitions = Array.from({ length: subjects.partitions }, (_, partition): OpenPartition => {
+    const own = subjects.of(partition)
+    return {
+      subjects: own,
+      partition,
+      log: new JetStreamLog(bus, own.logStream(partition), own.logSubjects(partition)),
+      checkpoints: new StreamCheckpointStore(bus, own, partition),
+    }
+  })
+  return {
+    ...partitions[0]!,
+    partitions,
+    leases: new KvLeaseStore(bus, subjects.leaseBucket),
+    objects: new JetStreamObjectStore(bus, subjects.objectBucket),
+  }
+}
+
+/** How many partitions the namespace has; 1 also where there is nothing yet. Throws as `api` does. */
+export async function partitionsOf(bus: Bus, namespace?: string): Promise<number> {
+  if (!(bus instanceof NatsBus)) throw new TroupeError('TROUPE_INTERNAL', 'partitionsOf needs a bus of openBus')
+  const log = await streamInfo(bus, new Subjects(namespace).logStream(0))
+  return partitionsIn(log?.config.metadata) ?? 1
+}
+
+/**
+ * The number of partitions there are. A log in which nothing was ever stored may still be given as many as are wanted: a
+ * client that came before the first process has made it. Any other keeps its number, for ids are placed by it.
+ */
+async function settlePartitions(bus: NatsBus, log: StreamInfo, options: NamespaceOptions): Promise<number> {
+  const there = partitionsIn(log.config.metadata) ?? 1
+  const wanted = options.partitions ?? there
+  if (wanted === there) return there
+  const { namespace } = new Subjects(options.namespace)
+  if (there > 1 || log.state.last_seq > 0) {
+    throw new TroupeError('TROUPE_PARTITIONS', `namespace "${namespace}" has ${count(there)}, not ${wanted}`, {
+      details: { namespace, partitions: there, wanted },
+    })
+  }
+  const { door, inner } = new Subjects(options.namespace, 0, wanted).logSubjects(0)
+  const metadata = { ...log.config.metadata, ...partitionsMetadata(wanted) }
+  const config = { ...log.config, subjects: [...door, ...inner], metadata }
+  await api(bus, `STREAM.UPDATE.${config.name}`, config, createTimeoutMs)
+  return wanted
+}
+
+function count(partitions: number): string {
+  return partitions === 1 ? '1 partition' : `${partitions} partitions`
+}
+
+/** Makes those that are missing, raises the others; returns the first of them as it is now. */
+async function ensure(bus: NatsBus, options: NamespaceOptions, wanted: readonly Config[]): Promise<StreamInfo> {
   const there = await Promise.all(wanted.map((config) => streamInfo(bus, config.name)))
   for (const [i, config] of wanted.entries()) checkOurs(config.name, there[i])
   await createAll(
@@ -86,17 +152,28 @@ async function openOnce(bus: Bus, options: NamespaceOptions): Promise<OpenNamesp
     wanted.filter((_, i) => !there[i]),
   )
   for (const [i, config] of wanted.entries()) {
-    const bytes = config.name === subjects.logStream(partition) ? options.logBytesMax : undefined
-    await raise(bus, there[i], options.replicas, bytes)
+    const isLog = config.metadata !== undefined
+    await raise(bus, there[i], options.replicas, isLog ? options.logBytesMax : undefined)
   }
-  return {
-    subjects,
-    partition,
-    log: new JetStreamLog(bus, subjects.logStream(partition), subjects.logSubjects(partition)),
-    leases: new KvLeaseStore(bus, subjects.leaseBucket),
-    checkpoints: new StreamCheckpointStore(bus, subjects, partition),
-    objects: new JetStreamObjectStore(bus, subjects.objectBucket),
-  }
+  const first = there[0] ?? (await streamInfo(bus, wanted[0]!.name))
+  if (first === undefined) throw new TroupeError('TROUPE_NO_ANSWER', `stream ${wanted[0]!.name} is not there yet`)
+  return first
+}
+
+function wantedOfNamespace(options: NamespaceOptions): Config[] {
+  const subjects = new Subjects(options.namespace, 0, options.partitions)
+  const logBytes = options.logBytesMax ?? logBytesDefault
+  return [
+    ...wantedOfPartition(subjects, options),
+    leaseConfig(subjects, options),
+    objectConfig(subjects, options, logBytes),
+  ]
+}
+
+/** Of a server's room, each of many partitions sets aside no more than its part. */
+function wantedOfPartition(subjects: Subjects, options: NamespaceOptions): Config[] {
+  const logBytes = options.logBytesMax ?? Math.max(bytesMin, Math.floor(logBytesDefault / subjects.partitions))
+  return [logConfig(subjects, options, logBytes), checkpointConfig(subjects, options, logBytes)]
 }
 
 type Config = Partial<StreamConfig> & { name: string; max_bytes: number; subjects: string[] }
@@ -115,13 +192,16 @@ function common(options: NamespaceOptions) {
   }
 }
 
-function logConfig(subjects: Subjects, partition: number, options: NamespaceOptions, bytes: number): Config {
+function logConfig(subjects: Subjects, options: NamespaceOptions, bytes: number): Config {
+  const { partition, partitions } = subjects
   const { door, inner } = subjects.logSubjects(partition)
   const name = subjects.logStream(partition)
-  return { ...common(options), name, subjects: [...door, ...inner], max_bytes: bytes, metadata: newIdentity() }
+  const metadata = { ...newIdentity(), ...(partition === 0 && partitionsMetadata(partitions)) }
+  return { ...common(options), name, subjects: [...door, ...inner], max_bytes: bytes, metadata }
 }
 
-function checkpointConfig(subjects: Subjects, partition: number, options: NamespaceOptions, bytes: number): Config {
+function checkpointConfig(subjects: Subjects, options: NamespaceOptions, bytes: number): Config {
+  const { partition } = subjects
   return {
     ...common(options),
     name: subjects.checkpointStream(partition),

@@ -8,6 +8,8 @@
 import {
   type ControlBlock,
   type ControlEntry,
+  type ForwardBlock,
+  type ForwardEntry,
   formatVersion,
   type JournalBlock,
   type JournalEntry,
@@ -16,7 +18,7 @@ import {
   type Submission,
   type SubmissionBlock,
 } from './entries.ts'
-import { checkControlEntry, checkJournalEntry, checkSubmission } from './entry-check.ts'
+import { checkControlEntry, checkForwardEntry, checkJournalEntry, checkSubmission } from './entry-check.ts'
 import { limits } from './limits.ts'
 import { checkAwardedTask, checkHeartbeat, checkNodeMessage, checkNodeReport, checkOutcome } from './message-check.ts'
 import type { AwardedTask, Heartbeat, NodeMessage, NodeReport, Outcome, Tell } from './messages.ts'
@@ -44,13 +46,22 @@ interface Entries<Entry> {
 
 export type UnpackedJournal = (Entries<JournalEntry> & { readonly number: number }) | Unreadable
 export type UnpackedControl = (Entries<ControlEntry> & { readonly epoch: number }) | Unreadable
+export type UnpackedForward = Entries<ForwardEntry> | Unreadable
 export type UnpackedSubmissions = Entries<Submission> | Unreadable
 /** Items that were rejected are missing from the message. */
 export type UnpackedMessage<Message> =
   | { readonly ok: true; readonly message: Message; readonly rejected: readonly Rejected[] }
   | Unreadable
 
-export type Packable = JournalBlock | ControlBlock | SubmissionBlock | NodeMessage | NodeReport | Heartbeat | Tell
+export type Packable =
+  | JournalBlock
+  | ControlBlock
+  | SubmissionBlock
+  | ForwardBlock
+  | NodeMessage
+  | NodeReport
+  | Heartbeat
+  | Tell
 
 /** Returns the bytes, in memory of their own. Throws TROUPE_NOT_SERIALIZABLE if something in it is not plain data. */
 export function packBlock(block: Packable): Uint8Array {
@@ -86,6 +97,15 @@ export function unpackSubmissionBlock(bytes: Uint8Array): UnpackedSubmissions {
   return guarded(bytes, () => {
     blockHead(2)
     const { entries, rejected } = readItems<Submission>(checkSubmission)
+    return { ok: true, entries, rejected }
+  })
+}
+
+/** What a scheduler has brought from the log of another partition. Never throws. */
+export function unpackForwardBlock(bytes: Uint8Array): UnpackedForward {
+  return guarded(bytes, () => {
+    blockHead(2)
+    const { entries, rejected } = readItems<ForwardEntry>(checkForwardEntry)
     return { ok: true, entries, rejected }
   })
 }

@@ -55,6 +55,13 @@ export const kind = {
   ungathered: 55,
   lost: 59,
   hedged: 60,
+  // control: between partitions
+  forwarded: 65,
+  astray: 66,
+  settled: 67,
+  // forward: what a leader brings from its partition to another
+  brought: 68,
+  broughtSignal: 69,
 } as const
 
 // --- journal ----------------------------------------------------------------------------------------------------
@@ -198,6 +205,12 @@ export type Ungathered = readonly [kind: 55, gang: string, heldSince: number, re
  * The first of the two that commits anything is the task's only turn from there on. Void for a type that does not hedge.
  */
 export type Hedged = readonly [kind: 60, task: string, turn: number, reason: string]
+/** Submissions in this log that belong to partition `to` are in its log, up to this sequence of this one. */
+export type Forwarded = readonly [kind: 65, to: number, sequence: number]
+/** The signal at this place, for no task of this partition, was brought to the log of its task; or there is no such task. */
+export type Astray = readonly [kind: 66, sequence: number, index: number, isFound: boolean]
+/** A task of another partition, which tasks of this one wait for, has ended so. */
+export type Settled = readonly [kind: 67, task: string, status: 'completed' | 'failed' | 'cancelled' | 'expired']
 
 export type ControlEntry =
   | Led
@@ -215,9 +228,22 @@ export type ControlEntry =
   | Missed
   | Ungathered
   | Hedged
+  | Forwarded
+  | Astray
+  | Settled
 
 /** `epoch` is the sequence of the writer's `led` entry; 0 in the block that carries `led` itself. */
 export type ControlBlock = readonly [version: number, epoch: number, entries: readonly ControlEntry[]]
+
+// --- forward ----------------------------------------------------------------------------------------------------
+
+/** A submission from the log of another partition, at this sequence of it; they come in its order. */
+export type Brought = readonly [kind: 68, sequence: number, type: string, input: Payload, options: SubmissionOptions]
+/** A signal from the log of another partition. Its id is never empty: it is what makes it count once. */
+export type BroughtSignal = readonly [kind: 69, task: string, signalId: string, event: Payload]
+
+export type ForwardEntry = Brought | BroughtSignal
+export type ForwardBlock = readonly [version: number, entries: readonly ForwardEntry[]]
 
 // --- submissions ------------------------------------------------------------------------------------------------
 

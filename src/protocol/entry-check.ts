@@ -84,8 +84,30 @@ export function checkControlEntry(entry: unknown): string | undefined {
     case kind.ungathered:
       if (!isName(entry[1]) || !isCount(entry[2])) return 'the gang or its gathering is not named'
       return reasonComplaint(entry[3])
+    case kind.forwarded:
+      return isCount(entry[1]) && isCount(entry[2]) ? undefined : 'the partition or the sequence is not a count'
+    case kind.astray:
+      return astrayComplaint(entry)
+    case kind.settled:
+      return taskComplaint(entry) ?? (isEnd(entry[2]) ? undefined : 'the status is none of an ended task')
     case kind.limited:
       return isName(entry[1]) ? limitsComplaint(entry[2]) : 'the task type is not a name'
+    default:
+      return unknownKind(entry[0])
+  }
+}
+
+/** The complaint about one entry of a block that was brought from another partition. */
+export function checkForwardEntry(entry: unknown): string | undefined {
+  if (!Array.isArray(entry)) return 'an entry is not an array'
+  switch (entry[0]) {
+    case kind.brought:
+      if (!isCount(entry[1])) return 'the sequence is not a count'
+      if (!isText(entry[2], limits.nameCharsMax)) return 'the task type is not a text of at most 128 characters'
+      return inputComplaint(entry[3]) ?? (isRecord(entry[4]) ? undefined : 'the options are not an object')
+    case kind.broughtSignal:
+      if (!isText(entry[2], limits.nameCharsMax)) return 'the signal id is not a text of at most 128 characters'
+      return taskComplaint(entry) ?? (isPayload(entry[3]) ? undefined : 'the event is not a payload')
     default:
       return unknownKind(entry[0])
   }
@@ -104,6 +126,17 @@ export function checkSubmission(entry: unknown): string | undefined {
 
 function unknownKind(given: unknown): string {
   return `the kind ${typeof given === 'number' ? given : `of type ${typeof given}`} is not known here`
+}
+
+const ends: readonly unknown[] = ['completed', 'failed', 'cancelled', 'expired']
+
+function isEnd(status: unknown): boolean {
+  return ends.includes(status)
+}
+
+function astrayComplaint(entry: readonly unknown[]): string | undefined {
+  if (!isCount(entry[1]) || !(isCount(entry[2]) || entry[2] === -1)) return 'the place of the signal is not a place'
+  return typeof entry[3] === 'boolean' ? undefined : 'whether it was found is not a boolean'
 }
 
 function taskComplaint(entry: readonly unknown[]): string | undefined {

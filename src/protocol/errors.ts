@@ -168,6 +168,10 @@ const table = {
     retryable: true,
     next: 'Submit less, or later; `troupe queue ls` shows the limits, and `troupe dead retry` takes what was set aside.',
   },
+  TROUPE_PARTITIONS: {
+    retryable: false,
+    next: 'Leave `partitions` out to take those that there are, or choose another namespace; a client connects again.',
+  },
   TROUPE_REFUSED: { retryable: true, next: 'The system is full; send again later.' },
   TROUPE_SERVER_TOO_OLD: { retryable: false, next: 'Install nats-server 2.14 or later.' },
   TROUPE_PAYLOAD_LIMIT: { retryable: false, next: 'Set max_payload of nats-server to 1 MiB, its default, or more.' },

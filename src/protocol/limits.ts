@@ -3,6 +3,8 @@
  * aside with its reason; nothing grows without one of these.
  */
 export const limits = {
+  /** Partitions of a namespace. */
+  partitionsMax: 64,
   /** Characters of a task id, a task type, a node id, a client id or a namespace. */
   nameCharsMax: 128,
   /** Bytes of one value (input, result, snapshot) kept in the log itself; a larger one becomes an object. */

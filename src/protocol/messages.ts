@@ -182,6 +182,8 @@ export interface TaskAnswer {
   readonly move?: MoveAnswer
   /** The last time that a second turn was allowed beside its own. */
   readonly hedge?: HedgeAnswer
+  /** The one that it lives in, where there are several. */
+  readonly partition?: number
   readonly result?: unknown
   readonly error?: ErrorRecord
 }
@@ -266,6 +268,17 @@ export interface StatsAnswer {
   readonly epoch: number
   readonly position: number
   readonly logTime: string
+  /** Where there are several: who leads each. What stands above it is then of the first, and the counts are those of all. */
+  readonly partitions?: readonly PartitionAnswer[]
+}
+
+/** `leader` is left out when none answers. */
+export interface PartitionAnswer {
+  readonly partition: number
+  readonly leader?: string
+  readonly epoch?: number
+  /** Up to where it has read its log. */
+  readonly position?: number
 }
 
 /** The body of `tasks`: a page of the tasks with this status and type, oldest first; `after` is the last id seen. */
@@ -312,6 +325,8 @@ export interface SnapshotsAnswer {
 /** A message of the log that could not be read or was not allowed, kept with its reason. */
 export interface SetAsideAnswer {
   readonly sequence: number
+  /** Whose log it stands in; left out: the only one. */
+  readonly partition?: number
   readonly subject: string
   readonly reason: ErrorRecord
   readonly at: string

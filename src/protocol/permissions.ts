@@ -8,7 +8,7 @@
  * only: with the server's `allow_responses` a request's reply subject could make its answerer publish anywhere.
  */
 import { TroupeError } from './errors.ts'
-import { Subjects } from './subjects.ts'
+import { Subjects, supervisorLease } from './subjects.ts'
 
 export const authRoles = ['client', 'node', 'scheduler', 'supervisor', 'viewer', 'operator', 'installer'] as const
 export type AuthRole = (typeof authRoles)[number]
@@ -59,11 +59,16 @@ const control: readonly AuthRole[] = ['scheduler', 'supervisor']
 
 /** Every permission of a namespace, as it is for the identity of this name. */
 export function permissionTable(subjects: Subjects, name: string): Permission[] {
+  const partitions = Array.from({ length: subjects.partitions }, (_, partition) => subjects.of(partition))
   return [
-    ...logPermissions(subjects, name),
-    ...requestPermissions(subjects, name),
-    ...actorPermissions(subjects, name),
-    ...streamPermissions(subjects),
+    ...partitions.flatMap((own) => [
+      ...logPermissions(own, name),
+      ...requestPermissions(own),
+      ...actorPermissions(own, name),
+      ...streamPermissions(own),
+    ]),
+    ...sharedPermissions(subjects, name),
+    ...storePermissions(subjects),
     row(`${inboxPrefixOf(name)}.>`, none, all),
     row('_INBOX.>', members, none),
     // The discovery of services, which every process of a cluster answers.
@@ -74,8 +79,8 @@ export function permissionTable(subjects: Subjects, name: string): Permission[] 
 }
 
 /** Returns what this identity may do, in the table's order and each pattern once. */
-export function grantOf(namespace: string, { name, roles }: Identity): Grant {
-  const table = permissionTable(new Subjects(namespace), checkIdentityName(name))
+export function grantOf(namespace: string, { name, roles }: Identity, partitions = 1): Grant {
+  const table = permissionTable(new Subjects(namespace, 0, partitions), checkIdentityName(name))
   const of = (way: 'publish' | 'subscribe') => [
     ...new Set(table.filter((one) => one[way].some((role) => roles.includes(role))).map(({ pattern }) => pattern)),
   ]
@@ -101,40 +106,53 @@ function row(pattern: string, publish: readonly AuthRole[], subscribe: readonly 
 
 /** What is captured by the log is read from the stream: nobody subscribes to it. */
 function logPermissions(s: Subjects, name: string): Permission[] {
+  const { partition } = s
   return [
     row(s.submit('>'), ['client', 'scheduler'], none),
     row(s.block('*'), ['client'], none),
     row(s.signal('>'), ['client', 'operator'], none),
-    row(s.journal(0, name, '*'), ['node'], none),
+    row(s.journal(partition, name, '*'), ['node'], none),
     // A fence stands in the journal of the node that it ends.
-    row(s.journal(0, '*', '*'), ['supervisor'], none),
-    row(s.control(0, '*'), ['scheduler'], none),
-    row(s.checkpoint(0, '*', '*'), control, none),
+    row(s.journal(partition, '*', '*'), ['supervisor'], none),
+    row(s.control(partition, '*'), ['scheduler'], none),
+    row(s.checkpoint(partition, '*', '*'), control, none),
+    ...(s.partitions > 1 ? [row(s.forward('*'), ['scheduler'], none)] : []),
   ]
 }
 
-function requestPermissions(s: Subjects, name: string): Permission[] {
+function requestPermissions(s: Subjects): Permission[] {
   const answered: readonly AuthRole[] = ['scheduler']
+  // Where there are several partitions, schedulers pass on what another can answer.
+  const askers = (...roles: AuthRole[]): readonly AuthRole[] => (s.partitions > 1 ? [...roles, 'scheduler'] : roles)
   return [
-    row(s.run('>'), ['client'], answered),
-    row(s.task('>'), [...readers, 'node'], answered),
-    row(s.history('>'), readers, answered),
-    row(s.cancel('>'), ['client', 'operator'], answered),
-    row(s.retry('>'), ['operator'], answered),
-    row(s.remove('>'), ['operator'], answered),
-    row(s.drain('>'), ['operator'], answered),
-    row(s.limits, ['operator'], answered),
-    row(s.cron, ['operator'], answered),
-    row(s.snapshots, ['operator'], answered),
-    row(s.tasks, readers, answered),
-    row(s.dead, readers, answered),
-    row(s.nodes, readers, answered),
-    row(s.stats, readers, answered),
+    row(s.run('>'), askers('client'), answered),
+    row(s.task('>'), askers(...readers, 'node'), answered),
+    row(s.history('>'), askers(...readers), answered),
+    row(s.cancel('>'), askers('client', 'operator'), answered),
+    row(s.retry('>'), askers('operator'), answered),
+    row(s.remove('>'), askers('operator'), answered),
+    row(s.limits, askers('operator'), answered),
+    row(s.cron, askers('operator'), answered),
+    row(s.snapshots, askers('operator'), answered),
+    row(s.tasks, askers(...readers), answered),
+    row(s.dead, askers(...readers), answered),
+    row(s.nodes, askers(...readers), answered),
+    row(s.stats, askers(...readers), answered),
     row(s.full, ['scheduler'], readers),
+  ]
+}
+
+/** What the namespace has once. */
+function sharedPermissions(s: Subjects, name: string): Permission[] {
+  return [
+    row(s.drain('>'), ['operator'], ['scheduler']),
     row(s.health('*'), ['viewer', 'operator'], none),
     row(s.health(name), none, members),
     row(s.validate('*'), ['scheduler', 'client', 'operator'], ['node']),
-    row(`${s.root}.event.>`, ['scheduler'], readers),
+    row(s.events, ['scheduler'], readers),
+    row(s.tell(clientToken(name, '*')), none, readers),
+    row(s.tell('>'), ['scheduler'], none),
+    ...(s.partitions > 1 ? [row(s.leads(name), ['scheduler'], none), row(s.leads('*'), none, ['scheduler'])] : []),
   ]
 }
 
@@ -148,44 +166,60 @@ function actorPermissions(s: Subjects, name: string): Permission[] {
     row(s.heartbeat('*', '*'), none, control),
     row(s.probe(name, '*'), none, ['node']),
     row(s.probe('*', '*'), ['supervisor'], none),
-    row(s.call(0), ['scheduler'], ['node']),
-    row(s.tell(clientToken(name, '*')), none, readers),
-    row(`${s.root}.tell.>`, ['scheduler'], none),
+    row(s.call(s.partition), ['scheduler'], ['node']),
     row(s.leading('scheduler'), ['scheduler'], ['node', ...readers]),
     row(s.leading('supervisor'), ['supervisor'], readers),
   ]
 }
 
-function streamPermissions(s: Subjects): Permission[] {
-  const log = s.logStream(0)
-  const checkpoints = s.checkpointStream(0)
-  const leases = `KV_${s.leaseBucket}`
-  const objects = `OBJ_${s.objectBucket}`
-  const api = (endpoint: string, roles: readonly AuthRole[]) => row(`$JS.API.${endpoint}`, roles, none)
-  const consumer = (stream: string) => [
+const api = (endpoint: string, roles: readonly AuthRole[]) => row(`$JS.API.${endpoint}`, roles, none)
+
+function streamPermissionsOf(stream: string, updaters: readonly AuthRole[]): Permission[] {
+  return [
+    api(`STREAM.INFO.${stream}`, all),
+    api(`STREAM.CREATE.${stream}`, ['installer']),
+    api(`STREAM.UPDATE.${stream}`, updaters),
+  ]
+}
+
+function consumerPermissions(stream: string): Permission[] {
+  return [
     api(`CONSUMER.CREATE.${stream}.>`, control),
     api(`CONSUMER.DELETE.${stream}.>`, control),
     row(`$JS.FC.${stream}.>`, control, none),
   ]
-  const valueUsers: readonly AuthRole[] = ['client', 'node', 'viewer', 'operator']
+}
+
+/** The streams of one partition, and its leases. */
+function streamPermissions(s: Subjects): Permission[] {
+  const { partition } = s
+  const log = s.logStream(partition)
+  const checkpoints = s.checkpointStream(partition)
   return [
-    api('INFO', all),
-    ...[log, checkpoints, leases, objects].flatMap((stream) => [
-      api(`STREAM.INFO.${stream}`, all),
-      api(`STREAM.CREATE.${stream}`, ['installer']),
-      api(`STREAM.UPDATE.${stream}`, stream === log ? ['installer', 'scheduler'] : ['installer']),
-    ]),
+    ...streamPermissionsOf(log, ['installer', 'scheduler']),
+    ...streamPermissionsOf(checkpoints, ['installer']),
     // Of a node: how a write without an answer ended stands in the last message of its journal.
     api(`STREAM.MSG.GET.${log}`, [...control, 'node']),
     api(`DIRECT.GET.${log}`, control),
     api(`STREAM.PURGE.${log}`, ['scheduler']),
-    ...consumer(log),
+    ...consumerPermissions(log),
     api(`STREAM.MSG.GET.${checkpoints}`, control),
     api(`STREAM.PURGE.${checkpoints}`, control),
+    row(`$KV.${s.leaseBucket}.scheduler-${partition}`, ['scheduler'], none),
+    row(`$KV.${s.leaseBucket}.${supervisorLease(partition)}`, ['supervisor'], none),
+  ]
+}
+
+/** The stores that all partitions share. */
+function storePermissions(s: Subjects): Permission[] {
+  const leases = `KV_${s.leaseBucket}`
+  const objects = `OBJ_${s.objectBucket}`
+  const valueUsers: readonly AuthRole[] = ['client', 'node', 'viewer', 'operator']
+  return [
+    api('INFO', all),
+    ...[leases, objects].flatMap((stream) => streamPermissionsOf(stream, ['installer'])),
     api(`STREAM.MSG.GET.${leases}`, control),
-    ...consumer(leases),
-    row(`$KV.${s.leaseBucket}.scheduler-0`, ['scheduler'], none),
-    row(`$KV.${s.leaseBucket}.supervisor`, ['supervisor'], none),
+    ...consumerPermissions(leases),
     api(`STREAM.MSG.GET.${objects}`, valueUsers),
     api(`DIRECT.GET.${objects}`, valueUsers),
     row(`$O.${s.objectBucket}.C.*`, ['client', 'node'], none),

@@ -2,14 +2,22 @@
  * Every subject of a namespace, each builder under its rendered form. Nothing else in the code writes a subject.
  * Subjects marked "log" are captured by the partition's log stream; the others are core NATS. Who may write what
  * follows from the subject alone, so that server permissions can enforce it.
+ *
+ * The forms are those of partition 0. Any other partition has its own under `troupe.main.partition.<p>`, but for those that
+ * are the namespace's: events, outcomes told to clients, validation, health, `drain`.
  */
 import { TroupeError } from './errors.ts'
 
 export class Subjects {
   readonly namespace: string
+  /** The one that these subjects are of, and how many the namespace has. */
+  readonly partition: number
+  readonly partitions: number
   readonly root: string
+  /** Of what all partitions share. */
+  private readonly shared: string
 
-  constructor(namespace = 'main') {
+  constructor(namespace = 'main', partition = 0, partitions = 1) {
     // Narrower than a name: it is also part of stream and bucket names, which allow fewer characters.
     if (!/^[A-Za-z0-9_-]{1,32}$/.test(namespace)) {
       throw new TroupeError(
@@ -18,7 +26,27 @@ export class Subjects {
       )
     }
     this.namespace = namespace
-    this.root = `troupe.${namespace}`
+    this.partition = partition
+    this.partitions = partitions
+    this.shared = `troupe.${namespace}`
+    this.root = partition === 0 ? this.shared : `${this.shared}.partition.${partition}`
+  }
+
+  /** The same of another partition. */
+  of(partition: number): Subjects {
+    return partition === this.partition ? this : new Subjects(this.namespace, partition, this.partitions)
+  }
+
+  /** What follows the root in a subject of this partition. */
+  within(subject: string): string {
+    const rest = subject.slice(this.root.length + 1)
+    // The blocks of partition 0, where there are several.
+    return rest.startsWith('partition.0.') ? rest.slice('partition.0.'.length) : rest
+  }
+
+  /** The same subject of another partition. */
+  moved(subject: string, partition: number): string {
+    return `${this.of(partition).root}.${this.within(subject)}`
   }
 
   // --- the log of a partition -----------------------------------------------------------------------------------
@@ -28,9 +56,13 @@ export class Subjects {
     return `${this.root}.submit.${type}`
   }
 
-  /** `troupe.main.block.<client>` — log; the SDK submits many tasks in one message. */
+  /**
+   * `troupe.main.block.<client>` — log; the SDK submits many tasks in one message. Where there are several partitions it is
+   * `troupe.main.partition.0.block.<client>`: a client that knows of one alone must not place tasks.
+   */
   block(client: string): string {
-    return `${this.root}.block.${client}`
+    const root = this.partitions > 1 ? `${this.shared}.partition.${this.partition}` : this.root
+    return `${root}.block.${client}`
   }
 
   /** `troupe.main.signal.<id>` — log; anyone sends a durable event to a task. */
@@ -48,10 +80,16 @@ export class Subjects {
     return `${this.root}.control.${partition}.${scheduler}`
   }
 
+  /** `troupe.main.forward.<origin>` — log; the scheduler of another partition brings what landed there and belongs here. */
+  forward(origin: number | '*'): string {
+    return `${this.root}.forward.${origin}`
+  }
+
   /** What the log stream of a partition captures while its door is open, and what it keeps when the door is closed. */
   logSubjects(partition: number): { door: string[]; inner: string[] } {
+    const forward = this.partitions > 1 ? [this.forward('*')] : []
     return {
-      door: [`${this.root}.submit.>`, `${this.root}.block.*`, `${this.root}.signal.>`],
+      door: [`${this.root}.submit.>`, this.block('*'), `${this.root}.signal.>`, ...forward],
       inner: [`${this.root}.journal.${partition}.*.*`, `${this.root}.control.${partition}.*`],
     }
   }
@@ -90,12 +128,12 @@ export class Subjects {
 
   /** `troupe.main.drain.<node>` — request; the node yields its tasks and leaves. */
   drain(node: string): string {
-    return `${this.root}.drain.${node}`
+    return `${this.shared}.drain.${node}`
   }
 
   /** `troupe.main.validate.<type>` — request, answered by one node that has the type; checks an input against its schema. */
   validate(type: string): string {
-    return `${this.root}.validate.${type}`
+    return `${this.shared}.validate.${type}`
   }
 
   /** `troupe.main.tasks` — request; a page of tasks by state and type. */
@@ -140,12 +178,17 @@ export class Subjects {
 
   /** `troupe.main.health.<process>` — request; whether this process is ready, and what its roles do. */
   health(name: string): string {
-    return `${this.root}.health.${name}`
+    return `${this.shared}.health.${name}`
   }
 
   /** `troupe.main.event.<type>.<id>.<what>` — lifecycle events as they happen. */
   event(type: string, id: string, what: string): string {
-    return `${this.root}.event.${type}.${id}.${what}`
+    return `${this.shared}.event.${type}.${id}.${what}`
+  }
+
+  /** All lifecycle events. */
+  get events(): string {
+    return `${this.shared}.event.>`
   }
 
   // --- between the actors ---------------------------------------------------------------------------------------
@@ -180,12 +223,17 @@ export class Subjects {
    * at `troupe.main.tell.<identity>.<random>`, so that the server can keep it from listening to other identities.
    */
   tell(client: string): string {
-    return `${this.root}.tell.${client.replace('=', '.')}`
+    return `${this.shared}.tell.${client.replace('=', '.')}`
   }
 
   /** `troupe.main.leading.<role>` — a new leader says so, with its epoch; clients ask again, nodes bid again. */
   leading(role: 'scheduler' | 'supervisor'): string {
     return `${this.root}.leading.${role}`
+  }
+
+  /** `troupe.main.leads.<process>` — in how many partitions the scheduler of a process leads, for the others. */
+  leads(name: string): string {
+    return `${this.shared}.leads.${name}`
   }
 
   // --- streams and buckets --------------------------------------------------------------------------------------
@@ -214,4 +262,9 @@ export class Subjects {
   get objectBucket(): string {
     return `TROUPE_${this.namespace}_OBJECTS`
   }
+}
+
+/** The key of the lease of a partition's supervisor; `scheduler-<partition>` is that of its scheduler. */
+export function supervisorLease(partition: number): string {
+  return partition === 0 ? 'supervisor' : `supervisor-${partition}`
 }

@@ -32,6 +32,8 @@ export interface DevOptions {
   readonly ordering?: NonNullable<ProcessOptions['ordering']>
   readonly placement?: string
   readonly rebalancing?: string
+  /** Of a new namespace. Default: those that there are, or 1. */
+  readonly partitions?: number
   readonly encryption?: NonNullable<ProcessOptions['encryption']>
   readonly readyFile?: string
   readonly logLevel?: LogLevel
@@ -94,6 +96,7 @@ class DevCluster implements AsyncDisposable {
       ...(options.placement !== undefined && { placement: options.placement }),
       ...(options.rebalancing !== undefined && { rebalancing: options.rebalancing }),
       ...(options.namespace !== undefined && { namespace: options.namespace }),
+      ...(options.partitions !== undefined && { partitions: options.partitions }),
     })
     await Promise.all([joined, this.troupe.led()])
     this.writeReadyFile()
@@ -144,6 +147,7 @@ class DevCluster implements AsyncDisposable {
       logLevel: options.logLevel ?? 'warn',
       ...(options.namespace !== undefined && { namespace: options.namespace }),
       ...(options.slots !== undefined && { slots: options.slots }),
+      ...(options.partitions !== undefined && { partitions: options.partitions }),
       ...(options.encryption !== undefined && { encryption: options.encryption }),
     }
     const ready = readiness(child, id)

@@ -4,6 +4,7 @@
  */
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { LedgerState } from '../actors/ledger/state.ts'
 import { TroupeError } from '../protocol/errors.ts'
 import type { TroupeProcess } from './process.ts'
 
@@ -58,14 +59,11 @@ function answer(troupe: TroupeProcess, path: string): [status: number, body: str
   }
 }
 
+type Row = readonly [labels: string, value: number]
+
 function metrics(troupe: TroupeProcess): string {
   const lines: string[] = []
-  const add = (
-    name: string,
-    help: string,
-    type: 'gauge' | 'counter',
-    rows: readonly [labels: string, value: number][],
-  ) => {
+  const add = (name: string, help: string, type: 'gauge' | 'counter', rows: readonly Row[]) => {
     lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`)
     for (const [labels, value] of rows) lines.push(`${name}${labels} ${value}`)
   }
@@ -74,23 +72,54 @@ function metrics(troupe: TroupeProcess): string {
   add('troupe_resident_bytes', 'Resident memory of the process.', 'gauge', [['', memory.rss]])
   add('troupe_heap_used_bytes', 'Used part of the JavaScript heap.', 'gauge', [['', memory.heapUsed]])
   add('troupe_external_bytes', 'Memory of buffers outside of the JavaScript heap.', 'gauge', [['', memory.external]])
-  const { node, reader, scheduler } = troupe
-  if (node !== undefined) {
-    add('troupe_node_running', 'Turns that run on this node.', 'gauge', [['', node.slots.running.size]])
-    add('troupe_node_held', 'Awarded tasks that wait for a slot on this node.', 'gauge', [['', node.slots.heldCount]])
-    add('troupe_node_slots', 'Slots of this node.', 'gauge', [['', node.slots.slots]])
+  const nodes = troupe.partitions.flatMap(({ node }) => node ?? [])
+  if (nodes[0] !== undefined) {
+    const sum = (count: (node: (typeof nodes)[number]) => number) => nodes.reduce((all, node) => all + count(node), 0)
+    add('troupe_node_running', 'Turns that run on this node.', 'gauge', [['', sum(({ slots }) => slots.running.size)]])
+    add('troupe_node_held', 'Awarded tasks that wait for a slot on this node.', 'gauge', [
+      ['', sum(({ slots }) => slots.heldCount)],
+    ])
+    add('troupe_node_slots', 'Slots of this node.', 'gauge', [['', nodes[0].slots.slots]])
   }
-  if (reader !== undefined) {
-    const { state } = reader.ledger
-    const counts = Object.entries(state.counts).map(([status, n]): [string, number] => [`{status="${status}"}`, n])
-    const totals = Object.entries(state.totals).map(([what, n]): [string, number] => [`{what="${what}"}`, n])
-    add('troupe_tasks', 'Tasks in the ledger by status.', 'gauge', counts)
+  const ledgers = troupe.partitions.flatMap(({ reader, partition }) =>
+    reader === undefined ? [] : [{ partition, state: reader.ledger.state }],
+  )
+  /** The labels of a row; with its partition, where there are several. */
+  const labelled = (partition: number, label = '') => {
+    const labels = [label, troupe.partitions.length > 1 ? `partition="${partition}"` : ''].filter(Boolean).join(',')
+    return labels === '' ? '' : `{${labels}}`
+  }
+  if (ledgers.length > 0) {
+    const counted = (of: string, counts: (state: LedgerState) => Readonly<Record<string, number>>) =>
+      ledgers.flatMap(({ partition, state }) =>
+        Object.entries(counts(state)).map(([name, n]): Row => [labelled(partition, `${of}="${name}"`), n]),
+      )
+    const each = (count: (state: LedgerState) => number) =>
+      ledgers.map(({ partition, state }): Row => [labelled(partition), count(state)])
+    add(
+      'troupe_tasks',
+      'Tasks in the ledger by status.',
+      'gauge',
+      counted('status', ({ counts }) => counts),
+    )
+    const totals = counted('what', (state) => ({ ...state.totals }))
     add('troupe_total', 'Submissions, ends by status, set-aside messages and void entries.', 'counter', totals)
-    add('troupe_log_position', 'Sequence of the message folded last.', 'gauge', [['', state.position]])
-    add('troupe_nodes', 'Live nodes in the ledger.', 'gauge', [['', state.membersBySubject.size]])
+    add(
+      'troupe_log_position',
+      'Sequence of the message folded last.',
+      'gauge',
+      each(({ position }) => position),
+    )
+    add(
+      'troupe_nodes',
+      'Live nodes in the ledger.',
+      'gauge',
+      each(({ membersBySubject }) => membersBySubject.size),
+    )
   }
-  if (scheduler !== undefined) {
-    add('troupe_scheduler_leading', 'Whether this scheduler leads.', 'gauge', [['', scheduler.leading ? 1 : 0]])
-  }
+  const leading = troupe.partitions.flatMap(({ scheduler, partition }): Row[] =>
+    scheduler === undefined ? [] : [[labelled(partition), scheduler.leading ? 1 : 0]],
+  )
+  if (leading.length > 0) add('troupe_scheduler_leading', 'Whether this scheduler leads.', 'gauge', leading)
   return `${lines.join('\n')}\n`
 }

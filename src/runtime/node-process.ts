@@ -16,6 +16,7 @@ export interface NodeProcessStart {
   readonly name: string
   readonly namespace?: string
   readonly slots?: number
+  readonly partitions?: number
   readonly encryption?: EncryptionOptions
   readonly logLevel: LogLevel
 }

@@ -1,6 +1,6 @@
 /**
- * One process of a deployment: opens the connection and the namespace, starts the roles it is given, and owns all of it
- * until `stop`. Scheduler and supervisor of one process share one ledger.
+ * One process of a deployment: opens the connection and the namespace, starts the roles that it is given in each partition,
+ * and owns all of it until `stop`.
  */
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
@@ -13,25 +13,25 @@ import type { AnyTaskDefinition } from '../client/task.ts'
 import { type BusOptions, openBus } from '../nats/connect.ts'
 import type { NatsBus, Violation } from '../nats/connection.ts'
 import { readCredentials } from '../nats/credentials.ts'
-import { type OpenNamespace, openNamespace } from '../nats/setup.ts'
+import { type OpenNamespace, openNamespace, partitionsOf } from '../nats/setup.ts'
 import type { FoldRules } from '../protocol/entries.ts'
 import { adviceFor, TroupeError } from '../protocol/errors.ts'
 import type { NodeProfile } from '../protocol/options.ts'
+import { Subjects } from '../protocol/subjects.ts'
 import { checkPermissions } from './auth/needs.ts'
-import { HealthWatch } from './health-watch.ts'
 import { type RunningHeartbeat, startHeartbeat } from './heartbeat/heartbeat.ts'
-import { Housekeeping } from './ledger/housekeeping.ts'
-import { LedgerMembers } from './ledger/ledger-members.ts'
-import { LedgerReader } from './ledger/ledger-reader.ts'
+import { LeadershipSpread } from './leadership-spread.ts'
+import type { LedgerReader } from './ledger/ledger-reader.ts'
+import { Capacity } from './node/capacity.ts'
 import { detectedResources } from './node/detected-resources.ts'
 import { MeasuredBalance } from './node/measured-balance.ts'
-import { NodeService } from './node/node-service.ts'
+import { NodeLife } from './node/node-life.ts'
+import type { NodeService } from './node/node-service.ts'
+import { PartitionRoles } from './partition-roles.ts'
 import { keepSecret } from './redaction.ts'
 import { Registration } from './registration.ts'
-import type { NodeStatusSource } from './scheduler/answers.ts'
-import { SchedulerService } from './scheduler/scheduler-service.ts'
+import type { SchedulerService } from './scheduler/scheduler-service.ts'
 import { servicesOf } from './services.ts'
-import { Supervisor } from './supervisor.ts'
 import { lanes } from './tasks/lanes.ts'
 
 export type Role = 'node' | 'scheduler' | 'supervisor'
@@ -54,6 +54,8 @@ export interface ProcessOptions extends Omit<BusOptions, 'name'> {
   readonly rebalancing?: string
   readonly rules?: Partial<FoldRules>
   readonly replicas?: number
+  /** Of the namespace, 1 to 64, when it is made. Default: those that there are, or 1. */
+  readonly partitions?: number
   readonly drainMs?: number
   /** Keys of a node, by which the values of its tasks are encrypted. */
   readonly encryption?: EncryptionOptions
@@ -68,16 +70,12 @@ export class TroupeProcess {
   readonly name: string
   readonly bus: NatsBus
   readonly namespace: OpenNamespace
-  node: NodeService | undefined
-  scheduler: SchedulerService | undefined
-  reader: LedgerReader | undefined
-  supervisor: Supervisor | undefined
-  /** Of a scheduler without a supervisor: it watches, so that it can say how nodes are. */
-  private watch: HealthWatch | undefined
+  /** The roles in each partition. */
+  readonly partitions: readonly PartitionRoles[]
   profile: NodeProfile | undefined
   private heartbeat: RunningHeartbeat | undefined
   private registration: Registration | undefined
-  private housekeeping: Housekeeping | undefined
+  private spread: LeadershipSpread | undefined
   private readonly options: ProcessOptions
   private lastRefused: string | undefined
 
@@ -86,6 +84,8 @@ export class TroupeProcess {
     this.name = name
     this.bus = bus
     this.namespace = namespace
+    const { logger } = options
+    this.partitions = namespace.partitions.map((opened) => new PartitionRoles({ bus, namespace, opened, name, logger }))
   }
 
   /** Resolves when every role has started: the ledger has caught up, the node has joined. */
@@ -97,15 +97,11 @@ export class TroupeProcess {
     const bus = await openBus({ ...options, name: `troupe ${options.roles.join(',')} ${name}` })
     let process: TroupeProcess | undefined
     try {
-      const { namespace = 'main', roles } = options
-      await checkPermissions(bus, namespace, { name, roles })
-      const opened = await openNamespace(bus, {
-        namespace,
-        ...(options.replicas !== undefined && { replicas: options.replicas }),
-      })
+      const opened = await open(bus, name, options)
       process = new TroupeProcess(options, name, bus, opened)
       bus.onRefused((violation) => process?.refused(violation))
       await process.startRoles()
+      await process.checkPartitions()
       return process
     } catch (error) {
       await process?.stop().catch(() => undefined)
@@ -114,34 +110,41 @@ export class TroupeProcess {
     }
   }
 
-  /** Resolves when some scheduler leads, as this process has folded it. */
+  /** Whoever made the namespace may have given it its partitions while this process started. */
+  private async checkPartitions(): Promise<void> {
+    const { namespace, bus, partitions } = this
+    const there = await partitionsOf(bus, namespace.subjects.namespace)
+    if (there === partitions.length) return
+    const message = `namespace "${namespace.subjects.namespace}" was given ${there} partitions while this process started`
+    throw new TroupeError('TROUPE_PARTITIONS', message)
+  }
+
+  /** What it does in the first partition; where there is one only, all that it does. */
+  get node(): NodeService | undefined {
+    return this.partitions[0]!.node
+  }
+
+  get scheduler(): SchedulerService | undefined {
+    return this.partitions[0]!.scheduler
+  }
+
+  get reader(): LedgerReader | undefined {
+    return this.partitions[0]!.reader
+  }
+
+  /** Resolves when every partition has a scheduler that leads, as this process has folded it. */
   async led(deadlineMs = 10_000): Promise<void> {
-    const reader = this.reader
-    if (reader === undefined || this.scheduler === undefined) return
-    if (this.scheduler.leading) return
-    await new Promise<void>((resolve, reject) => {
-      const late = new TroupeError('TROUPE_NO_ANSWER', `no scheduler began to lead within ${deadlineMs} ms`)
-      const timer = setTimeout(() => done(() => reject(late)), deadlineMs)
-      const stop = reader.listen({
-        folded: (changes) => {
-          if (changes.some(({ what }) => what === 'led')) done(resolve)
-        },
-        replaced: () => undefined,
-      })
-      const done = (settle: () => void) => {
-        clearTimeout(timer)
-        stop()
-        settle()
-      }
-    })
+    await Promise.all(this.partitions.map((roles) => roles.led(deadlineMs)))
   }
 
   /** Why the process is not ready to work, or undefined when it is. */
   complaint(): string | undefined {
     if (this.lastRefused !== undefined) return this.lastRefused
     if (!this.bus.connected) return 'not connected to NATS'
-    if (this.reader !== undefined && !this.reader.live) return 'the ledger is being loaded'
-    if (this.node !== undefined && this.node.status !== 'ready') return `the node is ${this.node.status}`
+    for (const roles of this.partitions) {
+      const complaint = roles.complaint()
+      if (complaint !== undefined) return complaint
+    }
     return undefined
   }
 
@@ -156,25 +159,27 @@ export class TroupeProcess {
 
   /** Hands everything back and leaves: the node drains, leases are released. */
   async stop(): Promise<void> {
-    await this.node?.drain()
+    await Promise.all(this.partitions.map(({ node }) => node?.drain()))
     this.registration?.stop()
     await this.heartbeat?.stop()
     if (this.node !== undefined) await lanes.close()
-    this.watch?.stop()
-    await this.supervisor?.stop()
-    await this.housekeeping?.stop()
-    await this.scheduler?.stop()
-    await this.reader?.stop()
+    this.spread?.stop()
+    await Promise.all(this.partitions.map((roles) => roles.stop()))
     await this.bus.flush().catch(() => undefined)
     await this.bus.close()
   }
 
   private async startRoles(): Promise<void> {
-    const { roles } = this.options
-    if (roles.includes('scheduler') || roles.includes('supervisor')) await this.startLedger()
-    if (roles.includes('supervisor')) this.startSupervisor()
-    if (roles.includes('scheduler')) this.startScheduler()
-    if (this.reader !== undefined) this.startHousekeeping(this.reader)
+    const { roles, rules } = this.options
+    const { partitions } = this
+    if (roles.includes('scheduler') || roles.includes('supervisor')) {
+      await Promise.all(partitions.map((partition) => partition.startLedger()))
+    }
+    if (roles.includes('supervisor')) for (const partition of partitions) partition.startSupervisor()
+    if (roles.includes('scheduler'))
+      for (const partition of partitions) partition.startScheduler(this.policies(), rules)
+    for (const partition of partitions) if (partition.reader !== undefined) partition.startHousekeeping()
+    if (roles.includes('scheduler') && partitions.length > 1) this.startSpread()
     if (roles.includes('node')) await this.startNode()
     this.register()
   }
@@ -192,53 +197,12 @@ export class TroupeProcess {
     })
   }
 
-  private async startLedger(): Promise<void> {
-    const { log, checkpoints, subjects, partition } = this.namespace
-    this.reader = new LedgerReader({ log, checkpoints, subjects, partition, logger: this.options.logger })
-    await this.reader.start()
-  }
-
-  private startHousekeeping(reader: LedgerReader): void {
-    const { log, checkpoints } = this.namespace
-    const { scheduler } = this
-    this.housekeeping = new Housekeeping({ reader, log, checkpoints, scheduler, logger: this.options.logger })
-    this.housekeeping.start()
-  }
-
-  private startSupervisor(): void {
-    const { log, leases, subjects, partition } = this.namespace
-    const logger = this.options.logger.child({ role: 'supervisor' })
-    this.supervisor = new Supervisor({
-      bus: this.bus,
-      log,
-      leases,
-      subjects,
-      partition,
-      members: new LedgerMembers(this.reader!),
-      holder: `${this.name}-${randomBytes(3).toString('hex')}`,
-      onReport: ({ what, text, details }) => {
-        if (what === 'leading' || what === 'standby') logger.info(details, text)
-        else logger.warn(details, text)
-      },
-    })
-    this.supervisor.start()
-  }
-
-  /** What is known of a node beyond the ledger, from heartbeats. */
-  private health(): NodeStatusSource {
-    const { bus } = this
-    const { subjects } = this.namespace
-    if (this.supervisor === undefined) {
-      this.watch = new HealthWatch({ bus, subjects, members: new LedgerMembers(this.reader!) })
-      this.watch.start()
-    }
-    const source = this.supervisor ?? this.watch!
-    return {
-      health(incarnation) {
-        const status = source.statusOf(incarnation)
-        return status && { status, lastSeenAtMs: source.lastSeenAtMs(incarnation) }
-      },
-    }
+  /** Other processes lead some of the partitions. */
+  private startSpread(): void {
+    const { bus, name, namespace, partitions } = this
+    const schedulers = partitions.map(({ scheduler }) => scheduler!)
+    this.spread = new LeadershipSpread({ bus, subjects: namespace.subjects, name, schedulers })
+    this.spread.start()
   }
 
   /** Throws TROUPE_INVALID_OPTION. */
@@ -252,28 +216,8 @@ export class TroupeProcess {
     }
   }
 
-  private startScheduler(): void {
-    const { log, checkpoints, leases, subjects, partition } = this.namespace
-    const { logger, rules } = this.options
-    this.scheduler = new SchedulerService({
-      bus: this.bus,
-      log,
-      leases,
-      checkpoints,
-      subjects,
-      partition,
-      reader: this.reader!,
-      logger: logger.child({ role: 'scheduler' }),
-      name: `${this.name}-${randomBytes(3).toString('hex')}`,
-      nodes: this.health(),
-      policies: this.policies(),
-      ...(rules && { rules }),
-    })
-    this.scheduler.start()
-  }
-
   private async startNode(): Promise<void> {
-    const { log, objects, subjects, partition } = this.namespace
+    const { subjects } = this.namespace
     const { definitions = [], slots = slotsDefault, labels = {}, resources, logger, drainMs, encryption } = this.options
     this.profile = {
       node: this.name,
@@ -286,23 +230,43 @@ export class TroupeProcess {
       types: definitions.map((definition) => definition.profile),
     }
     const connection = { ...connectionOf(this.options), name: `troupe node ${this.name}` }
-    this.heartbeat = startHeartbeat({ connection, subjects, node: this.name, bus: this.bus })
-    this.node = new NodeService({
-      bus: this.bus,
-      log,
-      objects,
-      subjects,
-      partition,
+    const heartbeat = startHeartbeat({ connection, subjects, node: this.name, bus: this.bus })
+    this.heartbeat = heartbeat
+    const shared = {
       profile: this.profile,
       definitions,
       ...(encryption && { keyring: new Keyring(subjects.namespace, encryption) }),
       balance: new MeasuredBalance(slots),
+      capacity: new Capacity(slots, this.profile.resources),
+      life: new NodeLife(),
       logger: logger.child({ role: 'node', node: this.name }),
-      onIncarnation: (incarnation) => this.heartbeat?.setIncarnation(incarnation),
       ...(drainMs !== undefined && { drainMs }),
-    })
-    await this.node.start()
+    }
+    /** Partitions in which the present incarnation has joined. */
+    const joined = new Set<number>()
+    const follow = (partition: number, incarnation: string | undefined) => {
+      if (incarnation === undefined) joined.delete(partition)
+      else joined.add(partition)
+      heartbeat.setIncarnation(joined.size === 0 ? undefined : shared.life.incarnation, [...joined])
+    }
+    await Promise.all(
+      this.partitions.map((roles) =>
+        roles.startNode({ ...shared, onIncarnation: (incarnation) => follow(roles.partition, incarnation) }),
+      ),
+    )
   }
+}
+
+/** The namespace with its partitions. Throws TROUPE_NOT_ALLOWED naming what this user lacks, TROUPE_PARTITIONS. */
+async function open(bus: NatsBus, name: string, options: ProcessOptions): Promise<OpenNamespace> {
+  const { namespace = 'main', roles, partitions, replicas } = options
+  const there = await partitionsOf(bus, namespace)
+  await checkPermissions(bus, new Subjects(namespace, 0, Math.max(there, partitions ?? 1)), { name, roles })
+  return openNamespace(bus, {
+    namespace,
+    ...(partitions !== undefined && { partitions }),
+    ...(replicas !== undefined && { replicas }),
+  })
 }
 
 function randomName(): string {

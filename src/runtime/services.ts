@@ -11,12 +11,24 @@ const typesMax = 50
 
 interface Roles {
   readonly node: NodeService | undefined
-  readonly profile: NodeProfile | undefined
   readonly scheduler: SchedulerService | undefined
   readonly supervisor: Supervisor | undefined
 }
 
-export function servicesOf({ node, profile, scheduler, supervisor }: Roles): Service[] {
+/** `partitions`: the roles in each. */
+interface Process {
+  readonly profile: NodeProfile | undefined
+  readonly partitions: readonly Roles[]
+}
+
+export function servicesOf({ profile, partitions }: Process): Service[] {
+  const { node, scheduler, supervisor } = partitions[0]!
+  /** Which partitions it leads, where there are several. */
+  const leads = (role: 'scheduler' | 'supervisor') =>
+    partitions.length === 1
+      ? {}
+      : { leads: partitions.flatMap((roles, partition) => (roles[role]?.leading ? [partition] : [])) }
+
   const metadata = { host: hostname(), pid: String(process.pid) }
   const services: Service[] = []
   if (node !== undefined && profile !== undefined) {
@@ -24,7 +36,11 @@ export function servicesOf({ node, profile, scheduler, supervisor }: Roles): Ser
       role: 'node',
       description: 'Runs tasks of Troupe',
       metadata: { ...metadata, ...nodeMetadata(profile) },
-      facts: () => ({ status: node.status, slots: profile.slots, running: node.slots.running.size }),
+      facts: () => ({
+        status: node.status,
+        slots: profile.slots,
+        running: sumOf(partitions.map((roles) => roles.node?.slots.running.size ?? 0)),
+      }),
     })
   }
   if (scheduler !== undefined) {
@@ -32,7 +48,11 @@ export function servicesOf({ node, profile, scheduler, supervisor }: Roles): Ser
       role: 'scheduler',
       description: 'Orders the tasks of Troupe and places them on nodes, while it leads',
       metadata,
-      facts: () => ({ leading: scheduler.leading, position: scheduler.ledger.state.position }),
+      facts: () => ({
+        leading: scheduler.leading,
+        position: scheduler.ledger.state.position,
+        ...leads('scheduler'),
+      }),
     })
   }
   if (supervisor !== undefined) {
@@ -40,10 +60,14 @@ export function servicesOf({ node, profile, scheduler, supervisor }: Roles): Ser
       role: 'supervisor',
       description: 'Detects nodes of Troupe that died, and ends their incarnations, while it leads',
       metadata,
-      facts: () => ({ leading: supervisor.leading }),
+      facts: () => ({ leading: supervisor.leading, ...leads('supervisor') }),
     })
   }
   return services
+}
+
+function sumOf(counts: readonly number[]): number {
+  return counts.reduce((sum, count) => sum + count, 0)
 }
 
 function nodeMetadata({ slots, labels, resources, types }: NodeProfile): Record<string, string> {

@@ -11,6 +11,7 @@ import type { LeaseStore, Log } from '../nats/bus.ts'
 import { packBlock } from '../protocol/blocks.ts'
 import { formatVersion, kind } from '../protocol/entries.ts'
 import { hasCode } from '../protocol/errors.ts'
+import { supervisorLease } from '../protocol/subjects.ts'
 import { HealthWatch, type HealthWatchOptions } from './health-watch.ts'
 import { Leadership } from './leadership.ts'
 
@@ -53,7 +54,7 @@ export class Supervisor {
     this.#leadership = new Leadership({
       leases: options.leases,
       bus: options.bus,
-      key: 'supervisor',
+      key: supervisorLease(options.partition ?? 0),
       holder: options.holder,
       onLeading: (term) => {
         this.#report('leading', `leads the supervisors in term ${term}`, { term })

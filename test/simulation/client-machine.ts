@@ -60,7 +60,7 @@ export class ClientMachine extends SimMachine {
     this.waiting = new Map()
     this.troupe = new Troupe({
       bus,
-      log,
+      logs: [log],
       objects: new SimObjectStore(shelf, host, bus),
       subjects,
       client: `${process.name}-${process.life}`,

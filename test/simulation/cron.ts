@@ -38,7 +38,7 @@ class SettingMachine extends SimMachine {
     const { subjects, shelf, log: host } = server
     const objects = new SimObjectStore(shelf, host, bus)
     const limits = { submitDeadlineMs: 30_000, askEveryMs: 3_000, keepCount: 100, keepBytes: 100_000 }
-    const troupe = new Troupe({ bus, log, objects, subjects, client: 'client', ...limits })
+    const troupe = new Troupe({ bus, logs: [log], objects, subjects, client: 'client', ...limits })
     for (const [name, schedule] of Object.entries(schedules)) {
       const asked = { schedule, timeZone: zone, task: 'work' }
       while ((await troupe.cron.set(name, asked).catch(() => undefined)) === undefined);

@@ -59,6 +59,8 @@ export type Change =
       readonly reason: string
     }
   | { readonly what: 'set-aside'; readonly item: SetAside }
+  /** Something landed here that belongs to another partition. */
+  | { readonly what: 'stray' }
 
 /** A message or entry that could not count, kept for people to see. */
 export interface SetAside {

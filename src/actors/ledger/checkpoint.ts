@@ -10,8 +10,10 @@ import type { SetAside } from './change.ts'
 import { type GangRow, gangRow, restoreGang } from './gangs.ts'
 import { secondOf } from './hedges.ts'
 import { Member } from './member.ts'
+import { restoreFamilies, restoreRetention } from './restored-indexes.ts'
 import type { ScheduleRecord } from './schedules.ts'
 import { LedgerState, type Saving, type Totals } from './state.ts'
+import { type StrayRow, Strays } from './strays.ts'
 import { type GroupRow, groupRows, restoreGroups } from './supervision.ts'
 import { type Rare, type RecordStatus, type SignalPlace, TaskRecord } from './task-record.ts'
 import { type UniqueRow, UniqueWindows } from './unique-windows.ts'
@@ -22,6 +24,8 @@ export const checkpointFormat = 2
 export interface Manifest {
   readonly format: number
   readonly partition: number
+  /** Of the namespace; left out: 1. */
+  readonly partitions?: number
   readonly position: number
   readonly timeMs: number
   readonly epoch: number
@@ -69,6 +73,7 @@ export type CheckpointPart =
   | readonly [of: 'breakers', rows: readonly BreakerRow[]]
   | readonly [of: 'gangs', rows: readonly GangRow[]]
   | readonly [of: 'groups', rows: readonly GroupRow[]]
+  | readonly [of: 'strays', rows: readonly StrayRow[]]
   | readonly [of: 'limits', rows: readonly (readonly [type: string, limits: TypeLimits])[]]
 
 /** Saves one ledger as it is now. Begin by constructing it; take `rows` until done; then `others` and `manifest`. */
@@ -86,6 +91,7 @@ export class LedgerSaving implements Saving {
   private readonly breakers: readonly BreakerRow[]
   private readonly gangs: readonly GangRow[]
   private readonly groups: readonly GroupRow[]
+  private readonly strays: readonly StrayRow[]
   private readonly profiles = new Map<TaskProfile, ProfileNumber>()
   private pending: TaskRow[] = []
   private tasks = 0
@@ -98,6 +104,7 @@ export class LedgerSaving implements Saving {
     this.begun = {
       format: checkpointFormat,
       partition: state.partition,
+      ...(state.partitions > 1 && { partitions: state.partitions }),
       position: state.position,
       timeMs: state.timeMs,
       epoch: state.epoch,
@@ -115,7 +122,8 @@ export class LedgerSaving implements Saving {
     this.breakers = breakerRows(state)
     this.gangs = [...state.gangs.values()].map(gangRow)
     this.groups = groupRows(state)
-    this.neededFrom = state.position
+    this.strays = state.strays.rows()
+    this.neededFrom = Math.min(state.position, state.strays.neededFrom)
     this.readableFrom = state.position
     for (const { lastSequence } of this.members) this.neededFrom = Math.min(this.neededFrom, lastSequence)
     this.iterator = state.tasks.values()
@@ -162,6 +170,7 @@ export class LedgerSaving implements Saving {
       ['gangs', this.gangs],
       ['breakers', this.breakers],
       ['groups', this.groups],
+      ...(this.strays.length > 0 ? [['strays', this.strays] as const] : []),
     ]
   }
 
@@ -276,7 +285,7 @@ function rowsOf<Of extends CheckpointPart[0]>(parts: readonly CheckpointPart[], 
 
 /** The ledger's state as it was saved. Throws when the rows are not those of a checkpoint. */
 export function restoreState(manifest: Manifest, parts: readonly CheckpointPart[]): LedgerState {
-  const state = new LedgerState(manifest.partition)
+  const state = new LedgerState(manifest.partition, manifest.partitions)
   Object.assign(state.totals, manifest.totals)
   state.position = manifest.position
   state.timeMs = manifest.timeMs
@@ -296,6 +305,7 @@ export function restoreState(manifest: Manifest, parts: readonly CheckpointPart[
   for (const item of rowsOf(parts, 'set-asides')) state.setAsides.push(item)
   for (const [type, limits] of rowsOf(parts, 'limits')) state.limits.set(type, limits)
   state.uniques = new UniqueWindows(rowsOf(parts, 'uniques'))
+  state.strays = new Strays(rowsOf(parts, 'strays'))
   for (const record of rowsOf(parts, 'schedules')) state.schedules.set(record.name, { ...record })
   const tasks = rowsOf(parts, 'tasks').map((row) => restoreTask(state, profiles, row))
   restoreFamilies(state, tasks)
@@ -381,24 +391,4 @@ function restoreTask(state: LedgerState, profiles: readonly TaskProfile[], row: 
   }
   state.add(task)
   return task
-}
-
-/** Who waits for whom, and whose children they are: indexes over what the records say. */
-function restoreFamilies(state: LedgerState, tasks: readonly TaskRecord[]): void {
-  const children = tasks.filter((task) => state.isNeededByParent(task)).sort((a, b) => a.order - b.order)
-  for (const task of children) {
-    const parent = state.tasks.get(task.rare?.parent ?? '')
-    parent?.rare?.children?.add(task.id)
-  }
-  for (const task of tasks) {
-    const { rare } = task
-    if (rare?.after !== undefined && task.status === 'blocked') state.block(task, rare.after)
-    if (rare?.awaited !== undefined) state.awaitAll(task, rare.awaited)
-  }
-}
-
-/** The queues for forgetting, in the order in which the tasks entered them. */
-function restoreRetention(state: LedgerState, tasks: readonly TaskRecord[]): void {
-  const queued = tasks.filter((task) => task.retained > 0).sort((a, b) => a.retained - b.retained)
-  for (const task of queued) (task.status === 'failed' ? state.dead : state.results).push(task)
 }

@@ -4,14 +4,17 @@
  * nothing, but nothing ends before its time either (rule 7).
  */
 import {
+  type Astray,
   type ControlEntry,
   type Fired,
+  type Forwarded,
   type Kept,
   kind,
   type Led,
   type Limited,
   type Missed,
   type Scheduled,
+  type Settled,
   type Ungathered,
 } from '../../protocol/entries.ts'
 import { limits } from '../../protocol/limits.ts'
@@ -20,6 +23,7 @@ import { foldHedged, leavesToOther } from './hedges.ts'
 import { skipEvent } from './poison.ts'
 import { foldFired, foldMissed, foldScheduled } from './schedules.ts'
 import type { LedgerState } from './state.ts'
+import { foldAstray, foldForwarded, foldSettled } from './stray-entries.ts'
 import { rejoinGroup } from './supervision.ts'
 import type { Place, TaskRecord } from './task-record.ts'
 import { expiryOf, turnLimitOf } from './time-limits.ts'
@@ -32,7 +36,10 @@ export function foldLed(state: LedgerState, scheduler: string, entry: Led): void
   state.changes.push({ what: 'led', leader: scheduler, epoch: state.epoch })
 }
 
-type TaskDecision = Exclude<ControlEntry, Led | Limited | Scheduled | Fired | Missed | Ungathered>
+type TaskDecision = Exclude<
+  ControlEntry,
+  Led | Limited | Scheduled | Fired | Missed | Ungathered | Forwarded | Astray | Settled
+>
 
 /** Folds one entry of the present leader. Returns whether it counted. */
 export function foldControlEntry(state: LedgerState, entry: Exclude<ControlEntry, Led>, index: number): boolean {
@@ -47,6 +54,12 @@ export function foldControlEntry(state: LedgerState, entry: Exclude<ControlEntry
       return foldFired(state, entry, index)
     case kind.missed:
       return foldMissed(state, entry)
+    case kind.forwarded:
+      return foldForwarded(state, entry)
+    case kind.astray:
+      return foldAstray(state, entry)
+    case kind.settled:
+      return foldSettled(state, entry, index)
     default:
       return foldTaskDecision(state, entry, index)
   }

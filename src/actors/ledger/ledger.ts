@@ -6,6 +6,7 @@
 import { unpackControlBlock, unpackJournalBlock, unpackSubmissionBlock } from '../../protocol/blocks.ts'
 import { type ControlEntry, type JournalEntry, kind, type LogMessage, type Submission } from '../../protocol/entries.ts'
 import { isName } from '../../protocol/names.ts'
+import { placeOf } from '../../protocol/partitions.ts'
 import { signalComplaint } from '../../protocol/signal.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 import { readSubmission } from '../../protocol/submission.ts'
@@ -15,6 +16,7 @@ import type { Member } from './member.ts'
 import { foldFenced, foldJoined } from './node-entries.ts'
 import { foldSignal, foldTurnSignal } from './signal-entries.ts'
 import { LedgerState } from './state.ts'
+import { foldForward } from './stray-entries.ts'
 import { foldChild, foldDismissed, foldSubmission, foldUnreadable, unreadableType } from './submission-entries.ts'
 import { foldTurnEntry } from './turn-entries.ts'
 
@@ -26,14 +28,16 @@ export class Ledger {
   readonly state: LedgerState
   /** True once the log asks for rules that this code does not know: it leads no more, and nothing is folded any more. */
   outdated: boolean
-  private readonly prefixLength: number
   /** Equal strings are kept once: types and client ids repeat a million times. */
   private readonly interned = new Map<string, string>()
 
-  constructor(subjects: Subjects, partition = 0, state = new LedgerState(partition)) {
+  constructor(
+    subjects: Subjects,
+    partition = subjects.partition,
+    state = new LedgerState(partition, subjects.partitions),
+  ) {
     this.subjects = subjects
     this.state = state
-    this.prefixLength = subjects.root.length + 1
     this.outdated = state.rules.foldVersion > foldVersion
   }
 
@@ -62,7 +66,7 @@ export class Ledger {
 
   private route(message: LogMessage): void {
     const { subject } = message
-    const tokens = subject.slice(this.prefixLength).split('.')
+    const tokens = this.subjects.within(subject).split('.')
     switch (tokens[0]) {
       case 'block':
         return this.foldBlock(message, isName(tokens[1]) ? this.intern(tokens[1]) : undefined)
@@ -74,6 +78,8 @@ export class Ledger {
         return this.foldJournal(message, undefined, tokens[2] ?? '', tokens[3] ?? '')
       case 'control':
         return this.foldControl(message, tokens[2] ?? '')
+      case 'forward':
+        return foldForward(this.state, message, Number(tokens[1]))
       default:
         this.state.setAside(subject, {
           code: 'TROUPE_UNREADABLE',
@@ -86,7 +92,11 @@ export class Ledger {
     const { state } = this
     const name = isName(type) ? this.intern(type) : unreadableType
     const read = readSubmission(message, type)
-    if (read.ok) foldSubmission(state, retyped(read.submission, name), -1, undefined)
+    const place = read.ok ? placeOf(read.submission, state.partitions) : undefined
+    if (place !== undefined && place !== state.partition) {
+      state.strays.submissions.set(message.sequence, place)
+      state.changes.push({ what: 'stray' })
+    } else if (read.ok) foldSubmission(state, retyped(read.submission, name), -1, undefined)
     else foldUnreadable(state, name, -1, undefined, read.reason, read.replyTo)
   }
 

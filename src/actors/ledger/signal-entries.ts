@@ -10,9 +10,24 @@ import type { Member } from './member.ts'
 import type { LedgerState } from './state.ts'
 import type { SignalPlace } from './task-record.ts'
 
-/** Folds a signal for task `to` that stands at `index` of the present message (−1: it is the message). */
-export function foldSignal(state: LedgerState, to: string, signalId: string, index: number, subject: string): void {
+/**
+ * Folds a signal for task `to` that stands at `index` of the present message (−1: it is the message). One for a task that is
+ * not here may be for another partition, unless it `wasBrought` from there.
+ */
+export function foldSignal(
+  state: LedgerState,
+  to: string,
+  signalId: string,
+  index: number,
+  subject: string,
+  wasBrought = false,
+): void {
   const task = isName(to) ? state.tasks.get(to) : undefined
+  if (task === undefined && state.partitions > 1 && !wasBrought && isName(to)) {
+    state.strays.addSignal({ sequence: state.position, index, task: to, signalId })
+    state.changes.push({ what: 'stray' })
+    return
+  }
   if (task === undefined) {
     state.setAside(subject, {
       code: 'TROUPE_UNKNOWN_TASK',

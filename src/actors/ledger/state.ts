@@ -17,6 +17,7 @@ import type { Member } from './member.ts'
 import { loseNode } from './node-loss.ts'
 import type { ScheduleRecord } from './schedules.ts'
 import { type Counts, StatusCounts } from './status-counts.ts'
+import { Strays } from './strays.ts'
 import { type Group, leaveGroup, loseMember } from './supervision.ts'
 import { isTerminal, type Place, type RecordStatus, type TaskRecord, type TerminalStatus } from './task-record.ts'
 import { beginStartLimit } from './time-limits.ts'
@@ -63,6 +64,8 @@ interface Ending {
 
 export class LedgerState {
   readonly partition: number
+  /** Of the namespace, this one included. */
+  readonly partitions: number
   readonly tasks = new Map<string, TaskRecord>()
   /** The live ones, by incarnation and by the subject of their journal. */
   readonly members = new Map<string, Member>()
@@ -92,6 +95,7 @@ export class LedgerState {
   /** By name, in the order in which they were first set. */
   readonly schedules = new Map<string, ScheduleRecord>()
   uniques = new UniqueWindows()
+  strays = new Strays()
   leader = ''
   epoch = 0
   /** Sequence of the message folded last. */
@@ -105,8 +109,9 @@ export class LedgerState {
   /** Tasks that are about to end because of what is being folded; a queue, since chains of them have any length. */
   private readonly ending: Ending[] = []
 
-  constructor(partition: number) {
+  constructor(partition: number, partitions = 1) {
     this.partition = partition
+    this.partitions = partitions
   }
 
   get counts(): Readonly<Counts> {
@@ -230,7 +235,7 @@ export class LedgerState {
       leaveGroup(this, task)
     }
     if (task.rare?.children !== undefined) this.releaseChildren(task, task.rare.children, status, place)
-    if (this.dependents.size > 0) this.settleDependents(task, status, place)
+    if (this.dependents.size > 0) this.settleDependents(task.id, status, place)
     if (this.awaiters.size > 0) this.settleAwaiters(task.id)
     if (task.rare?.gang !== undefined) leaveGang(this, task, place)
   }
@@ -240,18 +245,19 @@ export class LedgerState {
     for (const id of task.rare?.after ?? []) unregister(this.dependents, id, task)
   }
 
-  private settleDependents(task: TaskRecord, status: TerminalStatus, place: Place): void {
-    const dependents = this.dependents.get(task.id)
+  /** Of this task, which has ended so. */
+  settleDependents(id: string, status: TerminalStatus, place: Place): void {
+    const dependents = this.dependents.get(id)
     if (dependents === undefined) return
     for (const dependent of inOrder(dependents)) {
       if (status === 'completed' || dependent.rare?.afterEnd) {
         this.touch(dependent)
-        dependent.rare?.after?.delete(task.id)
-        unregister(this.dependents, task.id, dependent)
+        dependent.rare?.after?.delete(id)
+        unregister(this.dependents, id, dependent)
         if (dependent.rare?.after?.size === 0) this.makeReady(dependent, 'ready', dependent.dueAtMs)
       } else {
-        const message = `it waited for "${task.id}", which was ${status}`
-        const error = { code: 'TROUPE_DEPENDENCY_FAILED', message, details: { task: task.id } }
+        const message = `it waited for "${id}", which was ${status}`
+        const error = { code: 'TROUPE_DEPENDENCY_FAILED', message, details: { task: id } }
         this.end(dependent, 'failed', error, place)
       }
     }

@@ -24,12 +24,16 @@ export const unreadableType = '_unreadable'
 
 const noOptions: SubmissionOptions = {}
 
-/** Folds one submission; `index` −1 for a message of its own. `client` is the SDK client that is told the outcome. */
+/**
+ * Folds one submission; `index` −1 for a message of its own. `client` is the SDK client that is told the outcome. `id` is what
+ * the system has named it, when it was not named by its place here.
+ */
 export function foldSubmission(
   state: LedgerState,
   submission: Submission,
   index: number,
   client: string | undefined,
+  id?: string,
 ): void {
   const [type, input, given] = submission
   const reference = systemTaskId(state.partition, state.position, index < 0 ? undefined : index)
@@ -48,8 +52,17 @@ export function foldSubmission(
     const submitter: Submitter = { reference, client, replyTo: checked.replyTo }
     if (isKnown(state, checked.id, type, hash, submitter)) return
   }
-  const id = checked.id ?? reference
-  create(state, { id, type, options: checked, index, client, hash, parent: undefined, input, refusable: true })
+  create(state, {
+    id: checked.id ?? id ?? reference,
+    type,
+    options: checked,
+    index,
+    client,
+    hash,
+    parent: undefined,
+    input,
+    refusable: true,
+  })
 }
 
 /** Folds a child that a running turn submits. Void unless `member` owns the turn; the same child again is the child. */

@@ -2,9 +2,15 @@
  * Values read back from where they stand in the log. The ledger keeps places only; whoever needs an input, a snapshot, a
  * result or a signal reads the message and asks here. `undefined` means that no such value stands there.
  */
-import { unpackControlBlock, unpackJournalBlock, unpackSubmissionBlock } from '../../protocol/blocks.ts'
+import {
+  unpackControlBlock,
+  unpackForwardBlock,
+  unpackJournalBlock,
+  unpackSubmissionBlock,
+} from '../../protocol/blocks.ts'
 import {
   type ControlEntry,
+  type ForwardEntry,
   type JournalEntry,
   kind,
   type LogMessage,
@@ -20,11 +26,12 @@ export type Unpacked =
   | { readonly of: 'block'; readonly entries: readonly (Submission | undefined)[] }
   | { readonly of: 'journal'; readonly entries: readonly (JournalEntry | undefined)[] }
   | { readonly of: 'control'; readonly entries: readonly (ControlEntry | undefined)[] }
+  | { readonly of: 'forward'; readonly entries: readonly (ForwardEntry | undefined)[] }
   | { readonly of: 'signal'; readonly event: Payload }
   | { readonly of: 'nothing' }
 
 export function unpackMessage(subjects: Subjects, message: LogMessage): Unpacked {
-  const rest = message.subject.slice(subjects.root.length + 1)
+  const rest = subjects.within(message.subject)
   const dot = rest.indexOf('.')
   switch (rest.slice(0, dot)) {
     case 'submit': {
@@ -42,6 +49,10 @@ export function unpackMessage(subjects: Subjects, message: LogMessage): Unpacked
     case 'control': {
       const block = unpackControlBlock(message.data)
       return block.ok ? { of: 'control', entries: block.entries } : { of: 'nothing' }
+    }
+    case 'forward': {
+      const block = unpackForwardBlock(message.data)
+      return block.ok ? { of: 'forward', entries: block.entries } : { of: 'nothing' }
     }
     case 'signal':
       return { of: 'signal', event: signalEvent(message) }
@@ -71,6 +82,10 @@ export function inputAt(unpacked: Unpacked, index: number): Payload | undefined 
     if (entry?.[0] === kind.fired) return entry[4]
     return entry?.[0] === kind.kept ? entry[3] : undefined
   }
+  if (unpacked.of === 'forward') {
+    const entry = unpacked.entries[index]
+    return entry?.[0] === kind.brought ? entry[3] : undefined
+  }
   return undefined
 }
 
@@ -94,6 +109,10 @@ export function resultAt(unpacked: Unpacked, index: number): Payload | undefined
 
 export function signalAt(unpacked: Unpacked, index: number): Payload | undefined {
   if (unpacked.of === 'signal') return unpacked.event
+  if (unpacked.of === 'forward') {
+    const entry = unpacked.entries[index]
+    return entry?.[0] === kind.broughtSignal ? entry[3] : undefined
+  }
   if (unpacked.of !== 'journal') return undefined
   const entry = unpacked.entries[index]
   return entry?.[0] === kind.signalled ? entry[5] : undefined

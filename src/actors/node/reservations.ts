@@ -28,11 +28,14 @@ const reservationsMax = 8
 
 export class Reservations {
   private readonly quantities: Quantities
+  /** Tells its places from those of others who take of the same quantities. */
+  private readonly owner: string
   private readonly byTender = new Map<string, Reservation>()
   private named = 0
 
-  constructor(quantities: Quantities) {
+  constructor(quantities: Quantities, owner = '') {
     this.quantities = quantities
+    this.owner = owner
   }
 
   /** Slots that are kept free. */
@@ -66,7 +69,7 @@ export class Reservations {
       if (amounts === undefined) continue
       let has = countOf(reservation.places, type)
       while (has < count) {
-        const name = `${tender} ${this.named++}`
+        const name = `${this.owner} ${tender} ${this.named++}`
         const short = free <= 0 ? 'its slots are in use' : this.quantities.take(name, amounts)
         if (short !== undefined) {
           reason ??= short
@@ -114,9 +117,9 @@ export class Reservations {
     return any
   }
 
-  /** Gives up everything; the quantities have been cleared by whoever cleared the rest. */
+  /** Gives up everything. */
   clear(): void {
-    this.byTender.clear()
+    for (const tender of [...this.byTender.keys()]) this.release(tender, [])
   }
 }
 

@@ -9,8 +9,16 @@ export interface Held {
   readonly expiresAtMs: number
 }
 
+/** Slots that are shared with others. */
+export interface Room {
+  readonly slots: number
+  /** Those that nobody uses or keeps. */
+  readonly free: number
+}
+
 export class Slots<Turn> {
-  slots: number
+  readonly slots: number
+  private readonly shared: Room | undefined
   /** Kept free for a call for bids. */
   reserved = 0
   /** By task id. */
@@ -18,8 +26,9 @@ export class Slots<Turn> {
   private held: Held[] = []
   private head = 0
 
-  constructor(slots: number) {
-    this.slots = slots
+  constructor(room: Room | number) {
+    this.shared = typeof room === 'number' ? undefined : room
+    this.slots = typeof room === 'number' ? room : room.slots
   }
 
   get heldCount(): number {
@@ -27,7 +36,7 @@ export class Slots<Turn> {
   }
 
   get free(): number {
-    return this.slots - this.running.size - this.reserved
+    return this.shared === undefined ? this.slots - this.running.size - this.reserved : this.shared.free
   }
 
   hold(awarded: AwardedTask, expiresAtMs: number): void {
@@ -42,6 +51,21 @@ export class Slots<Turn> {
       if (next.expiresAtMs > nowMs) return next.awarded
     }
     return undefined
+  }
+
+  /** Takes back the held awards whose invitation lapses before this instant. */
+  takeLapsing(beforeMs: number): AwardedTask[] {
+    const taken: AwardedTask[] = []
+    for (
+      let next = this.held[this.head];
+      next !== undefined && next.expiresAtMs < beforeMs;
+      next = this.held[this.head]
+    ) {
+      this.head++
+      taken.push(next.awarded)
+    }
+    this.compact()
+    return taken
   }
 
   /** Takes back one held award; true if it was there. */

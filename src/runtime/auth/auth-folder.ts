@@ -33,11 +33,15 @@ export interface AuthChange {
   readonly hosts?: readonly string[]
   /** Subjects outside of Troupe to which schedulers may send outcomes (`Troupe-Reply-To`). */
   readonly replySubjects?: readonly string[]
+  /** Of the namespace. Default: those of the folder, or 1. */
+  readonly partitions?: number
 }
 
 export interface AuthState {
   readonly version: 1
   readonly namespace: string
+  /** Left out: 1. */
+  readonly partitions?: number
   readonly hosts: readonly string[]
   readonly replySubjects: readonly string[]
   readonly users: readonly AuthUser[]
@@ -70,9 +74,11 @@ export function changeAuth(change: AuthChange): AuthState {
     if (at >= 0) users[at] = user
     else users.push(user)
   }
+  const partitions = change.partitions ?? before?.partitions ?? 1
   const state: AuthState = {
     version: 1,
     namespace,
+    ...(partitions > 1 && { partitions }),
     hosts: change.hosts ?? before?.hosts ?? hostsDefault,
     replySubjects: change.replySubjects ?? before?.replySubjects ?? [],
     users,

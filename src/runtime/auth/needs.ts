@@ -3,6 +3,7 @@ import type { NatsBus } from '../../nats/connection.ts'
 import { type UserBounds, userBounds } from '../../nats/user-info.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import { covers, grantOf, type Identity } from '../../protocol/permissions.ts'
+import type { Subjects } from '../../protocol/subjects.ts'
 
 export interface Lack {
   readonly way: 'publish' | 'subscribe'
@@ -13,8 +14,8 @@ export interface Lack {
 const dispensable = /^(\$SRV|\$SYS|\$O|\$JS\.API\.(INFO|.*\.OBJ_)|_INBOX)/
 
 /** Returns what this identity needs and these bounds do not allow. */
-export function lacks(namespace: string, identity: Identity, bounds: UserBounds): Lack[] {
-  const needed = grantOf(namespace, identity)
+export function lacks(subjects: Subjects, identity: Identity, bounds: UserBounds): Lack[] {
+  const needed = grantOf(subjects.namespace, identity, subjects.partitions)
   const of = (way: 'publish' | 'subscribe') =>
     needed[way]
       .filter((pattern) => !dispensable.test(pattern) && !allows(bounds[way], pattern))
@@ -30,9 +31,9 @@ function allows(bounds: UserBounds['publish'], pattern: string): boolean {
 }
 
 /** Throws TROUPE_NOT_ALLOWED, naming all that is missing, unless the user may do what this identity does. */
-export async function checkPermissions(bus: NatsBus, namespace: string, identity: Identity): Promise<void> {
+export async function checkPermissions(bus: NatsBus, subjects: Subjects, identity: Identity): Promise<void> {
   const bounds = await userBounds(bus)
-  const missing = bounds === undefined ? [] : lacks(namespace, identity, bounds)
+  const missing = bounds === undefined ? [] : lacks(subjects, identity, bounds)
   if (missing.length === 0) return
   throw new TroupeError('TROUPE_NOT_ALLOWED', `this user may not ${describe(missing)}`, {
     details: { roles: identity.roles, name: identity.name, missing },

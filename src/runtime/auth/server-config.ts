@@ -11,10 +11,12 @@ export interface AuthUser extends Identity {
 /** Returns the account of a namespace with its users; rewritten whenever one is added or removed. */
 export function authorizationConfig({
   namespace,
+  partitions,
   users,
   replySubjects,
 }: {
   readonly namespace: string
+  readonly partitions?: number
   readonly users: readonly AuthUser[]
   readonly replySubjects: readonly string[]
 }): string {
@@ -24,15 +26,20 @@ accounts {
   ${account} {
     jetstream: enabled
     users: [
-${users.map((user) => userConfig(namespace, user, replySubjects)).join('\n')}
+${users.map((user) => userConfig(namespace, user, replySubjects, partitions)).join('\n')}
     ]
   }
 }
 `
 }
 
-function userConfig(namespace: string, user: AuthUser, replySubjects: readonly string[]): string {
-  const { publish, subscribe } = grantOf(namespace, user)
+function userConfig(
+  namespace: string,
+  user: AuthUser,
+  replySubjects: readonly string[],
+  partitions: number | undefined,
+): string {
+  const { publish, subscribe } = grantOf(namespace, user, partitions)
   const sends = user.roles.includes('scheduler') ? [...publish, ...replySubjects] : publish
   return `      # ${user.name}: ${user.roles.join(', ')}
       { nkey: ${user.publicKey}, permissions: {

@@ -23,6 +23,7 @@ import {
   list,
   logLevels,
   milliseconds,
+  partitions,
   policy,
   setting,
   wholeNumber,
@@ -142,6 +143,7 @@ function addProcesses(program: Command, act: Act): void {
     .addOption(ordering())
     .addOption(placement())
     .addOption(rebalancing())
+    .addOption(partitions())
     .addOption(readyFile())
     .action(act(async () => (await import('./commands/processes.ts')).dev))
   program
@@ -171,6 +173,7 @@ function addProcesses(program: Command, act: Act): void {
         wholeNumber('replicas', 1, 5),
       ),
     )
+    .addOption(partitions())
     .addOption(
       setting(
         '--drain-time <duration>',

@@ -1,7 +1,8 @@
 /** The commands that set an installation up for others: identities and their permissions, and the namespace's streams. */
 import { Argument, type Command, Option } from 'commander'
+import { limits } from '../../protocol/limits.ts'
 import type { Act } from './program.ts'
-import { list, wholeNumber } from './settings.ts'
+import { list, partitions, wholeNumber } from './settings.ts'
 
 const json = () => new Option('--json', 'print JSON on stdout, and nothing else')
 
@@ -31,6 +32,12 @@ export function addSecurity(program: Command, act: Act): void {
         'where else than to inboxes outcomes may be sent, for Troupe-Reply-To (default: nowhere)',
       ).argParser(list),
     )
+    .addOption(
+      new Option(
+        '--partitions <number>',
+        'partitions of the namespace, which the permissions name (default: those of the folder, or 1)',
+      ).argParser(wholeNumber('partitions', 1, limits.partitionsMax)),
+    )
     .addOption(json())
     .action(act(async () => (await import('./commands/security.ts')).auth))
   program
@@ -41,6 +48,7 @@ export function addSecurity(program: Command, act: Act): void {
         wholeNumber('replicas', 1, 5),
       ),
     )
+    .addOption(partitions())
     .addOption(json())
     .action(act(async () => (await import('./commands/security.ts')).install))
 }

@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { EncryptionOptions } from '../../client/encryption.ts'
 import { TroupeError } from '../../protocol/errors.ts'
+import { limits } from '../../protocol/limits.ts'
 import { durationMs, integerBetween } from '../../protocol/options.ts'
 
 /** Options of every command. */
@@ -44,6 +45,13 @@ export function setting(flags: string, description: string): Option {
   const option = new Option(flags, description)
   return option.env(`TROUPE_${option.name().replaceAll('-', '_').toUpperCase()}`)
 }
+
+/** Of the commands that may make a namespace. */
+export const partitions = () =>
+  setting(
+    '--partitions <number>',
+    'logs among which a new namespace spreads its tasks, 1 to 64 (default: those that there are, or 1)',
+  ).argParser(wholeNumber('partitions', 1, limits.partitionsMax))
 
 /** Parsers for commander; they say what would be right. */
 export function wholeNumber(what: string, min: number, max: number): (text: string) => number {

@@ -7,10 +7,11 @@ import { type BusOptions, openBus } from '../../nats/connect.ts'
 import type { NatsBus } from '../../nats/connection.ts'
 import { readCredentials } from '../../nats/credentials.ts'
 import { JetStreamLog } from '../../nats/log.ts'
-import { serverInfo, storageInfo, streamFacts } from '../../nats/server-info.ts'
+import { type StreamFacts, serverInfo, storageInfo, streamFacts } from '../../nats/server-info.ts'
+import { partitionsOf } from '../../nats/setup.ts'
 import { userBounds } from '../../nats/user-info.ts'
 import { adviceFor, hasCode, TroupeError } from '../../protocol/errors.ts'
-import type { NodeAnswer, StatsAnswer } from '../../protocol/messages.ts'
+import type { NodeAnswer, PartitionAnswer, StatsAnswer } from '../../protocol/messages.ts'
 import type { Identity } from '../../protocol/permissions.ts'
 import { Subjects } from '../../protocol/subjects.ts'
 import { describe, lacks } from '../auth/needs.ts'
@@ -29,9 +30,10 @@ export interface ExamineOptions extends Omit<BusOptions, 'name'> {
 /** Yields findings as they are made. Throws what `openBus` throws when there is no server to look at. */
 export async function* examine(options: ExamineOptions): AsyncGenerator<Finding> {
   const { namespace, identity: _identity, monitoring: _monitoring, ...connection } = options
-  const subjects = new Subjects(namespace)
   const bus = await openBus({ ...connection, name: 'troupe-doctor' })
   try {
+    const partitions = await partitionsOf(bus, namespace).catch(() => 1)
+    const subjects = new Subjects(namespace, 0, partitions)
     const { name, version, host, cluster } = serverInfo(bus)
     const member = cluster === undefined ? '' : `, cluster ${cluster}`
     yield { check: 'server', status: 'ok', message: `nats-server ${version}, ${name} on ${host}${member}` }
@@ -82,18 +84,33 @@ async function* examineStreams(bus: NatsBus, subjects: Subjects, options: Examin
     yield finding('streams', 'warn', `namespace "${subjects.namespace}" has no log yet`, next)
     return
   }
-  const { door, inner } = subjects.logSubjects(0)
-  yield* judgeStream(log, { subjects: inner, door })
-  const others = [subjects.checkpointStream(0), `KV_${subjects.leaseBucket}`, `OBJ_${subjects.objectBucket}`]
-  for (const name of others) {
-    const facts = await streamFacts(bus, name)
-    if (facts === undefined)
-      yield finding(`stream ${name}`, 'fail', 'it is missing', 'Any `troupe start` makes it again.')
-    else yield* judgeStream(facts, { subjects: [], door: [] })
+  yield* examinePartition(bus, subjects, log)
+  for (let partition = 1; partition < subjects.partitions; partition++) {
+    const facts = await streamFacts(bus, subjects.logStream(partition))
+    if (facts === undefined) yield missing(subjects.logStream(partition))
+    else yield* examinePartition(bus, subjects.of(partition), facts)
   }
-  yield judgeFill(log, bytes)
+  for (const name of [`KV_${subjects.leaseBucket}`, `OBJ_${subjects.objectBucket}`]) yield* examineStream(bus, name)
   yield judgeDurability(log, await readSync(options))
   yield judgeClock((askedAtMs + answeredAtMs) / 2 - log.serverTimeMs, (answeredAtMs - askedAtMs) / 2)
+}
+
+async function* examinePartition(bus: NatsBus, subjects: Subjects, log: StreamFacts): AsyncGenerator<Finding> {
+  const { partition } = subjects
+  const { door, inner } = subjects.logSubjects(partition)
+  yield* judgeStream(log, { subjects: inner, door })
+  yield* examineStream(bus, subjects.checkpointStream(partition))
+  yield judgeFill(log, bytes)
+}
+
+async function* examineStream(bus: NatsBus, name: string): AsyncGenerator<Finding> {
+  const facts = await streamFacts(bus, name)
+  if (facts === undefined) yield missing(name)
+  else yield* judgeStream(facts, { subjects: [], door: [] })
+}
+
+function missing(stream: string): Finding {
+  return finding(`stream ${stream}`, 'fail', 'it is missing', 'Any `troupe start` makes it again.')
 }
 
 /** The sync setting from the server's monitoring; undefined if it cannot be reached. */
@@ -130,7 +147,7 @@ async function* examinePermissions(
   }
   const credentials = creds === undefined ? undefined : readCredentials(creds)
   const { name, roles } = identity ?? credentials ?? { name: 'client', roles: ['client' as const] }
-  const missing = lacks(subjects.namespace, { name, roles }, bounds)
+  const missing = lacks(subjects, { name, roles }, bounds)
   const who = `${roles.join(' and ')} "${name}"`
   if (missing.length === 0) yield finding('permissions', 'ok', `this user may do what ${who} does`)
   else {
@@ -176,9 +193,17 @@ async function* examineCluster(bus: NatsBus, subjects: Subjects): AsyncGenerator
     yield finding('scheduler', 'fail', 'no scheduler leads in this namespace', next)
     return
   }
-  yield finding('scheduler', 'ok', `${stats.leader} leads, epoch ${stats.epoch}, log read up to ${stats.position}`)
+  for (const row of stats.partitions ?? [stats]) yield leaderFinding(row, stats.partitions !== undefined)
   const { nodes } = await ask<{ nodes: NodeAnswer[] }>(bus, subjects.nodes)
   yield* examineNodes(nodes)
+}
+
+function leaderFinding({ partition, leader, epoch, position }: PartitionAnswer, isOneOfSeveral: boolean): Finding {
+  const where = isOneOfSeveral ? ` partition ${partition}` : ''
+  if (leader !== undefined)
+    return finding('scheduler', 'ok', `${leader} leads${where}, epoch ${epoch}, log read up to ${position}`)
+  const next = 'Start one: `troupe start --roles scheduler,supervisor`; its tasks wait meanwhile.'
+  return finding('scheduler', 'fail', `no scheduler leads${where}`, next)
 }
 
 function* examineNodes(nodes: readonly NodeAnswer[]): Generator<Finding> {

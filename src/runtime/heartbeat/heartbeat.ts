@@ -23,8 +23,8 @@ export interface HeartbeatOptions {
 }
 
 export interface RunningHeartbeat {
-  /** Beats for this incarnation from now on; undefined: for none. */
-  setIncarnation(incarnation: string | undefined): void
+  /** Beats for this incarnation from now on, in these partitions (default: the first); undefined: for none. */
+  setIncarnation(incarnation: string | undefined, partitions?: readonly number[]): void
   /** The connection of the thread is closed and the thread has ended, after 2 s at the latest. */
   stop(): Promise<void>
 }
@@ -42,13 +42,15 @@ export function startHeartbeat(options: HeartbeatOptions): RunningHeartbeat {
   const start: ThreadStart = {
     connection: { ...options.connection, name: `${options.connection.name}-heartbeat` },
     namespace: subjects.namespace,
+    partitions: subjects.partitions,
     node,
     beatMs: options.beatMs ?? 250,
     pulse: new SharedArrayBuffer(8 * pulse.length),
   }
   const shared = new BigInt64Array(start.pulse)
   let incarnation: string | undefined
-  let probes: Subscription | undefined
+  let partitions: readonly number[] = []
+  let probes: Subscription[] = []
   let stopping = false
   let again: NodeJS.Timeout | undefined
   let worker = launch()
@@ -60,6 +62,11 @@ export function startHeartbeat(options: HeartbeatOptions): RunningHeartbeat {
   turn()
   // Not what keeps a process alive.
   const timer = setInterval(turn, pulseMs).unref()
+
+  function answerProbe({ reply }: { readonly reply: string | undefined }): void {
+    const tick = Number(Atomics.load(shared, pulse.tick))
+    if (reply !== undefined) bus?.publish(reply, packBlock([0, tick, 0]))
+  }
 
   function launch(): Worker {
     const launched = new Worker(new URL(`./thread.${extension}`, import.meta.url), {
@@ -73,7 +80,7 @@ export function startHeartbeat(options: HeartbeatOptions): RunningHeartbeat {
       if (stopping) return
       again = setTimeout(() => {
         worker = launch()
-        tell({ order: 'beat', incarnation })
+        tell({ order: 'beat', incarnation, partitions })
       }, startAgainMs).unref()
     })
     return launched
@@ -84,23 +91,20 @@ export function startHeartbeat(options: HeartbeatOptions): RunningHeartbeat {
   }
 
   return {
-    setIncarnation(next) {
+    setIncarnation(next, joined = [0]) {
       incarnation = next
-      tell({ order: 'beat', incarnation })
-      probes?.unsubscribe()
-      probes = undefined
-      if (!bus || next === undefined) return
-      probes = bus.subscribe(subjects.probe(node, next), ({ reply }) => {
-        const tick = Number(Atomics.load(shared, pulse.tick))
-        if (reply !== undefined) bus.publish(reply, packBlock([0, tick, 0]))
-      })
+      partitions = joined
+      tell({ order: 'beat', incarnation, partitions })
+      for (const probe of probes) probe.unsubscribe()
+      if (!bus || next === undefined) probes = []
+      else probes = partitions.map((partition) => bus.subscribe(subjects.of(partition).probe(node, next), answerProbe))
     },
     async stop() {
       if (stopping) return
       stopping = true
       clearInterval(timer)
       clearTimeout(again)
-      probes?.unsubscribe()
+      for (const probe of probes) probe.unsubscribe()
       await ended(worker, tell)
     },
   }

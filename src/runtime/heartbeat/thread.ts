@@ -11,7 +11,7 @@ import { Subjects } from '../../protocol/subjects.ts'
 import { machineMs, pulse, type ThreadOrder, type ThreadStart } from './words.ts'
 
 const start = workerData as ThreadStart
-const subjects = new Subjects(start.namespace)
+const subjects = new Subjects(start.namespace, 0, start.partitions)
 const shared = new BigInt64Array(start.pulse)
 const connectAgainMs = 250
 /**
@@ -23,7 +23,9 @@ const hopelessBeats = 8
 
 let bus: Bus | undefined
 let incarnation: string | undefined
-let probes: Subscription | undefined
+/** Those in which it has joined. */
+let partitions: readonly Subjects[] = []
+let probes: Subscription[] = []
 let beats = 0
 let stopping = false
 let hopeless = 0
@@ -31,7 +33,10 @@ let lastTick = -1n
 
 parentPort?.on('message', (message: ThreadOrder) => {
   if (message.order === 'stop') void stop()
-  else beatFor(message.incarnation)
+  else {
+    partitions = message.partitions.map((partition) => subjects.of(partition))
+    beatFor(message.incarnation)
+  }
 })
 const timer = setInterval(beat, start.beatMs)
 await connect()
@@ -52,19 +57,24 @@ async function connect(): Promise<void> {
 
 function beatFor(next: string | undefined): void {
   incarnation = next
-  probes?.unsubscribe()
-  probes = undefined
+  for (const probe of probes) probe.unsubscribe()
+  probes = []
   if (!bus || incarnation === undefined) return
-  probes = bus.subscribe(subjects.probe(start.node, incarnation), ({ reply }) => {
-    if (reply !== undefined) bus?.publish(reply, heartbeat())
-  })
+  for (const own of partitions) {
+    const probe = bus.subscribe(own.probe(start.node, incarnation), ({ reply }) => {
+      if (reply !== undefined) bus?.publish(reply, heartbeat())
+    })
+    probes.push(probe)
+  }
   beat()
 }
 
 function beat(): void {
   endIfHopeless()
   // While disconnected a beat would be kept and sent late, which is worse than none.
-  if (bus?.connected && incarnation !== undefined) bus.publish(subjects.heartbeat(start.node, incarnation), heartbeat())
+  if (!bus?.connected || incarnation === undefined) return
+  const data = heartbeat()
+  for (const own of partitions) bus.publish(own.heartbeat(start.node, incarnation), data)
 }
 
 function heartbeat(): Uint8Array {

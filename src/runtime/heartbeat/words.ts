@@ -4,6 +4,7 @@ import type { BusOptions } from '../../nats/connect.ts'
 export interface ThreadStart {
   readonly connection: BusOptions
   readonly namespace: string
+  readonly partitions: number
   readonly node: string
   readonly beatMs: number
   /** See `pulse`. */
@@ -11,8 +12,9 @@ export interface ThreadStart {
 }
 
 export type ThreadOrder =
-  /** Beat for this incarnation from now on; undefined: for none. */
-  { readonly order: 'beat'; readonly incarnation: string | undefined } | { readonly order: 'stop' }
+  /** Beat for this incarnation in these partitions from now on; undefined: for none. */
+  | { readonly order: 'beat'; readonly incarnation: string | undefined; readonly partitions: readonly number[] }
+  | { readonly order: 'stop' }
 
 /** Places in the shared memory, a BigInt64Array: turns of the main loop, and the instant of the last one. */
 export const pulse = { tick: 0, tickAtMs: 1, length: 2 } as const

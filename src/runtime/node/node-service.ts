@@ -1,8 +1,7 @@
 /**
- * One node process: carries out what the node machine decides. Owns the incarnation's journal, subscriptions and turns.
+ * A node process as a member of one partition: carries out what the node machine decides. Owns the incarnation's journal, subscriptions and turns.
  * An award is answered by handing `accepted` to the journal and running at once; the log says later whose turn it was.
  */
-import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
 import { createActor } from 'xstate'
 import { type BidSaid, isNews } from '../../actors/node/bid-pace.ts'
@@ -21,7 +20,10 @@ import type { Subjects } from '../../protocol/subjects.ts'
 import { LogTime } from '../ledger/log-time.ts'
 import type { Turn } from '../tasks/turn.ts'
 import type { Balance } from './balance.ts'
+import { Capacity } from './capacity.ts'
+import { CapacityShare } from './capacity-share.ts'
 import { Journal } from './journal.ts'
+import { type Membership, NodeLife } from './node-life.ts'
 import { Quoting } from './quoting.ts'
 import { Turns, type TurnsOwner } from './turns.ts'
 import { answerValidation } from './validation.ts'
@@ -35,6 +37,9 @@ export interface NodeServiceOptions {
   readonly profile: NodeProfile
   readonly definitions: readonly AnyTaskDefinition[]
   readonly balance: Balance
+  /** Shared with the same process's memberships of other partitions; default: its own. */
+  readonly capacity?: Capacity
+  readonly life?: NodeLife
   readonly logger: Logger
   /** Undefined: values are not encrypted. */
   readonly keyring?: Keyring | undefined
@@ -47,8 +52,9 @@ export interface NodeServiceOptions {
 const bidEveryMs = 250
 const runningEveryMs = 1_000
 const aliveEveryMs = 60_000
+const takenByOthers = 'its slots are in use by other partitions'
 
-export class NodeService implements TurnsOwner {
+export class NodeService implements TurnsOwner, Membership {
   readonly namespace: string
   readonly log: Logger
   private readonly turns: Turns
@@ -57,7 +63,11 @@ export class NodeService implements TurnsOwner {
   incarnation = ''
   private readonly options: NodeServiceOptions
   private readonly time: LogTime
+  private readonly capacity: Capacity
+  private readonly life: NodeLife
   private readonly actor
+  /** Where the process is a member of other partitions as well. */
+  private readonly share: CapacityShare | undefined
   private journal: Journal | undefined
   private lastBid: BidSaid | undefined
   private written = 0
@@ -75,12 +85,18 @@ export class NodeService implements TurnsOwner {
     this.log = options.logger
     this.keyring = options.keyring
     this.time = new LogTime(options.log)
-    this.turns = new Turns(this, options.profile, options.definitions)
-    const { node: id, labels, slots } = options.profile
+    const { profile, partition } = options
+    this.capacity = options.capacity ?? new Capacity(profile.slots, profile.resources)
+    this.life = options.life ?? new NodeLife()
+    this.life.add(this)
+    this.turns = new Turns(this, this.capacity, options.definitions, partition)
+    const { partitions } = options.subjects
+    if (partitions > 1) this.share = new CapacityShare(this.capacity, this.turns, partitions)
+    const { node: id, labels, slots } = profile
     this.quoting = new Quoting({
       definitions: options.definitions,
       keyring: options.keyring,
-      node: () => ({ id, labels, slots, running: this.slots.running.size }),
+      node: () => ({ id, labels, slots, running: this.capacity.used().running }),
       loadObject: (name) => this.loadObject(name),
     })
     const ask = (effect: NodeEffect) => this.carryOut(effect)
@@ -89,11 +105,12 @@ export class NodeService implements TurnsOwner {
 
   /** Resolves once the node has joined and bids. */
   async start(): Promise<void> {
-    const { bus, subjects } = this.options
+    const { bus, subjects, partition, definitions } = this.options
     this.subscriptions.push(
       bus.subscribe(subjects.leading('scheduler'), () => this.bid()),
-      bus.subscribe(subjects.call(this.options.partition), ({ data }) => this.called(data)),
-      ...answerValidation(bus, subjects, this.options.definitions, this.keyring),
+      bus.subscribe(subjects.call(partition), ({ data }) => this.called(data)),
+      // Once for the process.
+      ...(partition === 0 ? answerValidation(bus, subjects, definitions, this.keyring) : []),
     )
     this.timers.push(setInterval(() => this.beat(), bidEveryMs))
     this.timers.push(setInterval(() => this.reportRunning(), runningEveryMs))
@@ -183,15 +200,10 @@ export class NodeService implements TurnsOwner {
 
   private join(): void {
     const { log, subjects, partition, profile, bus, logger } = this.options
-    this.incarnation = randomBytes(8).toString('hex')
+    this.incarnation = this.life.incarnation
     const { incarnation } = this
     const subject = subjects.journal(partition, profile.node, incarnation)
-    const onFenced = (error: TroupeError) => {
-      if (incarnation !== this.incarnation) return
-      logger.warn({ incarnation, reason: error.message }, 'fenced: this incarnation is over')
-      this.options.onIncarnation?.(undefined)
-      this.actor.send({ type: 'FENCED', reason: error.message })
-    }
+    const onFenced = (error: TroupeError) => this.life.end(incarnation, error)
     this.journal = new Journal({ log, subject, onFenced })
     this.written = 0
     this.stored = 0
@@ -211,6 +223,18 @@ export class NodeService implements TurnsOwner {
     })
   }
 
+  lifeEnded(incarnation: string, error: TroupeError): void {
+    if (incarnation !== this.incarnation) return
+    this.options.logger.warn({ incarnation, reason: error.message }, 'fenced: this incarnation is over')
+    this.journal?.end(error)
+    this.options.onIncarnation?.(undefined)
+    this.actor.send({ type: 'FENCED', reason: error.message })
+  }
+
+  askedToDrain(): void {
+    this.actor.send({ type: 'DRAIN' })
+  }
+
   write(entries: readonly JournalEntry[], onStored?: () => void): number {
     const ticket = ++this.written
     const { incarnation } = this
@@ -225,7 +249,8 @@ export class NodeService implements TurnsOwner {
   private receive(message: NodeMessage, onFenced: (error: TroupeError) => void): void {
     switch (message[0]) {
       case 'award':
-        return this.turns.awarded(message[2], message[3])
+        this.turns.awarded(message[2], message[3])
+        return this.handBackExcess()
       case 'signal':
         this.turns.turnOf(message[1], message[2])?.signal(message[3])
         return
@@ -244,13 +269,9 @@ export class NodeService implements TurnsOwner {
         void this.quote(message[1])
         return
       case 'drain':
-        this.actor.send({ type: 'DRAIN' })
-        return
-      case 'fenced': {
-        const error = new TroupeError('TROUPE_FENCED', message[1])
-        this.journal?.end(error)
-        onFenced(error)
-      }
+        return this.life.drain()
+      case 'fenced':
+        onFenced(new TroupeError('TROUPE_FENCED', message[1]))
     }
   }
 
@@ -293,6 +314,7 @@ export class NodeService implements TurnsOwner {
 
   private beat(): void {
     this.turns.expireReservations()
+    if (this.share !== undefined) this.turns.decline(this.share.takeLapsing(), takenByOthers)
     this.bid(false)
   }
 
@@ -301,15 +323,24 @@ export class NodeService implements TurnsOwner {
     const { status } = this
     if (status !== 'ready' && status !== 'draining') return
     const { slots, room, freeQuantities } = this.turns
-    const running = slots.running.size
-    const held = slots.heldCount
+    const { running, held } = this.capacity.used()
     const { bid, load } = this.options.balance.bid({ running, held, draining: status === 'draining' })
-    const credits = Math.max(0, Math.min(bid.credits - slots.reserved, running + room))
+    const capacity = this.share?.creditsOf(bid.credits) ?? bid.credits - slots.reserved
+    const credits = Math.max(0, Math.min(capacity, slots.running.size + room))
     const said = { ...bid, credits }
-    const now = { bid: said, busy: running + held, status, free: freeQuantities, atMs: performance.now() }
+    const own = slots.running.size + slots.heldCount
+    const now = { bid: said, busy: own, status, free: freeQuantities, atMs: performance.now() }
     if (!always && !isNews(this.lastBid, now, slots.slots)) return
     this.lastBid = now
-    this.report(['bid', said, load, running, held, status, freeQuantities])
+    this.report(['bid', said, load, slots.running.size, slots.heldCount, status, freeQuantities])
+  }
+
+  /** Of what was awarded here, another partition may have taken the place a moment before. */
+  private handBackExcess(): void {
+    if (this.share === undefined || this.slots.heldCount === 0) return
+    const { running, held } = this.capacity.used()
+    const { bid } = this.options.balance.bid({ running, held, draining: false })
+    this.turns.decline(this.share.takeExcess(bid.credits), takenByOthers)
   }
 
   /** A scheduler calls for bids. */

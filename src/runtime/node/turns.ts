@@ -1,11 +1,9 @@
 /**
- * The turns of a node: what is awarded is held until a slot is free, accepted, and run; what cannot run here is handed
+ * The turns of a node in one partition: what is awarded is held until a slot is free, accepted, and run; what cannot run here is handed
  * back. It knows nothing of lives and fences; whoever owns it says when to stop.
  */
-import { Quantities } from '../../actors/node/quantities.ts'
 import { Reservations, type Reserved } from '../../actors/node/reservations.ts'
 import { Slots } from '../../actors/node/slots.ts'
-import { StartPace } from '../../actors/node/start-pace.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
 import {
   type Completed,
@@ -18,8 +16,8 @@ import {
 import { TroupeError } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/limits.ts'
 import type { AwardedTask, NodeReport, RunningTurn, TypeCount } from '../../protocol/messages.ts'
-import type { NodeProfile } from '../../protocol/options.ts'
 import { startTurn, type Turn, type TurnHost } from '../tasks/turn.ts'
+import type { Capacity, CapacityUser } from './capacity.ts'
 
 /** What the turns need of their node. */
 export interface TurnsOwner extends TurnHost {
@@ -50,36 +48,33 @@ interface HeldTurn {
 const boundaryMsMax = 24 * 3_600_000
 /** More turns than this are not listed: they are too many to be looked through each second. */
 const listedMax = limits.rowsMax * 10
-/** Turns started in one go, and for how long, before the event loop gets a chance. */
-const startsAtOnce = 256
-const sliceMs = 10
-
-export class Turns {
+export class Turns implements CapacityUser {
   readonly slots: Slots<Run>
   private readonly owner: TurnsOwner
-  private readonly quantities: Quantities
+  private readonly capacity: Capacity
   private readonly reservations: Reservations
   private readonly definitions: ReadonlyMap<string, AnyTaskDefinition>
-  private readonly pace = new StartPace()
-  private pumping = false
-  private sliceEnd: number | undefined
+  /** Under it, its tasks take of the quantities: an id may be there in two partitions. */
+  private readonly holder: string
 
-  constructor(owner: TurnsOwner, profile: NodeProfile, definitions: readonly AnyTaskDefinition[]) {
+  constructor(owner: TurnsOwner, capacity: Capacity, definitions: readonly AnyTaskDefinition[], partition: number) {
     this.owner = owner
-    this.slots = new Slots(profile.slots)
-    this.quantities = new Quantities(profile.resources)
-    this.reservations = new Reservations(this.quantities)
+    this.capacity = capacity
+    this.holder = partition === 0 ? '' : `${partition} `
+    this.slots = new Slots(capacity)
+    this.reservations = new Reservations(capacity.quantities, this.holder)
     this.definitions = new Map(definitions.map((definition) => [definition.type, definition]))
+    capacity.add(this)
   }
 
   /** Turns that can start soon on top of those that run. */
   get room(): number {
-    return this.pace.room
+    return this.capacity.pace.room
   }
 
   /** Quantities that no turn has taken. */
   get freeQuantities(): Readonly<Record<string, number>> {
-    return this.quantities.free
+    return this.capacity.quantities.free
   }
 
   awarded(ttlMs: number, tasks: readonly AwardedTask[]): void {
@@ -99,53 +94,42 @@ export class Turns {
     this.pump()
   }
 
-  /**
-   * Starts what is held while slots are free, a few hundred at a time and for a few milliseconds: tasks that use the main
-   * loop at length must not keep it from sending what the node has accepted and done, nor the rest from going elsewhere.
-   */
   private pump(): void {
-    if (this.pumping || this.owner.status !== 'ready' || this.slots.heldCount === 0) return
-    const endMs = this.sliceEndMs()
-    this.pumping = true
-    const nowMs = performance.now()
-    for (let started = 0; started < startsAtOnce && performance.now() < endMs; started++) {
-      const awarded = this.slots.next(nowMs)
-      if (awarded === undefined) break
-      this.startTurn(awarded)
-    }
-    this.pumping = false
+    if (this.owner.status === 'ready') this.capacity.pump()
   }
 
-  /** Until when turns may be started before the event loop gets a chance; then the rest follows. */
-  private sliceEndMs(): number {
-    if (this.sliceEnd !== undefined) return this.sliceEnd
-    this.sliceEnd = performance.now() + sliceMs
-    setImmediate(() => {
-      this.sliceEnd = undefined
-      this.handBackExcess()
-      // Without a free slot it would come back here at once, for as long as its turns last; a turn that ends pumps.
-      if (this.slots.free > 0) this.pump()
-    })
-    return this.sliceEnd
+  startNext(nowMs: number): boolean {
+    const awarded = this.owner.status === 'ready' ? this.slots.next(nowMs) : undefined
+    if (awarded === undefined) return false
+    this.startTurn(awarded)
+    return true
   }
 
-  /** What cannot start here soon is for others; the bid comes first, so that it does not come back. */
-  private handBackExcess(): void {
-    const { room } = this.pace
-    if (this.slots.heldCount <= 2 * room || this.owner.status !== 'ready') return
+  sliceEnded(): void {
+    this.handBackExcess()
+  }
+
+  /** Hands back what this keeps no place for. */
+  decline(tasks: readonly AwardedTask[], reason: string): void {
+    if (tasks.length === 0) return
+    // The bid comes first, so that they do not come back.
     this.owner.bid()
-    const excess = this.slots.takeHeld(room)
-    this.owner.report([
-      'declined',
-      excess.map((task) => [task[0], task[2], 'the main loop is busy with others'] as const),
-    ])
+    this.owner.report(['declined', tasks.map((task) => [task[0], task[2], reason] as const)])
+  }
+
+  /** What cannot start here soon is for others. */
+  private handBackExcess(): void {
+    const { room } = this
+    if (this.slots.heldCount <= 2 * room || this.owner.status !== 'ready') return
+    this.decline(this.slots.takeHeld(room), 'the main loop is busy with others')
   }
 
   private startTurn(awarded: AwardedTask): void {
     const [id, type, number, , , , , about] = awarded
     const definition = this.definitions.get(type)
     const running = this.slots.running.has(id) ? 'an earlier turn has not ended here yet' : undefined
-    const reason = definition && (running ?? this.quantities.take(id, definition.profile.resources))
+    const reason =
+      definition && (running ?? this.capacity.quantities.take(this.holder + id, definition.profile.resources))
     if (definition === undefined || reason !== undefined) {
       this.owner.report(['declined', [[id, number, reason ?? `no task type "${type}" here`]]])
       return
@@ -219,15 +203,15 @@ export class Turns {
   /** Frees a slot. */
   private forget(id: string): void {
     this.slots.running.delete(id)
-    this.quantities.give(id)
-    this.pump()
+    this.capacity.quantities.give(this.holder + id)
+    this.capacity.pump()
   }
 
   private begin(run: Run, definition: AnyTaskDefinition, awarded: AwardedTask): void {
     const startedAtMs = performance.now()
     // The turn may end before it is returned; `ended` has removed the run then.
     run.turn = startTurn(definition, awarded, this.owner)
-    this.pace.started(performance.now() - startedAtMs)
+    this.capacity.pace.started(performance.now() - startedAtMs)
   }
 
   turnOf(id: string, number: number): Turn | undefined {
@@ -245,9 +229,10 @@ export class Turns {
   abortAll(reason: string): void {
     this.slots.takeHeld()
     const error = new TroupeError('TROUPE_FENCED', reason)
-    for (const run of [...this.slots.running.values()]) run.turn?.abort(error)
+    const runs = [...this.slots.running]
+    for (const [, run] of runs) run.turn?.abort(error)
     this.slots.running.clear()
-    this.quantities.clear()
+    for (const [id] of runs) this.capacity.quantities.give(this.holder + id)
     this.reservations.clear()
     this.slots.reserved = 0
   }

@@ -10,43 +10,22 @@ import type { Calendar } from '../../actors/scheduler/firings.ts'
 import type { Bus, BusMessage, Log, Subscription } from '../../nats/bus.ts'
 import { packBlock } from '../../protocol/blocks.ts'
 import { kind } from '../../protocol/entries.ts'
-import { limitsComplaint } from '../../protocol/entry-check.ts'
 import { errorRecord } from '../../protocol/error-record.ts'
-import { TroupeError } from '../../protocol/errors.ts'
+import { hasCode, TroupeError } from '../../protocol/errors.ts'
 import { parseJson } from '../../protocol/json.ts'
-import type { LimitsAnswer, LimitsRequest } from '../../protocol/limit-messages.ts'
 import { limits } from '../../protocol/limits.ts'
-import type {
-  DeadAnswer,
-  DrainAnswer,
-  RunAnswer,
-  SetAsideAnswer,
-  TaskAnswer,
-  TasksAnswer,
-  TasksRequest,
-} from '../../protocol/messages.ts'
+import type { DrainAnswer, RunAnswer, TaskAnswer } from '../../protocol/messages.ts'
 import { checkName } from '../../protocol/names.ts'
-import { integerBetween } from '../../protocol/options.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
 import type { LedgerReader } from '../ledger/ledger-reader.ts'
-import {
-  limitsRow,
-  type NodeHealth,
-  negotiationRow,
-  nodeRow,
-  placementRow,
-  statsRow,
-  statusOf,
-  taskRow,
-} from './answer-rows.ts'
-import { answerCron } from './cron-requests.ts'
+import { type NodeHealth, negotiationRow, placementRow, taskRow } from './answer-rows.ts'
 import { historyOf } from './history.ts'
+import { Listings } from './listings.ts'
 import { LogEnd } from './log-end.ts'
 import { packedHeaders, packedOutcome, wantsPacked } from './packed-outcome.ts'
-import { Page } from './page.ts'
-import { runTask } from './run-request.ts'
+import { bodyOf } from './request-body.ts'
+import { placeOfRun, runTask } from './run-request.ts'
 import type { SchedulerService } from './scheduler-service.ts'
-import { snapshotsPage } from './snapshots-page.ts'
 import { shownValue } from './teller.ts'
 
 /** What supervisors know of nodes. */
@@ -63,6 +42,18 @@ export interface AnswersOptions {
   readonly nodes?: NodeStatusSource
 }
 
+/** The answer of another partition's scheduler, as it is. */
+class Relayed {
+  readonly answer: BusMessage
+
+  constructor(answer: BusMessage) {
+    this.answer = answer
+  }
+}
+
+/** Another partition's scheduler answers. */
+const handedOver = Symbol('handed over')
+
 type Handler = (name: string, message: BusMessage) => Promise<unknown> | unknown
 
 const text = new TextEncoder()
@@ -73,12 +64,12 @@ const headerBytesMax = 1_024
 export class Answers {
   private readonly service: SchedulerService
   private readonly options: AnswersOptions
-  private readonly calendar: Calendar
+  private readonly listings: Listings
   private readonly logEnd: LogEnd
   private open_ = 0
 
   constructor(service: SchedulerService, options: AnswersOptions, calendar: Calendar) {
-    this.calendar = calendar
+    this.listings = new Listings(service, options, calendar)
     this.service = service
     this.options = options
     this.logEnd = new LogEnd(options.log, options.reader)
@@ -87,22 +78,39 @@ export class Answers {
   /** Subscribes to all requests; done when leading begins. */
   open(): Subscription[] {
     const { subjects } = this.options
+    const { root } = subjects
     return [
-      this.on(`${subjects.root}.task.>`, (id, message) => this.task(id, message)),
-      this.on(`${subjects.root}.cancel.>`, (id, message) => this.cancel(id, message)),
-      this.on(`${subjects.root}.retry.>`, (id, message) => this.retry(id, message)),
-      this.on(`${subjects.root}.remove.>`, (id) => this.remove(id)),
-      this.on(`${subjects.root}.history.>`, (id) => this.history(id)),
-      this.on(`${subjects.root}.drain.>`, (node) => this.drain(node)),
-      this.on(`${subjects.root}.run.>`, (type, message) => this.run(type, message)),
-      this.on(subjects.tasks, (_, message) => this.tasks(message)),
-      this.on(subjects.snapshots, (_, message) => snapshotsPage(this.service, this.page(message), this.pageBytes)),
-      this.on(subjects.dead, (_, message) => this.dead(message)),
-      this.on(subjects.limits, (_, message) => this.limits(message)),
-      this.on(subjects.cron, (_, message) => answerCron(this.service, this.calendar, bodyOf(message), this.pageBytes)),
-      this.on(subjects.nodes, () => this.nodes()),
-      this.on(subjects.stats, () => statsRow(this.service.ledger.state, this.service.nowMs(), this.service.agenda)),
+      this.aboutTask(`${root}.task.>`, (id, message) => this.task(id, message)),
+      this.aboutTask(`${root}.cancel.>`, (id, message) => this.cancel(id, message)),
+      this.aboutTask(`${root}.retry.>`, (id, message) => this.retry(id, message)),
+      this.aboutTask(`${root}.remove.>`, (id) => this.remove(id)),
+      this.aboutTask(`${root}.history.>`, (id) => this.history(id)),
+      // A node leaves all partitions when it leaves one.
+      ...(subjects.partition === 0 ? [this.on(subjects.drain('>'), (node) => this.drain(node))] : []),
+      this.on(`${root}.run.>`, (type, message) => this.run(type, message)),
+      this.on(subjects.tasks, (_, message) => this.listings.tasks(message)),
+      this.on(subjects.snapshots, (_, message) => this.listings.snapshots(message)),
+      this.on(subjects.dead, (_, message) => this.listings.dead(message)),
+      this.on(subjects.limits, (_, message) => this.listings.limits(message)),
+      this.on(subjects.cron, (_, message) => this.listings.cron(message)),
+      this.on(subjects.nodes, (_, message) => this.listings.nodes(message)),
+      this.on(subjects.stats, (_, message) => this.listings.stats(message)),
     ]
+  }
+
+  /** A task that is not known here may be in another partition. */
+  private aboutTask(pattern: string, handler: Handler): Subscription {
+    const { switchboard } = this.service
+    return this.on(pattern, async (id, message) => {
+      try {
+        return await handler(id, message)
+      } catch (error) {
+        if (!hasCode(error, 'TROUPE_UNKNOWN_TASK') || !switchboard.mayPassOn(message)) throw error
+        const answer = await switchboard.answerAbout(id, message)
+        if (answer === undefined) throw error
+        return new Relayed(answer)
+      }
+    })
   }
 
   /** Answers one pattern of subjects; what is thrown is answered as an error. */
@@ -133,6 +141,12 @@ export class Answers {
   /** Bytes are msgpack, all else becomes JSON. Throws TROUPE_TOO_LARGE rather than leave somebody without an answer. */
   private reply(subject: string, body: unknown): void {
     const { bus } = this.options
+    if (body === handedOver) return
+    if (body instanceof Relayed) {
+      const { data, headers } = body.answer
+      bus.publish(subject, data, headers === undefined ? {} : { headers: Object.fromEntries(headers) })
+      return
+    }
     const data = body instanceof Uint8Array ? body : text.encode(JSON.stringify(body))
     if (data.length + headerBytesMax > bus.maxPayloadBytes) {
       throw new TroupeError('TROUPE_TOO_LARGE', `the answer of ${data.length} bytes is more than a message holds`)
@@ -149,7 +163,7 @@ export class Answers {
     const task = state.tasks.get(name)
     if (task !== undefined) return task
     throw new TroupeError('TROUPE_UNKNOWN_TASK', `task "${id}" is not known`, {
-      details: { id, position: state.position },
+      details: { id, position: state.position, ...(state.partitions > 1 && { partition: state.partition }) },
     })
   }
 
@@ -169,8 +183,10 @@ export class Answers {
     const placement = placementRow(task, ledger.state, agenda)
     const nowMs = this.service.nowMs()
     const negotiation = negotiationRow(task, nowMs, agenda)
+    const { partition, partitions } = ledger.state
     const row = {
       ...taskRow(task, nowMs, agenda),
+      ...(partitions > 1 && { partition }),
       ...(placement && { placement }),
       ...(negotiation && { negotiation }),
     }
@@ -242,91 +258,13 @@ export class Answers {
     throw new TroupeError('TROUPE_UNKNOWN_NODE', `no node "${node.slice(0, 128)}" is in the cluster`)
   }
 
-  private run(type: string, message: BusMessage): Promise<RunAnswer> {
-    return runTask(this.service, this.options, checkName('task type', type), message)
+  private run(type: string, message: BusMessage): Promise<RunAnswer> | typeof handedOver {
+    const { switchboard, ledger } = this.service
+    const place = switchboard.mayPassOn(message) ? placeOfRun(message, type, ledger.state) : undefined
+    if (place === undefined) return runTask(this.service, this.options, checkName('task type', type), message)
+    switchboard.handOver(message, place)
+    return handedOver
   }
-
-  private tasks(message: BusMessage): TasksAnswer {
-    const { status, type, after, limit } = this.page(message)
-    const nowMs = this.service.nowMs()
-    const page = new Page<TaskAnswer>(limit, this.pageBytes)
-    let skipping = after !== undefined
-    for (const task of this.service.ledger.state.tasks.values()) {
-      if (skipping) {
-        if (task.id === after) skipping = false
-        continue
-      }
-      if (type !== undefined && task.type !== type) continue
-      if (status !== undefined && statusOf(task, nowMs, this.service.agenda) !== status) continue
-      if (!page.add(taskRow(task, nowMs, this.service.agenda))) return { tasks: page.rows, more: true }
-    }
-    return { tasks: page.rows, more: false }
-  }
-
-  private dead(message: BusMessage): DeadAnswer {
-    const { after, limit } = this.page(message, (task) => task.status === 'failed')
-    const { state } = this.service.ledger
-    const nowMs = this.service.nowMs()
-    const page = new Page<TaskAnswer>(limit, this.pageBytes)
-    let more = false
-    let skipping = after !== undefined
-    for (const task of state.dead) {
-      if (skipping) {
-        if (task.id === after) skipping = false
-      } else if (!page.add(taskRow(task, nowMs))) {
-        more = true
-        break
-      }
-    }
-    const setAside = new Page<SetAsideAnswer>(limit, this.pageBytes)
-    for (const { sequence, subject, reason, atMs } of [...state.setAsides].reverse()) {
-      if (!setAside.add({ sequence, subject, reason, at: new Date(atMs).toISOString() })) break
-    }
-    return { dead: page.rows, setAside: setAside.rows.reverse(), more }
-  }
-
-  /** Lists limits, after it has set those of one type if the body says so. */
-  private async limits(message: BusMessage): Promise<LimitsAnswer> {
-    if (message.data.length > 0) {
-      const { type, limits: given = null } = bodyOf<LimitsRequest>(message)
-      const complaint = limitsComplaint(given)
-      if (complaint !== undefined) throw new TroupeError('TROUPE_INVALID_OPTION', complaint)
-      await this.service.decide([kind.limited, checkName('task type', type), given])
-    }
-    return limitsRow(this.service.ledger.state, this.service.nowMs())
-  }
-
-  private nodes(): { nodes: unknown[] } {
-    const { agenda, ledger } = this.service
-    const members = [...ledger.state.membersBySubject.values()].slice(0, limits.rowsMax)
-    return { nodes: members.map((member) => nodeRow(member, agenda, this.options.nodes?.health(member.incarnation))) }
-  }
-
-  /** Two lists fit into one answer. */
-  private get pageBytes(): number {
-    return Math.floor(this.options.bus.maxPayloadBytes * 0.45)
-  }
-
-  /** A page begins after a task of the list; one that has left the list since would leave nothing after it. */
-  private page(message: BusMessage, isListed: (task: TaskRecord) => boolean = () => true) {
-    const { limit = 100, ...rest } = bodyOf<TasksRequest>(message)
-    const { after } = rest
-    if (after !== undefined) {
-      const task = this.service.ledger.state.tasks.get(checkName('task id', after))
-      if (task === undefined || !isListed(task)) {
-        const message = `the page cannot begin after task "${after}": it is not in the list any more; begin again without it`
-        throw new TroupeError('TROUPE_UNKNOWN_TASK', message, { details: { id: after } })
-      }
-    }
-    return { ...rest, limit: integerBetween('limit', limit, 1, limits.rowsMax) }
-  }
-}
-
-/** The body as an object, whose fields are still to be checked; an empty one without a body. */
-function bodyOf<Request>(message: BusMessage): Partial<Request> {
-  const request = message.data.length === 0 ? {} : parseJson(message.data)
-  if (typeof request === 'object' && request !== null && !Array.isArray(request)) return request as Partial<Request>
-  throw new TroupeError('TROUPE_UNREADABLE', 'the body of this request must be a JSON object')
 }
 
 /** The reason in a cancel request: the body's `reason`, or the body itself when it is plain text. */

@@ -1,6 +1,7 @@
 /** `run.<type>`: checks the input against the type's schema where a node has one, submits, and answers with the outcome. */
 import { randomUUID } from 'node:crypto'
 import { queueFull } from '../../actors/ledger/admission.ts'
+import type { LedgerState } from '../../actors/ledger/state.ts'
 import { idConflict, isSubmissionOf } from '../../actors/ledger/submission-entries.ts'
 import { resultAt, unpackMessage } from '../../actors/ledger/values.ts'
 import type { BusMessage } from '../../nats/bus.ts'
@@ -9,6 +10,7 @@ import { errorFromRecord } from '../../protocol/error-record.ts'
 import { type ErrorRecord, hasCode, TroupeError } from '../../protocol/errors.ts'
 import type { RunAnswer } from '../../protocol/messages.ts'
 import { systemTaskId } from '../../protocol/names.ts'
+import { placeOf } from '../../protocol/partitions.ts'
 import { readSubmission } from '../../protocol/submission.ts'
 import type { LedgerReader } from '../ledger/ledger-reader.ts'
 import type { AnswersOptions } from './answers.ts'
@@ -23,6 +25,17 @@ export type RunOptions = Pick<AnswersOptions, 'bus' | 'log' | 'subjects' | 'part
 
 /** An answer that nobody has fetched by then is given up; the task goes on. */
 const runMsMax = 24 * 3_600_000
+
+/** The other partition that a task belongs to which is to be run; undefined if it is this one's. */
+export function placeOfRun(
+  { subject, data, headers }: BusMessage,
+  type: string,
+  { partition, partitions }: Pick<LedgerState, 'partition' | 'partitions'>,
+): number | undefined {
+  const read = readSubmission({ subject, sequence: 0, timestampMs: 0, data, headers }, type)
+  const place = read.ok ? placeOf(read.submission, partitions) : undefined
+  return place === partition ? undefined : place
+}
 
 export async function runTask(
   service: RunService,

@@ -24,14 +24,18 @@ import { AwardSender } from './award-sender.ts'
 import { CronCalendar } from './calendar.ts'
 import { ControlWriter } from './control-writer.ts'
 import { EventPublisher } from './event-publisher.ts'
+import { Exchange } from './exchange.ts'
 import { LogValues } from './log-values.ts'
 import { QueueHints } from './queue-hints.ts'
 import { QuoteCaller } from './quote-caller.ts'
+import { Switchboard } from './switchboard.ts'
 import { Teller } from './teller.ts'
 
 export interface SchedulerServiceOptions {
   readonly bus: Bus
   readonly log: Log
+  /** Of every partition, where there are several. */
+  readonly logs?: readonly Log[]
   readonly leases: LeaseStore
   readonly checkpoints: CheckpointStore
   readonly subjects: Subjects
@@ -53,13 +57,16 @@ export class SchedulerService implements FoldListener {
   readonly teller: Teller
   readonly values: LogValues
   private readonly options: SchedulerServiceOptions
-  private readonly leadership: Leadership
+  private leadership: Leadership
   private readonly control: ControlWriter
   private readonly awards: AwardSender
   private readonly quotes: QuoteCaller
   private readonly events: EventPublisher
   private readonly hints: QueueHints
   private readonly answers: Answers
+  readonly switchboard: Switchboard
+  /** Where there are several partitions. */
+  private readonly exchange: Exchange | undefined
   private readonly calendar = new CronCalendar()
   private readonly createdAtMs = performance.now()
   private actor: Actor<typeof schedulerMachine>
@@ -68,10 +75,11 @@ export class SchedulerService implements FoldListener {
   private alarm: NodeJS.Timeout | undefined
   private alarmAtMs = Number.POSITIVE_INFINITY
   private reclaim: NodeJS.Timeout | undefined
+  private again: NodeJS.Timeout | undefined
   private leaseHeld = false
 
   constructor(options: SchedulerServiceOptions) {
-    const { bus, log, leases, subjects, partition, name, logger } = options
+    const { bus, log, subjects, partition, name, logger } = options
     this.options = options
     this.values = new LogValues(log, subjects)
     this.teller = new Teller(bus, subjects, partition)
@@ -88,25 +96,11 @@ export class SchedulerService implements FoldListener {
     this.quotes = new QuoteCaller({ bus, subjects, values: this.values, logger })
     this.events = new EventPublisher(bus, subjects)
     this.hints = new QueueHints(bus, subjects.full, () => this.ledger.state)
+    this.switchboard = new Switchboard(bus, subjects)
     this.answers = new Answers(this, options, this.calendar)
+    if ((options.logs?.length ?? 1) > 1) this.exchange = new Exchange(this, options.logs!, options)
     this.actor = this.createActor()
-    this.leadership = new Leadership({
-      leases,
-      bus,
-      key: `scheduler-${partition}`,
-      holder: name,
-      // A scheduler that leads without a lease does no harm, for its epoch is void once another leads; so it goes on
-      // through a busy moment rather than losing what it has at hand.
-      settings: { giveUpMs: 30_000 },
-      onLeading: () => {
-        this.leaseHeld = true
-        this.actor.send({ type: 'LEASE_WON' })
-      },
-      onStepDown: (reason) => {
-        this.leaseHeld = false
-        this.actor.send({ type: 'LEASE_LOST', reason })
-      },
-    })
+    this.leadership = this.candidacy()
   }
 
   /** The reader has caught up: begins to stand by, and to lead when nobody does. */
@@ -116,7 +110,19 @@ export class SchedulerService implements FoldListener {
     this.leadership.start()
   }
 
+  /** Gives the lease back, so that another leads, and is a candidate again after so long. */
+  async standBack(ms: number): Promise<void> {
+    if (this.again !== undefined) return
+    this.again = setTimeout(() => {
+      this.again = undefined
+      this.leadership = this.candidacy()
+      this.leadership.start()
+    }, ms)
+    await this.leadership.stop({ release: true })
+  }
+
   async stop(): Promise<void> {
+    clearTimeout(this.again)
     await this.leadership.stop({ release: true })
     this.actor.send({ type: 'LEASE_LOST', reason: 'the process stops' })
     this.actor.stop()
@@ -165,6 +171,7 @@ export class SchedulerService implements FoldListener {
       this.tellAgain(changes)
     }
     this.actor.send({ type: 'FOLDED', changes, nowMs: this.nowMs() })
+    if (leading) this.exchange?.folded(changes)
     // Last, for whoever watches can wait; outcomes and awards cannot.
     if (leading) this.events.publish(changes, this.ledger.state.timeMs)
   }
@@ -200,6 +207,27 @@ export class SchedulerService implements FoldListener {
   }
 
   // --- effects ------------------------------------------------------------------------------------------------------
+
+  private candidacy(): Leadership {
+    const { leases, bus, partition, name } = this.options
+    return new Leadership({
+      leases,
+      bus,
+      key: `scheduler-${partition}`,
+      holder: name,
+      // A scheduler that leads without a lease does no harm, for its epoch is void once another leads; so it goes on
+      // through a busy moment rather than losing what it has at hand.
+      settings: { giveUpMs: 30_000 },
+      onLeading: () => {
+        this.leaseHeld = true
+        this.actor.send({ type: 'LEASE_WON' })
+      },
+      onStepDown: (reason) => {
+        this.leaseHeld = false
+        this.actor.send({ type: 'LEASE_LOST', reason })
+      },
+    })
+  }
 
   private createActor(): Actor<typeof schedulerMachine> {
     const { name, policies } = this.options
@@ -297,6 +325,7 @@ export class SchedulerService implements FoldListener {
       ...this.answers.open(),
     ]
     this.hints.start()
+    this.exchange?.start()
     const announcement = new TextEncoder().encode(JSON.stringify({ leader: name, epoch }))
     bus.publish(subjects.leading('scheduler'), announcement)
   }
@@ -306,6 +335,7 @@ export class SchedulerService implements FoldListener {
     for (const subscription of this.subscriptions) subscription.unsubscribe()
     this.subscriptions = []
     this.hints.stop()
+    this.exchange?.stop()
     this.teller.clear()
     this.events.flush()
     this.values.clear(this.ledger.state.tasks.values())

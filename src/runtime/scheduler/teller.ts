@@ -69,6 +69,11 @@ export class Teller {
     else if (this.waiters.size < waitersMax) this.waiters.set(id, [listener])
   }
 
+  /** Somebody waits who can be told by this teller alone. */
+  get awaited(): boolean {
+    return this.waiters.size > 0
+  }
+
   clear(): void {
     this.rows.clear()
     this.waiters.clear()

@@ -56,7 +56,7 @@ export class TestNode {
   }
 
   get subject(): string {
-    return this.log.subjects.journal(0, this.node, this.incarnation)
+    return this.log.subjects.journal(this.log.subjects.partition, this.node, this.incarnation)
   }
 
   write(...entries: JournalEntry[]): number {
@@ -94,13 +94,19 @@ export class TestNode {
 }
 
 export class TestLog {
-  readonly subjects = new Subjects('main')
+  readonly subjects: Subjects
   readonly messages: LogMessage[] = []
   readonly changes: Change[] = []
-  ledger = new Ledger(this.subjects)
+  ledger: Ledger
   nowMs = startMs
   leader = ''
   epoch = 0
+
+  /** Of the first of so many partitions, or another. */
+  constructor(partitions = 1, partition = 0) {
+    this.subjects = new Subjects('main', partition, partitions)
+    this.ledger = new Ledger(this.subjects)
+  }
 
   get state() {
     return this.ledger.state
@@ -140,7 +146,7 @@ export class TestLog {
   /** A plain message; returns the task's id. */
   submit(headers: Record<string, string> = {}, type = 'work', body = 'null'): string {
     const sequence = this.append(this.subjects.submit(type), text.encode(body), headers)
-    return headers['troupe-id'] ?? `0-${sequence}`
+    return headers['troupe-id'] ?? `${this.subjects.partition}-${sequence}`
   }
 
   submitBlock(client: string, submissions: readonly Submission[]): number {
@@ -170,7 +176,7 @@ export class TestLog {
   lead(name = 's1', rules: Partial<FoldRules> = {}): void {
     this.leader = name
     const block = packBlock([formatVersion, 0, [[kind.led, { ...defaultRules, ...rules }]]])
-    this.epoch = this.append(this.subjects.control(0, name), block)
+    this.epoch = this.append(this.subjects.control(this.subjects.partition, name), block)
   }
 
   decide(...entries: ControlEntry[]): void {
@@ -178,7 +184,7 @@ export class TestLog {
   }
 
   decideAs(name: string, epoch: number, ...entries: ControlEntry[]): void {
-    this.append(this.subjects.control(0, name), packBlock([formatVersion, epoch, entries]))
+    this.append(this.subjects.control(this.subjects.partition, name), packBlock([formatVersion, epoch, entries]))
   }
 
   /** Everything again, in another ledger. */

@@ -123,25 +123,35 @@ test('the table speaks of every subject that there is', () => {
   const names = Object.getOwnPropertyNames(Subjects.prototype)
   const notSubjects = new Set([
     'constructor',
+    'of',
+    'within',
+    'moved',
     'logSubjects',
     'logStream',
     'checkpointStream',
     'leaseBucket',
     'objectBucket',
   ])
-  const table = permissionTable(s, 'one')
+  const several = new Subjects('main', 0, 3)
+  const table = permissionTable(several, 'one')
   for (const name of names.filter((one) => !notSubjects.has(one))) {
-    const member = s[name as keyof Subjects] as unknown
-    const of = (...tokens: unknown[]) =>
-      typeof member === 'function' ? (member as (...all: unknown[]) => string).apply(s, tokens) : String(member)
-    // A partition is the first part of some, a name of others.
-    const candidates = [of('0', 'one', 'x'), of('one', 'x', 'y'), of('scheduler')]
-    const said = table.some(
-      ({ pattern, publish }) => publish.length > 0 && candidates.some((one) => covers(pattern, one)),
-    )
-    expect(said, name).toBe(true)
+    for (const subjects of [several, several.of(2)]) {
+      const member = subjects[name as keyof Subjects] as unknown
+      const of = (...tokens: unknown[]) =>
+        typeof member === 'function'
+          ? (member as (...all: unknown[]) => string).apply(subjects, tokens)
+          : String(member)
+      // A partition is the first part of some, a name of others.
+      const candidates = [of(String(subjects.partition), 'one', 'x'), of('one', 'x', 'y'), of('scheduler')]
+      const said = table.some(
+        ({ pattern, publish }) => publish.length > 0 && candidates.some((one) => covers(pattern, one)),
+      )
+      expect(said, `${name} of partition ${subjects.partition}`).toBe(true)
+    }
   }
 })
+
+const other = new Subjects('main', 2, 3)
 
 /** Said again, by hand: what would be worst. */
 const never: [AuthRole, 'publish' | 'subscribe', string][] = [
@@ -156,6 +166,12 @@ const never: [AuthRole, 'publish' | 'subscribe', string][] = [
   ['client', 'publish', s.journal(0, 'the-client', 'x')],
   ['client', 'publish', s.control(0, 'x')],
   ['client', 'publish', s.drain('x')],
+  ['node', 'publish', other.journal(2, 'another', 'x')],
+  ['node', 'publish', other.forward(0)],
+  ['client', 'publish', other.forward(0)],
+  ['client', 'publish', other.control(2, 'x')],
+  ['supervisor', 'publish', other.forward(0)],
+  ['operator', 'publish', `$JS.API.STREAM.PURGE.${other.logStream(2)}`],
   ['client', 'subscribe', s.tell('another=c1')],
   ['client', 'subscribe', s.submit('>')],
   ['client', 'publish', '_INBOX.another.x'],
@@ -173,7 +189,7 @@ const never: [AuthRole, 'publish' | 'subscribe', string][] = [
 
 test('what would be worst is in no grant, whatever the table says', () => {
   const granted = never.filter(([role, way, subject]) =>
-    grantOf('main', { name: nameOf(role), roles: [role] })[way].some((pattern) => covers(pattern, subject)),
+    grantOf('main', { name: nameOf(role), roles: [role] }, 3)[way].some((pattern) => covers(pattern, subject)),
   )
   expect(granted).toEqual([])
   // Deliveries of consumers, and deletion, are nobody's but the control's, or nobody's at all.

@@ -8,8 +8,9 @@ import { connectionOf, type GlobalOptions, present } from '../settings.ts'
 /** Of the options of `dev`, those that are its composition root's own. */
 export async function dev({ files, options }: Invocation): Promise<number> {
   const { namespace, logLevel, nodes, slots, port, store, ephemeral, readyFile } = options as GlobalOptions & DevOptions
-  const { ordering, placement, rebalancing, encryption } = options as GlobalOptions & DevOptions
+  const { ordering, placement, rebalancing, partitions, encryption } = options as GlobalOptions & DevOptions
   const given = {
+    partitions,
     ordering,
     placement,
     rebalancing,
@@ -34,7 +35,7 @@ interface StartFlags extends Omit<StartOptions, 'files' | 'servers' | 'creds' | 
 export async function start({ files, options }: Invocation): Promise<number> {
   const flags = options as GlobalOptions & StartFlags
   const { namespace, logLevel, name, slots, resources, labels, replicas, healthPort, readyFile } = flags
-  const { ordering, placement, rebalancing, encryption } = flags
+  const { ordering, placement, rebalancing, partitions, encryption } = flags
   checkRoles(flags.roles, files)
   const given = {
     logLevel,
@@ -46,6 +47,7 @@ export async function start({ files, options }: Invocation): Promise<number> {
     placement,
     rebalancing,
     replicas,
+    partitions,
     healthPort,
     readyFile,
     encryption,

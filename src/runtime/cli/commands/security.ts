@@ -4,18 +4,20 @@ import { openBus } from '../../../nats/connect.ts'
 import { openNamespace } from '../../../nats/setup.ts'
 import { changeAuth, identitiesDefault, parseIdentity } from '../../auth/auth-folder.ts'
 import type { Invocation } from '../program.ts'
-import { connectionOf, type GlobalOptions } from '../settings.ts'
+import { connectionOf, type GlobalOptions, present } from '../settings.ts'
 
 interface AuthFlags extends GlobalOptions {
   readonly dir: string
   readonly remove?: readonly string[]
   readonly hosts?: readonly string[]
   readonly replySubjects?: readonly string[]
+  readonly partitions?: number
 }
 
 export async function auth({ files, options, output }: Invocation): Promise<number> {
-  const { dir, namespace, remove = [], hosts, replySubjects } = options as AuthFlags
-  const isBare = files.length === 0 && remove.length === 0 && hosts === undefined && replySubjects === undefined
+  const { dir, namespace, remove = [], hosts, replySubjects, partitions } = options as AuthFlags
+  const changes = [hosts, replySubjects, partitions].some((given) => given !== undefined)
+  const isBare = files.length === 0 && remove.length === 0 && !changes
   const state = changeAuth({
     folder: dir,
     namespace,
@@ -23,6 +25,7 @@ export async function auth({ files, options, output }: Invocation): Promise<numb
     remove,
     ...(hosts && { hosts }),
     ...(replySubjects && { replySubjects }),
+    ...(partitions !== undefined && { partitions }),
   })
   const rows = state.users.map(({ name, roles }) => ({ name, roles, creds: join(dir, 'identities', `${name}.creds`) }))
   if (output.json) {
@@ -45,14 +48,17 @@ export async function auth({ files, options, output }: Invocation): Promise<numb
 }
 
 export async function install({ options, output }: Invocation): Promise<number> {
-  const globals = options as GlobalOptions & { readonly replicas?: number }
-  const { namespace, replicas } = globals
+  const globals = options as GlobalOptions & { readonly replicas?: number; readonly partitions?: number }
+  const { namespace, replicas, partitions } = globals
   const bus = await openBus({ ...connectionOf(globals), name: 'troupe-install' })
   try {
-    const { subjects } = await openNamespace(bus, { namespace, ...(replicas !== undefined && { replicas }) })
+    const opened = await openNamespace(bus, { namespace, ...present({ replicas, partitions }) })
+    const { subjects } = opened
     const streams = [
-      subjects.logStream(0),
-      subjects.checkpointStream(0),
+      ...opened.partitions.flatMap(({ partition }) => [
+        subjects.logStream(partition),
+        subjects.checkpointStream(partition),
+      ]),
       `KV_${subjects.leaseBucket}`,
       `OBJ_${subjects.objectBucket}`,
     ]
