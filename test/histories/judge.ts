@@ -173,7 +173,9 @@ export const rules: readonly Rule[] = [
     sentence: 'Nothing begins before its delay is over, and no sleep ends early.',
     broken: (task) => {
       const soonestMs = Math.min(...submissions(task).map(({ fromMs, call }) => fromMs + call.delayMs))
-      const early = task.effects.filter(({ atMs }) => atMs < soonestMs - clockErrorMs).map(({ atMs }) => `it ran at ${atMs}`)
+      const early = task.effects
+        .filter(({ atMs }) => atMs < soonestMs - clockErrorMs)
+        .map(({ atMs }) => `it ran at ${atMs}`)
       // A task that sleeps says in the name of the step before for how long.
       const slept = task.effects.flatMap(({ step, atMs }) => {
         const ms = /^before:(\d+)$/.exec(step)?.[1]
