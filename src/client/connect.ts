@@ -48,7 +48,7 @@ export const defaultServers = 'nats://127.0.0.1:4222'
 export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
   checkOptionNames('connect', options, known)
   const {
-    namespace = 'main',
+    namespace: named,
     servers = defaultServers,
     submitDeadline,
     askEvery,
@@ -57,6 +57,8 @@ export async function connect(options: ConnectOptions = {}): Promise<Troupe> {
     encryption,
     ...busOptions
   } = options
+  // Throws before anything is opened.
+  const { namespace } = new Subjects(named)
   const submitDeadlineMs = Math.min(50_000, durationMs('submitDeadline', submitDeadline ?? 30_000))
   const askEveryMs = durationMs('askEvery', askEvery ?? 3_000)
   const credentials = busOptions.creds === undefined ? undefined : readCredentials(busOptions.creds)

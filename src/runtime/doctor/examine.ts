@@ -30,10 +30,10 @@ export interface ExamineOptions extends Omit<BusOptions, 'name'> {
 /** Yields findings as they are made. Throws what `openBus` throws when there is no server to look at. */
 export async function* examine(options: ExamineOptions): AsyncGenerator<Finding> {
   const { namespace, identity: _identity, monitoring: _monitoring, ...connection } = options
+  const first = new Subjects(namespace)
   const bus = await openBus({ ...connection, name: 'troupe-doctor' })
   try {
-    const partitions = await partitionsOf(bus, namespace).catch(() => 1)
-    const subjects = new Subjects(namespace, 0, partitions)
+    const subjects = new Subjects(first.namespace, 0, await partitionsOf(bus, namespace).catch(() => 1))
     const { name, version, host, cluster } = serverInfo(bus)
     const member = cluster === undefined ? '' : `, cluster ${cluster}`
     yield { check: 'server', status: 'ok', message: `nats-server ${version}, ${name} on ${host}${member}` }
