@@ -7,7 +7,7 @@ import { unpackTell } from '../protocol/blocks.ts'
 import { errorFromRecord } from '../protocol/error-record.ts'
 import { type ErrorRecord, hasCode, TroupeError } from '../protocol/errors.ts'
 import { parseJson } from '../protocol/json.ts'
-import type { TaskAnswer } from '../protocol/messages.ts'
+import { submissionHeader, type TaskAnswer } from '../protocol/messages.ts'
 import { type Ending, endingOf, toldEnding } from './ending.ts'
 
 export interface AskOptions {
@@ -112,10 +112,12 @@ function notYetKnown(error: unknown, sequence: number): boolean {
 
 /**
  * Resolves with how a task ended, or undefined while it has not; asks once. The outcome is asked for in msgpack, in
- * which values keep their types and large ones are named; a scheduler that does not know that answers in JSON.
+ * which values keep their types and large ones are named; a scheduler that does not know that answers in JSON. `reference`
+ * is the place of this client's own submission, if it has one: throws TROUPE_ID_CONFLICT if the task is another's.
  */
-export async function askEnding(bus: Bus, subject: string): Promise<Ending | undefined> {
-  const answer = await bus.request(subject, empty, { headers: { Accept: 'application/msgpack' } })
+export async function askEnding(bus: Bus, subject: string, reference?: string): Promise<Ending | undefined> {
+  const own = reference === undefined ? {} : { [submissionHeader]: reference }
+  const answer = await bus.request(subject, empty, { headers: { Accept: 'application/msgpack', ...own } })
   if (answer.headers?.get('content-type') !== 'application/msgpack')
     return endingOf(readAnswer<TaskAnswer>(answer, subject))
   const told = unpackTell(answer.data)

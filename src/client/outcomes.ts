@@ -12,8 +12,8 @@ import { KeptEndings } from './kept-endings.ts'
 
 export interface OutcomesOptions {
   /**
-   * Asks once how the task ended; undefined while it has not. `reference` is the place of this client's own submission, where
-   * it is known. Throws as `ask` does.
+   * Asks once how the task ended; undefined while it has not. `reference` is the place of the client's own submission, if it
+   * has one. Throws as `ask` does, and TROUPE_ID_CONFLICT if the task is of another submission.
    */
   readonly askEnding: (id: string, reference: string | undefined) => Promise<Ending | undefined>
   /** Outcomes kept that nobody has asked for yet: number and bytes. The oldest are dropped and asked for when wanted. */
@@ -201,6 +201,11 @@ export class Outcomes {
   private onNoAnswer(key: string, error: unknown): void {
     this.inFlight -= 1
     const waiting = this.waiting.get(key)
+    if (waiting !== undefined && hasCode(error, 'TROUPE_ID_CONFLICT')) {
+      const { code, message, details } = error
+      this.settle(waiting, { id: waiting.id, status: 'refused', error: { code, message, details } })
+      return
+    }
     // No answer is not an outcome: nobody leads just now, and the next sweep asks again.
     if (waiting === undefined || !hasCode(error, 'TROUPE_UNKNOWN_TASK')) return
     const position = positionOf(error.details, waiting.reference)

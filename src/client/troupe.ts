@@ -91,7 +91,7 @@ export class Troupe {
     const ids = new MessageIds()
     const placeOfTask = (id: string, reference: string | undefined) => homeOf(reference ?? id, logs.length)
     this.#outcomes = new Outcomes({
-      askEnding: (id, reference) => askEnding(bus, subjects.of(placeOfTask(id, reference)).task(id)),
+      askEnding: (id, reference) => askEnding(bus, subjects.of(placeOfTask(id, reference)).task(id), reference),
       keepCount: parts.keepCount,
       keepBytes: parts.keepBytes,
       askEveryMs: parts.askEveryMs,

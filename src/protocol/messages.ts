@@ -363,6 +363,9 @@ export interface DrainAnswer {
   readonly status: string
 }
 
+/** Header of `task.<id>`: the place of the asker's own submission, so that the answer is not about another's. */
+export const submissionHeader = 'Troupe-Submission'
+
 /**
  * The body of `event.<type>.<id>.<what>`. `what` is the subject's last token; for the end of a task it is the terminal
  * status itself: `completed`, `failed`, `cancelled` or `expired`. `status` is the task's status after the event.

@@ -28,11 +28,12 @@ const approval = task(
   }),
 )
 
+let namespace: string
 let cluster: TroupeProcess
 let troupe: Troupe
 
 beforeEach(async () => {
-  const namespace = freshNamespace()
+  namespace = freshNamespace()
   await (await openTest(server, namespace)).close()
   cluster = await TroupeProcess.start({
     servers: server.url,
@@ -85,6 +86,20 @@ test('a failed task, and the same id with another input, reject by told and by a
   })
   expect(await (await troupe.submit(square, 2, { id: 's' })).result()).toBe(4)
   expect(await (await troupe.submit(square, 2, { id: 's' })).result()).toBe(4)
+})
+
+test('a submission whose id is taken is refused, and not given the outcome of the other, when the tell was lost', async () => {
+  await (await troupe.submit(echo, 1, { id: 'taken' })).result()
+  // It keeps no outcome that comes before somebody waits for it, so it has to ask.
+  const late = await connect({ servers: server.url, namespace, keepOutcomes: { count: 0 }, askEvery: '50ms' })
+  try {
+    const [other, same] = [await late.submit(echo, 2, { id: 'taken' }), await late.submit(echo, 1, { id: 'taken' })]
+    await until(async () => (await late.stats()).totals.setAside === 1, 'the log was read')
+    await expect(other.result()).rejects.toMatchObject({ code: 'TROUPE_ID_CONFLICT' })
+    expect(await same.result()).toBe(1)
+  } finally {
+    await late.close()
+  }
 })
 
 test('a machine takes a signal, and a watcher sees it end', async () => {

@@ -22,6 +22,7 @@ import { type NodeHealth, negotiationRow, placementRow, taskRow } from './answer
 import { historyOf } from './history.ts'
 import { Listings } from './listings.ts'
 import { LogEnd } from './log-end.ts'
+import { checkOwnSubmission } from './own-submission.ts'
 import { packedHeaders, packedOutcome, wantsPacked } from './packed-outcome.ts'
 import { bodyOf } from './request-body.ts'
 import { placeOfRun, runTask } from './run-request.ts'
@@ -170,6 +171,7 @@ export class Answers {
   /** The task with its result or error, read from the log if it has ended; or the outcome alone, in msgpack. */
   private async task(id: string, message: BusMessage): Promise<TaskAnswer | Uint8Array> {
     const task = await this.known(id)
+    await checkOwnSubmission(task, message, this.options)
     const packed = wantsPacked(message) && (await packedOutcome(task, this.options.log, this.options.subjects))
     return packed || this.shown(task)
   }
