@@ -7,8 +7,9 @@ import { openProxy, type TcpProxy } from '../harness/proxy.ts'
 import { lasting } from '../harness/server.ts'
 
 const drainMsMax = 30_000
-/** A process that finds no server with a leader ends; whoever looks after it starts it again, so often at most. */
-const startsMax = 20
+/** A process that finds no server with a leader ends; whoever looks after it starts it again, for so long and this often. */
+const startMsMax = 300_000
+const startAgainMs = 500
 
 export class Place {
   readonly start: ProcessStart
@@ -122,7 +123,8 @@ export class Place {
 
   private async launch(): Promise<void> {
     this.ending = false
-    for (let starts = 1; ; starts++) {
+    const endMs = performance.now() + startMsMax
+    for (;;) {
       const started = this.cluster.launch(this.start)
       this.present = started
       try {
@@ -131,7 +133,8 @@ export class Place {
         return
       } catch (error) {
         await started.kill()
-        if (starts >= startsMax) throw error
+        if (performance.now() > endMs) throw error
+        await lasting(startAgainMs)
       }
     }
   }
