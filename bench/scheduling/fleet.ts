@@ -10,6 +10,7 @@ import { idleLoad } from '../../src/actors/balancer/load.ts'
 import { Ledger } from '../../src/actors/ledger/ledger.ts'
 import { defaultRules } from '../../src/actors/ledger/state.ts'
 import { type BidSaid, isNews } from '../../src/actors/node/bid-pace.ts'
+import { Completions } from '../../src/actors/node/completions.ts'
 import type { SchedulerEffect } from '../../src/actors/scheduler/effects.ts'
 import { Heap } from '../../src/actors/scheduler/heap.ts'
 import { type Random, seededRandom } from '../../src/actors/scheduler/policies/random.ts'
@@ -350,6 +351,7 @@ class Troupe implements Decider {
   private readonly turns = new Map<Job, number>()
   private readonly journals: Journal[] = []
   private readonly durations: Durations[] = []
+  private readonly completions: Completions[] = []
   private sequence = 0
   private alarmAtMs = Number.POSITIVE_INFINITY
 
@@ -390,6 +392,7 @@ class Troupe implements Decider {
 
   ended(node: Node, job: Job): void {
     this.durations[node.index]!.ended(job.type, job.workMs / node.speed)
+    this.completions[node.index]!.completed(job.type, job.workMs / node.speed)
     this.write(node, [kind.completed, job.id, this.turns.get(job)!, null])
     this.jobs.delete(job.id)
     this.turns.delete(job)
@@ -400,6 +403,8 @@ class Troupe implements Decider {
     const { fleet } = this
     const durations = new Durations()
     this.durations.push(durations)
+    const completions = new Completions()
+    this.completions.push(completions)
     let asked: BidEffect | undefined
     const slots = node.processors
     const balancer = createActor(balancerMachine, {
@@ -411,12 +416,14 @@ class Troupe implements Decider {
       const load = { ...idleLoad, cpu: running / slots, cpus: slots, ownCpus: running }
       balancer.send({ type: 'sampled', load })
       balancer.send({ type: 'quote', running, held })
-      const { bid, load: said } = asked!
-      const now = { bid, busy: running + held, status: 'ready', free: {}, atMs: fleet.nowMs }
+      const { bid, load: said, contention } = asked!
+      const took = completions.untold(contention)
+      const now = { bid, busy: running + held, status: 'ready', free: {}, took, atMs: fleet.nowMs }
       if (isNews(last, now, slots)) {
         last = now
+        completions.told(took)
         fleet.publish('bids', () => {
-          const report = ['bid', bid, said, running, held, 'ready', {}] as const
+          const report = ['bid', bid, said, running, held, 'ready', {}, took] as const
           this.actor.send({ type: 'REPORTED', incarnation: `life-${node.name}`, report, nowMs: this.nowMs })
         })
       }

@@ -41,6 +41,8 @@ class Node {
   readonly turns = new Set<Turn>()
   readonly runningOverTime: number[] = []
   load: LoadSample | undefined
+  /** Turns per processor, smoothed as the load is. */
+  contention = 0
   usedMs = 0
   tasks = 0
 
@@ -72,6 +74,7 @@ class Node {
     const otherCpus = Math.min(others, cpus - ownCpus)
     const cpu = (ownCpus + otherCpus) / cpus
     return {
+      passedMs: bidEveryMs,
       loop: 0,
       loopDelayMs: 0,
       cpu,
@@ -148,14 +151,17 @@ function turnOf(job: Job, index: number): Turn {
 
 function bid(node: Node, offers: Offers, nowMs: number, meanMs: number): void {
   node.load = smoothed(node.load, node.sample())
+  node.contention += 0.4 * (node.turns.size / node.spec.cpus - node.contention)
   const occupancy: Occupancy = { running: node.turns.size, held: 0 }
   const { slots } = node.spec
+  const contention = Math.max(1, node.contention)
   const rules = { slots, roundTripMs: 2, mode: 'open' as const }
   const { loop, loopDelayMs, cpu, memory, rssBytes } = node.load
   const priced = {
     credits: creditsOf(rules, meanMs === 0 ? undefined : meanMs, occupancy.running),
-    priceMs: priceMsOf(node.load, occupancy, slots, meanMs),
-    slowdown: slowdownOf(node.load, occupancy),
+    priceMs: priceMsOf(node.load, contention),
+    slowdown: slowdownOf(node.load, contention),
+    parallel: node.spec.cpus,
     ttlMs: 1_500,
   }
   const load = { loop, loopDelayMs, cpu, memory, rssBytes }

@@ -33,6 +33,8 @@ export const limits = {
   awardTasksMax: 256,
   /** Task types that one node may offer. */
   typesPerNodeMax: 20_000,
+  /** Types of which one bid says how long their tasks took; the rest follows with the next. */
+  typesTookMax: 50,
   /** Characters of the name of a schedule; the id of a firing's task is made from it. */
   scheduleNameCharsMax: 100,
   /** Keys of unique submissions remembered, newest kept. */

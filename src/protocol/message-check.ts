@@ -102,7 +102,7 @@ export function checkNodeReport(report: Items): string | undefined {
 }
 
 function bidComplaint(report: Items): string | undefined {
-  const [, bid, load, running, held, status, resources] = report
+  const [, bid, load, running, held, status, resources, took] = report
   if (
     !isRecord(bid) ||
     !isCount(bid.credits) ||
@@ -112,6 +112,7 @@ function bidComplaint(report: Items): string | undefined {
   ) {
     return 'a bid lacks credits, price, slowdown or ttl'
   }
+  if (bid.parallel !== undefined && !isAmount(bid.parallel)) return 'what a node does in parallel is not an amount'
   if (!isRecord(load) || !isAmount(load.loop) || !isAmount(load.loopDelayMs))
     return 'the load of the main loop is out of range'
   if (!isAmount(load.cpu) || !isAmount(load.memory) || !isAmount(load.rssBytes))
@@ -119,7 +120,16 @@ function bidComplaint(report: Items): string | undefined {
   if (load.wait !== undefined && !isAmount(load.wait)) return 'the wait for a processor is out of range'
   if (!isCount(running) || !isCount(held)) return 'the running or held turns are not a count'
   if (status !== 'ready' && status !== 'draining') return 'the status of the node is not known'
-  return isRecordOf(resources, isAmount) ? undefined : 'the resources are not amounts by name'
+  if (!isRecordOf(resources, isAmount)) return 'the resources are not amounts by name'
+  return took === undefined || isTook(took) ? undefined : 'what tasks took is not a list of types, counts and times'
+}
+
+function isTook(took: unknown): boolean {
+  if (!Array.isArray(took) || took.length > limits.typesTookMax) return false
+  return took.every(
+    (row: unknown) =>
+      Array.isArray(row) && isName(row[0]) && isCount(row[1]) && row[1] > 0 && isAmount(row[2]) && row[2] > 0,
+  )
 }
 
 /** The complaint about one outcome told to a client. */

@@ -76,13 +76,15 @@ export interface CallForBids {
 
 /**
  * A standing bid: the node takes up to `credits` tasks at once (running and awarded together) of any of its types, until
- * `ttlMs` after receipt. `priceMs` is the delay it expects before a task's first step; `slowdown` (≥ 1) is by how much
- * longer its tasks take than on an idle machine.
+ * `ttlMs` after receipt. `priceMs` is the delay that it expects before a task's first step, `slowdown` (≥ 1) by how much longer
+ * tasks take than without others on the machine; what its own tasks do to each other is in neither.
  */
 export interface Bid {
   readonly credits: number
   readonly priceMs: number
   readonly slowdown: number
+  /** How many of its tasks get on at full speed at the same time: all slots if they wait, one per processor if they compute. */
+  readonly parallel?: number
   readonly ttlMs: number
 }
 
@@ -101,6 +103,9 @@ export interface NodeLoad {
   readonly rssBytes: number
 }
 
+/** So many tasks of this type completed, in this time: the geometric mean, as the node's clock measured it. */
+export type TypeTook = readonly [type: string, count: number, meanMs: number]
+
 /** `held`: it waits for `begin`. */
 export type RunningTurn = readonly [task: string, turn: number, held?: boolean]
 
@@ -114,6 +119,8 @@ export type NodeReport =
       held: number,
       status: 'ready' | 'draining',
       resources: Readonly<Record<string, number>>,
+      /** How long tasks took that completed since the bid before. */
+      took?: readonly TypeTook[],
     ]
   | readonly ['declined', turns: readonly (readonly [task: string, turn: number, reason: string])[]]
   /** All turns the node runs, and the log sequence of its last stored block: a ledger past it can be compared. */

@@ -59,6 +59,25 @@ describe('the load of processors', () => {
     expect(hogged.otherCpus).toBeCloseTo(Math.max(0, 1 - hogged.ownCpus), 5)
   })
 
+  test('counts the processes of isolated tasks as its own, and what they wait', () => {
+    const thread = '/proc/71/task/71/schedstat'
+    const { files, read } = machine({
+      '/proc/self/status': 'Cpus_allowed_list:\t1',
+      '/proc/stat': stat([0, 0], [0, 0]),
+      [`/proc/self/task/${process.pid}/children`]: '71 ',
+      [thread]: '0 0 1',
+    })
+    const meter = new ProcessorMeter(read, (path) => (path === '/proc/71/task' ? ['71'] : []))
+    const startedAtMs = performance.now()
+    while (performance.now() < startedAtMs + 30);
+    files['/proc/stat'] = stat([0, 0], [1_000, 0])
+    files[thread] = '100000000000 300000000000 9'
+    const load = meter.measure()
+    expect(load.ownCpus).toBeGreaterThan(2)
+    expect(load.otherCpus).toBe(0)
+    expect(load.waitRatio).toBeCloseTo(3)
+  })
+
   test('within a quota counts others only where they leave too little room', () => {
     const { files, read } = machine({
       '/proc/self/status': 'Cpus_allowed_list:\t0-1',

@@ -9,6 +9,7 @@
  */
 import { assign, setup } from 'xstate'
 import type { Bid, NodeLoad } from '../../protocol/messages.ts'
+import { contentionOf, type Demand, demandAfter, noDemand, parallelOf } from './demand.ts'
 import type { Durations } from './durations.ts'
 import { idleLoad, type LoadSample, type Occupancy } from './load.ts'
 import { creditsOf, priceMsOf, slowdownOf, smoothed } from './pricing.ts'
@@ -40,6 +41,8 @@ export interface BidEffect {
   readonly kind: 'bid'
   readonly bid: Bid
   readonly load: NodeLoad
+  /** By how much the node's tasks slow each other down, at least 1. */
+  readonly contention: number
 }
 
 export interface BalancerInput {
@@ -57,6 +60,7 @@ interface BalancerContext {
   readonly settings: BalancerSettings
   /** Smoothed; undefined before the first measurement. */
   readonly load: LoadSample | undefined
+  readonly demand: Demand
 }
 
 type Mode = 'open' | 'eased' | 'full' | 'closed'
@@ -74,8 +78,10 @@ export const balancerMachine = setup({
     lagsNot: ({ context: { load, settings } }) => (load?.loopDelayMs ?? 0) < settings.easeLagMs / 2,
   },
   actions: {
-    note: assign(({ context, event }) =>
-      event.type === 'sampled' ? { load: smoothed(context.load, event.load) } : {},
+    note: assign(({ context: { load, demand, durations }, event }) =>
+      event.type === 'sampled'
+        ? { load: smoothed(load, event.load), demand: demandAfter(demand, event.load, durations.takeTurnsMs()) }
+        : {},
     ),
     bid: ({ context, event }, { mode }: { mode: Mode }) => {
       if (event.type === 'quote') context.ask(bidFor(context, event, mode))
@@ -84,7 +90,12 @@ export const balancerMachine = setup({
 }).createMachine({
   id: 'balancer',
   initial: 'open',
-  context: ({ input }) => ({ ...input, settings: { ...defaultBalancer, ...input.settings }, load: undefined }),
+  context: ({ input }) => ({
+    ...input,
+    settings: { ...defaultBalancer, ...input.settings },
+    load: undefined,
+    demand: noDemand,
+  }),
   on: {
     sampled: { actions: 'note' },
     drain: '.closed',
@@ -118,16 +129,19 @@ function bidFor(context: BalancerContext, occupancy: Occupancy, mode: Mode): Bid
   const { slots, durations, settings } = context
   const load = context.load ?? idleLoad
   const { meanMs } = durations
+  const contention = contentionOf(context.demand, load.cpus, slots)
   const { loop, loopDelayMs, cpu, waitRatio: wait, memory, rssBytes } = load
   const rules = { slots, roundTripMs: settings.roundTripMs, mode }
   return {
     kind: 'bid',
     bid: {
       credits: creditsOf(rules, meanMs, occupancy.running + occupancy.held),
-      priceMs: priceMsOf(load, occupancy, slots, meanMs ?? 0),
-      slowdown: slowdownOf(load, occupancy),
+      priceMs: priceMsOf(load, contention),
+      slowdown: slowdownOf(load, contention),
+      parallel: parallelOf(context.demand, load.cpus, slots),
       ttlMs: settings.bidTtlMs,
     },
     load: { loop, loopDelayMs, cpu, wait, memory, rssBytes },
+    contention,
   }
 }

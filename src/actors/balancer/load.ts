@@ -2,6 +2,7 @@
 
 /** One measurement, over the time since the one before. */
 export interface LoadSample {
+  readonly passedMs: number
   /** Event-loop utilisation of the main thread, 0 to 1. */
   readonly loop: number
   /** How long something that falls due has to wait for the main loop, on average, ms. */
@@ -29,6 +30,7 @@ export interface Occupancy {
 
 /** A machine that does nothing; what is assumed before the first measurement. */
 export const idleLoad: LoadSample = {
+  passedMs: 250,
   loop: 0,
   loopDelayMs: 0,
   cpu: 0,

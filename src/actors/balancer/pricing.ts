@@ -1,15 +1,16 @@
 /**
  * What a task costs here, in milliseconds of delay. Pure.
  *
- *     cost of a task = priceMs + (slowdown − 1) × how long its type takes        (the scheduler adds the second part)
+ *     cost of a task = priceMs + slowdown × how long its type takes × tasks before it     (the scheduler knows the last two)
  *
- * `priceMs` is the delay before its first step: the main loop's delay, plus the wait for a slot if none is free, plus the
- * wait for a processor that others use. `slowdown` is by how much longer it then takes than on an idle machine.
+ * `priceMs` is the delay before its first step: the main loop's delay, and the wait for a processor that others use. `slowdown`
+ * is by how much longer it then takes than on a machine that does nothing else. What the node's own tasks do to each other is
+ * in neither (see `demand.ts`): how many there are changes faster than bids are made, and the scheduler knows it.
  *
  * Both are rounded down to coarse steps. Schedulers take the cheapest bid, so a difference that is only noise would send
  * everything to one node; equal bids are spread evenly.
  */
-import { idleLoad, type LoadSample, type Occupancy } from './load.ts'
+import { idleLoad, type LoadSample } from './load.ts'
 
 /** What every further thread that wants the same processor costs before one gets its turn: two or three time slices. */
 const turnMs = 8
@@ -17,33 +18,24 @@ const priceStepMs = 5
 const slowdownStep = 0.25
 const slowdownMax = 32
 
-/** Returns by how much longer a task takes here than on an idle machine: at least 1, in steps of 0.25, at most 32. */
-export function slowdownOf(load: LoadSample, { running }: Occupancy): number {
-  const slowdown = Math.max(processorShare(load), 1 + load.waitRatio, loopShare(load, running))
+/**
+ * Returns by how much longer a task takes here than on a machine without others: at least 1, in steps of 0.25, at most 32.
+ * `contention`: by how much the node's tasks slow each other down, which is no part of it.
+ */
+export function slowdownOf(load: LoadSample, contention: number): number {
+  const slowdown = Math.max(processorShare(load), (1 + load.waitRatio) / contention)
   return Math.min(slowdownMax, Math.max(1, Math.floor((slowdown + 0.05) / slowdownStep) * slowdownStep))
 }
 
-/** Fair shares: with one more thread that wants a processor, everybody gets this much less. */
-function processorShare({ cpus, ownCpus, otherCpus }: LoadSample): number {
-  return (ownCpus + otherCpus + Math.min(1, cpus)) / cpus
+/** Fair shares: beside others, one thread that wants a processor gets this much less. */
+function processorShare({ cpus, otherCpus }: LoadSample): number {
+  return (otherCpus + Math.min(1, cpus)) / cpus
 }
 
-/**
- * A loop that is busy for a share ρ of its time leaves 1 − ρ. When its own tasks keep it busy, one more of them makes it
- * share among running + 1 at worst.
- */
-function loopShare({ loop }: LoadSample, running: number): number {
-  return Math.min(running + 1, 1 / Math.max(0.001, 1 - loop))
-}
-
-/** Returns the delay in ms that the node expects before a task's first step; `meanMs`: how long its tasks take. */
-export function priceMsOf(load: LoadSample, occupancy: Occupancy, slots: number, meanMs: number): number {
-  const waiting = occupancy.running + occupancy.held + 1 - slots
-  const slowdown = slowdownOf(load, occupancy)
-  const slotMs = waiting > 0 ? (waiting * meanMs * slowdown) / slots : 0
-  const processorMs = (Math.max(1, processorShare(load), 1 + load.waitRatio) - 1) * turnMs
-  const priceMs = load.loopDelayMs + slotMs + processorMs
-  return Math.floor(priceMs / priceStepMs) * priceStepMs
+/** Returns the delay in ms that the node expects before a task's first step. */
+export function priceMsOf(load: LoadSample, contention: number): number {
+  const processorMs = (Math.max(1, processorShare(load), (1 + load.waitRatio) / contention) - 1) * turnMs
+  return Math.floor((load.loopDelayMs + processorMs) / priceStepMs) * priceStepMs
 }
 
 export interface CreditRules {

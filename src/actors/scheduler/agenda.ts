@@ -274,6 +274,7 @@ export class Agenda {
 
   private noteBid(member: Member, report: Extract<NodeReport, readonly ['bid', ...unknown[]]>, nowMs: number): void {
     const isNew = this.offers.of(member.incarnation) === undefined
+    this.placing.experience.took(member, report[7] ?? [], report[1].slowdown, nowMs)
     const offer = this.offers.hear(member, report, nowMs)
     if (!isNew) return
     for (const type of this.ready.uncoveredTypes()) if (member.types.has(type)) this.ready.setCovered(type)

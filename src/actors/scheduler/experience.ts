@@ -1,8 +1,9 @@
 /**
- * What a leading scheduler has seen of the nodes, beyond what their bids say: how long tasks take there, and what fails there.
- * It corrects bids by it: slower than stated, fewer credits, none for a moment. Learned from the log while it leads; a new
- * leader begins without.
+ * What a leading scheduler has seen of the nodes, beyond what their bids say: how long tasks take there, as the nodes report
+ * it, and what fails there, as the log says. It corrects bids by it: slower than stated, fewer credits, none for a moment.
+ * Learned while it leads; a new leader begins without.
  */
+import type { TypeTook } from '../../protocol/messages.ts'
 import type { Change } from '../ledger/change.ts'
 import type { Member } from '../ledger/member.ts'
 import type { TaskRecord } from '../ledger/task-record.ts'
@@ -46,7 +47,7 @@ export class Experience {
       case 'overtaken':
         // Nobody waits for what it takes there: it takes this long at least.
         this.owners.set(change.task, change.member)
-        this.paces.ended(change.task.type, change.loser.node, change.lastedMs, nowMs)
+        this.outlasted(change.task.type, change.loser, change.lastedMs, nowMs)
         break
       case 'completed':
         this.ended(change.task, false, nowMs)
@@ -75,6 +76,11 @@ export class Experience {
   began(task: TaskRecord): void {
     const member = task.owner ?? this.offers.awardOf(task)?.member
     if (member !== undefined) this.owners.set(task, member)
+  }
+
+  /** Hears how long tasks took on a node that states this slowdown; what failed says nothing about that. */
+  took({ node }: Member, rows: readonly TypeTook[], slowdown: number, nowMs: number): void {
+    for (const [type, ...took] of rows) this.paces.completed(type, node, took, slowdown, nowMs)
   }
 
   /** Weighs what has happened; done before tasks are placed. */
@@ -146,12 +152,15 @@ export class Experience {
     return 0
   }
 
+  private outlasted(type: string, { node, incarnation }: Member, lastedMs: number, nowMs: number): void {
+    const slowdown = this.offers.of(incarnation)?.bid.slowdown ?? 1
+    this.paces.completed(type, node, [1, Math.max(1, lastedMs)], slowdown, nowMs)
+  }
+
   /** An attempt has ended, by the task's own doing. */
   private ended(task: TaskRecord, failed: boolean, nowMs: number): void {
     const node = this.release(task)?.node
     if (node === undefined) return
-    // What failed says nothing about how long it takes.
-    if (!failed) this.paces.ended(task.type, node, task.finishedAtMs - task.turnAtMs, nowMs)
     this.health.ended(task.type, node, failed, nowMs)
     this.isNew ||= this.health.isFailing
     if (this.probations.has(node)) this.probations.set(node, nowMs + probationPauseMs)

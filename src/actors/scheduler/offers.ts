@@ -17,8 +17,6 @@ export interface Offer {
   expiresAtMs: number
   /** Tasks awarded to this node and not accepted yet. */
   awarded: number
-  /** What it ran and held when it bid, which its price counts. */
-  busyAtBid: number
 }
 
 interface Award {
@@ -80,7 +78,7 @@ export class Offers {
   }
 
   hear(member: Member, report: Extract<NodeReport, readonly ['bid', ...unknown[]]>, nowMs: number): Offer {
-    const [, bid, load, running, held, status, free] = report
+    const [, bid, load, , , status, free] = report
     const heard = {
       bid,
       load,
@@ -88,7 +86,6 @@ export class Offers {
       free,
       heardAtMs: nowMs,
       expiresAtMs: nowMs + bid.ttlMs,
-      busyAtBid: running + held,
     }
     let offer = this.byIncarnation.get(member.incarnation)
     if (offer === undefined) {

@@ -1,5 +1,4 @@
 /** Placement policies: pure functions that choose among the bids that cover a task. */
-import type { Member } from '../ledger/member.ts'
 import type { TaskRecord } from '../ledger/task-record.ts'
 import type { Offer } from './offers.ts'
 
@@ -30,34 +29,40 @@ export interface PlacementPolicy {
 }
 
 /**
- * The delay, in milliseconds, that this task is expected to suffer there:
+ * When the task is expected to end if it starts there now, in milliseconds:
  *
- *     price + quote + (slower − 1) × expected + since × pace × expected ÷ processors + share of credits in use × 1 ms
+ *     price + quote + slower × expected × max(1, (busy + 1) ÷ parallel) + share of credits in use × 1 ms
  *
- * `slower` is by how much longer it takes there than on the fastest idle node: what the bid says of its load, or what has been
- * seen of tasks that ended there (`Paces`), whichever is more. `since`: the tasks that the node has been given since the bid
- * and still has, which the price cannot know, so that a burst between two bids does not all go to the node that was cheapest
- * by a hair; as many as it had idle processors then do not slow each other. `quote` is what the type's `bid` hook said, if it has
- * one (`Quotes`). The last part spreads work over equal nodes. `expectedMs` is how long the type takes on the fastest.
+ * `slower` is by how much longer it takes there than on the fastest idle node: the slowdown that the bid states, times what has
+ * been seen of tasks that completed there (`Paces`). `busy` tasks run there or have been awarded, and `parallel` of them get on
+ * at full speed at once. `quote` is what the type's `bid` hook said, if it has one (`Quotes`). The last part spreads work over
+ * equal nodes. `expectedMs` is how long the type takes on the fastest.
  */
 export function costMs(candidate: Candidate, expectedMs: number): number {
-  const { bid, load, member, awarded, busyAtBid } = candidate.offer
-  const slower = slownessOf(candidate)
-  const all = processors(member)
-  const since = member.running.size + awarded - busyAtBid - Math.floor(all * (1 - load.cpu))
-  const sinceMs = since > 0 ? (since * (candidate.pace ?? 1) * expectedMs) / all : 0
+  const { bid } = candidate.offer
   const priceMs = bid.priceMs + (candidate.extraMs ?? 0)
-  return priceMs + (slower - 1) * expectedMs + sinceMs + (1 - candidate.free / Math.max(1, bid.credits))
+  return priceMs + lastsMs(candidate, expectedMs) + (1 - candidate.free / Math.max(1, bid.credits))
+}
+
+/** How long a task takes there, with those before it, without the price. */
+export function lastsMs(candidate: Candidate, expectedMs: number): number {
+  return slownessOf(candidate) * expectedMs * Math.max(1, (busyOf(candidate) + 1) / parallelOf(candidate))
+}
+
+/** Tasks that run there or have been awarded. */
+export function busyOf({ offer: { member, awarded } }: Candidate): number {
+  return member.running.size + awarded
 }
 
 /** How many times as long as on the fastest idle node a task takes there. */
 export function slownessOf({ offer, pace = 1 }: Candidate): number {
-  return Math.max(offer.bid.slowdown, pace)
+  return offer.bid.slowdown * pace
 }
 
-/** How many tasks get on at full speed there at the same time. */
-export function processors({ profile }: Member): number {
-  return Math.max(1, Math.min(profile.slots, profile.resources.cpu ?? 1))
+/** How many tasks get on at full speed there at the same time: as the node has measured, else one for each processor. */
+export function parallelOf({ offer: { bid, member } }: Candidate): number {
+  const { slots, resources } = member.profile
+  return Math.max(1, Math.min(slots, bid.parallel ?? resources.cpu ?? 1))
 }
 
 /**

@@ -12,7 +12,7 @@ import type { Member } from '../ledger/member.ts'
 import type { TaskRecord } from '../ledger/task-record.ts'
 import type { SchedulerEffect } from './effects.ts'
 import type { Offer } from './offers.ts'
-import { type Candidate, costMs, processors, slownessOf } from './placement.ts'
+import { type Candidate, costMs, parallelOf, slownessOf } from './placement.ts'
 
 /** A node that has not answered by then gets nothing of what it was asked about. */
 const answerMs = 500
@@ -115,7 +115,7 @@ export class Quotes {
       if (extraMs === undefined) continue
       other.extraMs = extraMs
       const thereMs = costMs(other, expectedMs)
-      const freeInMs = (slownessOf(other) * expectedMs) / processors(other.offer.member)
+      const freeInMs = (slownessOf(other) * expectedMs) / parallelOf(other)
       if (thereMs + freeInMs < hereMs) longestMs = Math.max(longestMs, hereMs - thereMs)
     }
     return longestMs

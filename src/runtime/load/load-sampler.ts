@@ -11,6 +11,7 @@ export class LoadSampler {
   readonly #loopDelay = new LoopDelay()
   readonly #timer: NodeJS.Timeout
   #loop = performance.eventLoopUtilization()
+  #atMs = performance.now()
 
   /** Starts at once; `onSample` gets each measurement. Does not keep a process alive. */
   constructor(onSample: (sample: LoadSample) => void) {
@@ -22,7 +23,10 @@ export class LoadSampler {
     const loop = performance.eventLoopUtilization()
     const { utilization } = performance.eventLoopUtilization(loop, this.#loop)
     this.#loop = loop
+    const before = this.#atMs
+    this.#atMs = performance.now()
     return {
+      passedMs: this.#atMs - before,
       loop: utilization,
       loopDelayMs: this.#loopDelay.take(),
       ...this.#processors.measure(),

@@ -29,8 +29,12 @@ interface Counters {
   readonly ownUs: number
   readonly ticks: ReadonlyMap<number, ProcessorTicks> | undefined
   readonly groupUs: number | undefined
-  readonly threads: ReadonlyMap<string, { ranNs: number; waitedNs: number }>
+  readonly threads: Threads
+  readonly childThreads: Threads
 }
+
+type ThreadTimes = NonNullable<ReturnType<typeof threadTimes>>
+type Threads = ReadonlyMap<string, ThreadTimes>
 
 interface Bounds {
   readonly allowed: readonly number[] | undefined
@@ -41,16 +45,20 @@ interface Bounds {
 const boundsEveryMs = 2_000
 /** A process that hardly ran has hardly anything to say about waiting: the ratio is damped below this. */
 const ranMsMin = 20
+/** Child processes that are looked at; each costs a few reads. */
+const childrenMax = 64
 
 export class ProcessorMeter {
   readonly #read: ReadText
+  readonly #list: (path: string) => readonly string[]
   #bounds: Bounds | undefined
   #boundsAtMs = 0
   #folder: string | undefined
   #before: Counters
 
-  constructor(read: ReadText = readText) {
+  constructor(read: ReadText = readText, list: (path: string) => readonly string[] = listFolder) {
     this.#read = read
+    this.#list = list
     this.#before = this.#count()
   }
 
@@ -62,7 +70,8 @@ export class ProcessorMeter {
     const { allowed, quota } = this.#readBounds(now.atMs)
     const passedUs = Math.max(1, (now.atMs - before.atMs) * 1_000)
     const cpus = Math.min(allowed?.length ?? availableParallelism(), quota ?? Number.POSITIVE_INFINITY)
-    const ownCpus = Math.max(0, (now.ownUs - before.ownUs) / passedUs)
+    const childUs = passed(before.childThreads, now.childThreads).ranMs * 1_000
+    const ownCpus = Math.max(0, (now.ownUs - before.ownUs + childUs) / passedUs)
     const all = busyShare(before.ticks, now.ticks, undefined)
     const mine = busyShare(before.ticks, now.ticks, allowed)
     // Ticks are coarse and own time is exact, so their difference can be a little below nothing.
@@ -75,7 +84,7 @@ export class ProcessorMeter {
       ownCpus,
       // With a quota below the processors, others are in the way when they use up the quota or leave too little room.
       otherCpus: Math.max(0, othersHere - spare, quota === undefined ? 0 : inGroup - ownCpus),
-      waitRatio: waitRatio(before.threads, now.threads),
+      waitRatio: waitRatio(before, now),
     }
   }
 
@@ -88,17 +97,27 @@ export class ProcessorMeter {
       ownUs: user + system,
       ticks: stat === undefined ? undefined : processorTicks(stat),
       groupUs: group === undefined ? undefined : groupField(group, 'usage_usec'),
-      threads: this.#threads(),
+      threads: this.#threadsOf(['self']),
+      childThreads: this.#threadsOf(this.#children()),
     }
   }
 
-  #threads(): Map<string, { ranNs: number; waitedNs: number }> {
-    const threads = new Map<string, { ranNs: number; waitedNs: number }>()
-    for (const id of listFolder('/proc/self/task')) {
-      const times = threadTimes(this.#read(`/proc/self/task/${id}/schedstat`) ?? '')
-      if (times) threads.set(id, times)
+  #threadsOf(processes: readonly string[]): Threads {
+    const threads = new Map<string, ThreadTimes>()
+    for (const process of processes) {
+      const folder = `/proc/${process}/task`
+      for (const id of this.#list(folder)) {
+        const times = threadTimes(this.#read(`${folder}/${id}/schedstat`) ?? '')
+        if (times) threads.set(id, times)
+      }
     }
     return threads
+  }
+
+  /** Tasks that are isolated run in child processes, whose use of processors is this node's own. */
+  #children(): string[] {
+    const ids = this.#read(`/proc/self/task/${process.pid}/children`)?.trim() ?? ''
+    return ids === '' ? [] : ids.split(/\s+/).slice(0, childrenMax)
   }
 
   #readBounds(nowMs: number): Bounds {
@@ -139,8 +158,14 @@ function busyShare(
   return all > 0 ? { share: Math.min(1, Math.max(0, busy / all)), count } : undefined
 }
 
-/** Waited per ran, over all threads that there were at both times. */
-function waitRatio(before: Counters['threads'], now: Counters['threads']): number {
+/** Waited per ran, over all threads of the process and its children. */
+function waitRatio(before: Counters, now: Counters): number {
+  const [own, children] = [passed(before.threads, now.threads), passed(before.childThreads, now.childThreads)]
+  return (own.waitedMs + children.waitedMs) / Math.max(ranMsMin, own.ranMs + children.ranMs)
+}
+
+/** Over all threads that there were at both times. */
+function passed(before: Threads, now: Threads): { ranMs: number; waitedMs: number } {
   let ranMs = 0
   let waitedMs = 0
   for (const [id, times] of now) {
@@ -149,5 +174,5 @@ function waitRatio(before: Counters['threads'], now: Counters['threads']): numbe
     ranMs += (times.ranNs - from.ranNs) / 1e6
     waitedMs += (times.waitedNs - from.waitedNs) / 1e6
   }
-  return waitedMs / Math.max(ranMsMin, ranMs)
+  return { ranMs, waitedMs }
 }

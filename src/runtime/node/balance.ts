@@ -1,5 +1,5 @@
 /** What a node service needs of its balancer: a bid whenever one is due, from what the node knows of its own load. */
-import type { Bid, NodeLoad } from '../../protocol/messages.ts'
+import type { BidEffect } from '../../actors/balancer/balancer.ts'
 
 export interface Occupancy {
   readonly running: number
@@ -8,7 +8,7 @@ export interface Occupancy {
 }
 
 export interface Balance {
-  bid(occupancy: Occupancy): { readonly bid: Bid; readonly load: NodeLoad }
+  bid(occupancy: Occupancy): Omit<BidEffect, 'kind'>
   /** A turn of this type has ended here after so many ms. */
   taskEnded(type: string, lastedMs: number): void
 }

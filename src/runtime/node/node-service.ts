@@ -5,6 +5,7 @@
 import type { Logger } from 'pino'
 import { createActor } from 'xstate'
 import { type BidSaid, isNews } from '../../actors/node/bid-pace.ts'
+import { Completions } from '../../actors/node/completions.ts'
 import { type NodeEffect, nodeMachine } from '../../actors/node/node.ts'
 import { type Keyring, openedAnswer } from '../../client/encryption.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
@@ -69,6 +70,7 @@ export class NodeService implements TurnsOwner, Membership {
   /** Where the process is a member of other partitions as well. */
   private readonly share: CapacityShare | undefined
   private journal: Journal | undefined
+  private readonly completions = new Completions()
   private lastBid: BidSaid | undefined
   private written = 0
   private stored = 0
@@ -148,9 +150,11 @@ export class NodeService implements TurnsOwner, Membership {
     this.write(entries, onStored)
   }
 
-  ended(turn: Turn): void {
+  ended(turn: Turn, completed: boolean): void {
     const lastedMs = this.turns.ended(turn)
-    if (lastedMs !== undefined) this.options.balance.taskEnded(turn.type, lastedMs)
+    if (lastedMs === undefined) return
+    this.options.balance.taskEnded(turn.type, lastedMs)
+    if (completed) this.completions.completed(turn.type, lastedMs)
   }
 
   storeObject(data: Uint8Array): Promise<string> {
@@ -324,15 +328,17 @@ export class NodeService implements TurnsOwner, Membership {
     if (status !== 'ready' && status !== 'draining') return
     const { slots, room, freeQuantities } = this.turns
     const { running, held } = this.capacity.used()
-    const { bid, load } = this.options.balance.bid({ running, held, draining: status === 'draining' })
+    const { bid, load, contention } = this.options.balance.bid({ running, held, draining: status === 'draining' })
     const capacity = this.share?.creditsOf(bid.credits) ?? bid.credits - slots.reserved
     const credits = Math.max(0, Math.min(capacity, slots.running.size + room))
     const said = { ...bid, credits }
+    const took = this.completions.untold(contention)
     const own = slots.running.size + slots.heldCount
-    const now = { bid: said, busy: own, status, free: freeQuantities, atMs: performance.now() }
+    const now = { bid: said, busy: own, status, free: freeQuantities, took, atMs: performance.now() }
     if (!always && !isNews(this.lastBid, now, slots.slots)) return
     this.lastBid = now
-    this.report(['bid', said, load, slots.running.size, slots.heldCount, status, freeQuantities])
+    this.completions.told(took)
+    this.report(['bid', said, load, slots.running.size, slots.heldCount, status, freeQuantities, took])
   }
 
   /** Of what was awarded here, another partition may have taken the place a moment before. */

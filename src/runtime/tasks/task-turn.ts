@@ -383,8 +383,9 @@ export class TaskTurn implements Turn, LogicPort {
     this.#timeout?.cancel()
     this.#heartbeat?.cancel()
     this.#progressAlarm?.cancel()
-    if (this.#outbound === undefined || this.#silent) this.#host.ended(this)
-    else void this.#outbound.then(() => this.#host.ended(this))
+    const completed = event.type === 'DONE'
+    if (this.#outbound === undefined || this.#silent) this.#host.ended(this, completed)
+    else void this.#outbound.then(() => this.#host.ended(this, completed))
   }
 }
 

@@ -24,9 +24,9 @@ export interface TurnHost {
   commit(entries: readonly JournalEntry[], onStored?: () => void): void
   /**
    * The turn has handed over its last entry (completed, failed, parked, yielded) or was aborted: the slot is free. Exactly
-   * once; possibly before `startTurn` has returned.
+   * once; possibly before `startTurn` has returned. `completed`: that was its last entry.
    */
-  ended(turn: Turn): void
+  ended(turn: Turn, completed: boolean): void
   /** Stores a value that is too large for the log; returns its name. */
   storeObject(data: Uint8Array): Promise<string>
   loadObject(name: string): Promise<Uint8Array>

@@ -22,7 +22,7 @@ function balancer(slots = 8) {
 
 describe('a balancer', () => {
   test('bids its slots before anything was measured', () => {
-    expect(balancer().quote().bid).toEqual({ credits: 8, priceMs: 0, slowdown: 1, ttlMs: 1_500 })
+    expect(balancer().quote().bid).toEqual({ credits: 8, priceMs: 0, slowdown: 1, parallel: 1, ttlMs: 1_500 })
   })
 
   test('shows what it measured with each bid', () => {

@@ -1,59 +1,78 @@
 import { describe, expect, test } from 'vitest'
+import { contentionOf, type Demand, demandAfter, noDemand, parallelOf } from '../../../src/actors/balancer/demand.ts'
 import { Durations } from '../../../src/actors/balancer/durations.ts'
 import { idleLoad, type LoadSample } from '../../../src/actors/balancer/load.ts'
 import { creditsOf, priceMsOf, slowdownOf, smoothed } from '../../../src/actors/balancer/pricing.ts'
 
-const idle = { running: 0, held: 0 }
 const load = (part: Partial<LoadSample>): LoadSample => ({ ...idleLoad, cpus: 2, ...part })
 
 describe('the slowdown', () => {
   test.each<[string, Partial<LoadSample>, number, number]>([
-    ['an idle machine', {}, 0, 1],
-    ['half a processor of two used by others', { otherCpus: 0.5 }, 0, 1],
-    ['one of two processors used by others', { otherCpus: 1 }, 0, 1],
-    ['both processors used by others', { otherCpus: 2 }, 0, 1.5],
-    ['the only processor used by others', { cpus: 1, otherCpus: 1 }, 0, 2],
-    ['the only processor used by the node itself', { cpus: 1, ownCpus: 1 }, 0, 2],
-    ['a quota of half a processor, unused', { cpus: 0.5 }, 0, 1],
-    ['threads that wait three times as long as they run', { waitRatio: 3 }, 0, 4],
-    ['threads that hardly wait', { waitRatio: 0.1 }, 0, 1],
-    ['a main loop kept busy by nine tasks', { loop: 1 }, 9, 10],
-    ['a main loop that is three quarters busy', { loop: 0.75 }, 9, 4],
-    ['many tasks that only wait', { loop: 0.05 }, 90, 1],
-    ['anything worse', { waitRatio: 1_000 }, 0, 32],
-  ])('of %s', (_name, part, running, expected) => {
-    expect(slowdownOf(load(part), { running, held: 0 })).toBe(expected)
+    ['an idle machine', {}, 1, 1],
+    ['half a processor of two used by others', { otherCpus: 0.5 }, 1, 1],
+    ['one of two processors used by others', { otherCpus: 1 }, 1, 1],
+    ['both processors used by others', { otherCpus: 2 }, 1, 1.5],
+    ['the only processor used by others', { cpus: 1, otherCpus: 1 }, 1, 2],
+    ['the only processor used by the node itself', { cpus: 1, ownCpus: 1 }, 1, 1],
+    ['a quota of half a processor, unused', { cpus: 0.5 }, 1, 1],
+    ['threads that wait three times as long as they run', { waitRatio: 3 }, 1, 4],
+    ['threads that wait for each other alone', { waitRatio: 3 }, 4, 1],
+    ['threads that wait for each other and for as many of others', { waitRatio: 7 }, 4, 2],
+    ['threads that hardly wait', { waitRatio: 0.1 }, 1, 1],
+    ['anything worse', { waitRatio: 1_000 }, 1, 32],
+  ])('of %s', (_name, part, contention, expected) => {
+    expect(slowdownOf(load(part), contention)).toBe(expected)
   })
 
   test('is in steps, so that noise does not tell two nodes apart', () => {
-    const noisy = [0.9, 0.95, 1.0, 1.05].map((otherCpus) => slowdownOf(load({ otherCpus }), idle))
+    const noisy = [0.9, 0.95, 1.0, 1.05].map((otherCpus) => slowdownOf(load({ otherCpus }), 1))
     expect(new Set(noisy)).toEqual(new Set([1]))
   })
 })
 
 describe('the price', () => {
-  test.each<[string, Partial<LoadSample>, number, number, number]>([
-    ['an idle node', {}, 0, 0, 0],
-    ['a loop that lags a little', { loopDelayMs: 3 }, 0, 0, 0],
-    ['a loop that lags 42 ms', { loopDelayMs: 42 }, 0, 0, 40],
-    ['a node with a free slot', {}, 3, 0, 0],
-    ['a node without a free slot: one of four tasks of 100 ms must end', {}, 4, 0, 25],
-    ['a node without a free slot and a queue of three', {}, 4, 3, 100],
-    ['a processor shared with a hog', { cpus: 1, otherCpus: 1 }, 0, 0, 5],
-    ['threads that wait eight times as long as they run', { waitRatio: 8 }, 0, 0, 60],
-  ])('of %s', (_name, part, running, held, expected) => {
-    expect(priceMsOf(load(part), { running, held }, 4, 100)).toBe(expected)
+  test.each<[string, Partial<LoadSample>, number, number]>([
+    ['an idle node', {}, 1, 0],
+    ['a loop that lags a little', { loopDelayMs: 3 }, 1, 0],
+    ['a loop that lags 42 ms', { loopDelayMs: 42 }, 1, 40],
+    ['a processor shared with a hog', { cpus: 1, otherCpus: 1 }, 1, 5],
+    ['threads that wait eight times as long as they run', { waitRatio: 8 }, 1, 60],
+    ['threads that wait for each other alone', { waitRatio: 3 }, 4, 0],
+  ])('of %s', (_name, part, contention, expected) => {
+    expect(priceMsOf(load(part), contention)).toBe(expected)
   })
 
   test('never falls when a load rises', () => {
     for (const key of ['loopDelayMs', 'otherCpus', 'ownCpus', 'waitRatio'] as const) {
       let before = 0
       for (let value = 0; value < 20; value += 0.5) {
-        const priceMs = priceMsOf(load({ [key]: value }), { running: 4, held: 1 }, 4, 100)
+        const priceMs = priceMsOf(load({ [key]: value }), 1)
         expect(priceMs).toBeGreaterThanOrEqual(before)
         before = priceMs
       }
     }
+  })
+})
+
+/** Ten seconds of the same: so many turns at once, and what they do to the machine. */
+function demandOf(turnsAtOnce: number, part: Partial<LoadSample>): Demand {
+  let demand = noDemand
+  for (let i = 0; i < 40; i++) demand = demandAfter(demand, load(part), turnsAtOnce * 250)
+  return demand
+}
+
+describe('what tasks want', () => {
+  test.each<[string, number, Partial<LoadSample>, number, number]>([
+    ['nothing known: one per processor', 0, {}, 2, 1],
+    ['eight that wait', 8, { ownCpus: 0.05, loop: 0.05 }, 8, 1],
+    ['one that computes on the main loop, of four processors', 1, { cpus: 4, ownCpus: 1.1, loop: 1 }, 1.1, 1],
+    ['four threads that compute on two processors', 4, { ownCpus: 2.1, waitRatio: 1 }, 2, 2],
+    ['four threads that compute for half of their time', 4, { ownCpus: 2.1 }, 4, 1],
+  ])('of %s', (_name, turns, part, parallel, contention) => {
+    const cpus = part.cpus ?? 2
+    const demand = demandOf(turns, part)
+    expect(parallelOf(demand, cpus, 8)).toBeCloseTo(parallel, 0)
+    expect(contentionOf(demand, cpus, 8)).toBeCloseTo(contention, 0)
   })
 })
 

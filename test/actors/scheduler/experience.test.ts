@@ -1,6 +1,8 @@
 /** A leading scheduler learns from what ends: nodes that fail everything, and nodes that are slow, in virtual time. */
 import { expect, test } from 'vitest'
+import { Completions } from '../../../src/actors/node/completions.ts'
 import { Agenda } from '../../../src/actors/scheduler/agenda.ts'
+import type { NodeReport } from '../../../src/protocol/messages.ts'
 import { defaultRetry } from '../../../src/protocol/options.ts'
 import { startMs, TestLog, type TestNode, taskProfile } from '../ledger/test-log.ts'
 import { bid } from './bids.ts'
@@ -11,13 +13,19 @@ interface Behaviour {
   readonly fails?: (nowMs: number) => boolean
 }
 
+interface Simulated {
+  readonly node: TestNode
+  readonly behaves: Behaviour
+  readonly completions: Completions
+}
+
 /** Nodes with four slots each that do what they are awarded; everything takes its time in the log. */
 class World {
   readonly log = new TestLog()
   readonly agenda: Agenda
   readonly failed = new Map<string, number>()
   readonly ran = new Map<string, number>()
-  private readonly nodes: ReadonlyMap<string, { readonly node: TestNode; readonly behaves: Behaviour }>
+  private readonly nodes: ReadonlyMap<string, Simulated>
   private due: { atMs: number; node: TestNode; id: string; turn: number; failed: boolean }[] = []
 
   constructor(behaviours: Readonly<Record<string, Behaviour>>) {
@@ -26,7 +34,7 @@ class World {
     this.agenda.epoch = this.log.epoch
     const work = taskProfile('work', { retry: { ...defaultRetry, attempts: 1_000, backoffMs: 1, maxMs: 1 } })
     const joined = Object.entries(behaviours).map(([name, behaves]) => {
-      return [name, { node: this.log.join(name, `${name}1`, [work]), behaves }] as const
+      return [name, { node: this.log.join(name, `${name}1`, [work]), behaves, completions: new Completions() }] as const
     })
     this.nodes = new Map(joined)
   }
@@ -35,7 +43,12 @@ class World {
   run(msMax = 60_000): void {
     const { log, agenda } = this
     for (; log.nowMs < startMs + msMax; log.advance(4)) {
-      for (const { node } of this.nodes.values()) agenda.hear(node.incarnation, bid({ credits: 4 }), log.nowMs)
+      for (const { node, completions } of this.nodes.values()) {
+        const took = completions.untold()
+        completions.told(took)
+        const report = [...bid({ credits: 4, parallel: 4 }), took] as const
+        agenda.hear(node.incarnation, report as unknown as NodeReport, log.nowMs)
+      }
       this.end()
       agenda.note(log.takeChanges(), log.nowMs)
       agenda.alarm(log.nowMs)
@@ -59,7 +72,11 @@ class World {
   private end(): void {
     for (const { node, id, turn, failed } of this.due.filter(({ atMs }) => atMs <= this.log.nowMs)) {
       if (failed) node.fail(id, turn)
-      else node.complete(id, turn)
+      else {
+        node.complete(id, turn)
+        const { completions, behaves } = this.nodes.get(node.node)!
+        completions.completed('work', behaves.ms)
+      }
       if (failed) this.failed.set(node.node, (this.failed.get(node.node) ?? 0) + 1)
     }
     this.due = this.due.filter(({ atMs }) => atMs > this.log.nowMs)

@@ -221,7 +221,11 @@ describe('least delay', () => {
     expect(leastDelay.choose(record(1), candidates, expectedMs)).toBe(candidates[index])
   })
 
-  test('counts price, slowdown and use', () => {
-    expect(costMs(candidate('a', { priceMs: 7, slowdown: 1.5, credits: 4 }, 1), 100)).toBe(7 + 50 + 0.75)
+  test('counts price, slowdown, what is there already, and use', () => {
+    const one = candidate('a', { priceMs: 7, slowdown: 1.5, credits: 4, parallel: 2 }, 1)
+    expect(costMs(one, 100)).toBe(7 + 150 + 0.75)
+    one.offer.awarded = 2
+    expect(costMs(one, 100)).toBe(7 + 150 * 1.5 + 0.75)
+    expect(costMs({ ...one, pace: 2, extraMs: 30 }, 100)).toBe(7 + 30 + 300 * 1.5 + 0.75)
   })
 })

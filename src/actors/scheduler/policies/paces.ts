@@ -1,8 +1,11 @@
 /**
- * How much longer a type's tasks take on one node than on the fastest, learned from those that ended. It sees what no
- * measurement of load does: a slower processor, a quota, how many others queue for the same core, a far disk.
+ * How much longer a type's tasks take on one node than on the fastest, learned from what nodes report of those that completed.
+ * It sees what no measurement of load does: a slower processor, a quota, how many others queue for the same core, a far disk.
  *
- * Per type and node, μ and σ² of ln(duration) are moving averages, α = 0.2, over n tasks (σ at least 0.3). With b the node of
+ * A duration counts as what it would have been on an idle node: it is divided by the slowdown that the node states. So pace and
+ * slowdown are two things, and multiply; and work that a busy processor does not slow down is seen not to be.
+ *
+ * Per type and node, μ and σ² of ln(duration ÷ slowdown) are moving averages, α = 0.2, over n tasks (σ at least 0.3). With b the node of
  * the least μ, and e² = σ²/min(n, 9) the square of what chance makes of a mean:
  *
  *     pace = exp(max(0, μ − μ_b − √(e² + e_b²)) × 2^(−age / 10 s))        below 1.25: 1
@@ -17,8 +20,8 @@ const varianceMin = 0.09
 const memory = 2 / weight - 1
 const halfLifeMs = 10_000
 const paceMin = 1.25
-/** Log time has whole milliseconds; what took less took half of one. */
-const shortestMs = 0.5
+/** What took less counts as this much. */
+const shortestMs = 0.1
 /** Nodes remembered of one type. */
 const nodesMax = 10_000
 
@@ -38,28 +41,30 @@ interface TypePaces {
 export class Paces {
   private readonly byType = new Map<string, TypePaces>()
 
-  ended(type: string, node: string, lastedMs: number, nowMs: number): void {
-    const log = Math.log(Math.max(shortestMs, lastedMs))
+  /** So many tasks have completed there, in `meanMs` as their geometric mean, while the node stated this slowdown. */
+  completed(type: string, node: string, [count, meanMs]: readonly [number, number], slowdown: number, nowMs: number) {
+    const log = Math.log(Math.max(shortestMs, meanMs / Math.max(1, slowdown)))
+    const share = 1 - (1 - weight) ** count
     const paces = this.pacesOf(type)
     if (paces === undefined) return
     const { nodes, best } = paces
     const learned = nodes.get(node)
     if (learned === undefined) {
       if (nodes.size === nodesMax) return
-      nodes.set(node, { mean: log, variance: 0, count: 1, atMs: nowMs })
+      nodes.set(node, { mean: log, variance: 0, count, atMs: nowMs })
       paces.best = fastest(nodes.values())
       return
     }
     const off = log - learned.mean
-    learned.mean += weight * off
-    learned.variance = (1 - weight) * (learned.variance + weight * off * off)
-    learned.count++
+    learned.mean += share * off
+    learned.variance = (1 - share) * (learned.variance + share * off * off)
+    learned.count += count
     learned.atMs = nowMs
     if (learned === best && off > 0) paces.best = fastest(nodes.values())
     else if (best === undefined || learned.mean < best.mean) paces.best = learned
   }
 
-  /** Typical duration on the fastest node, ms; undefined before one of the type has ended. */
+  /** Typical duration on the fastest node when idle, ms; undefined before one of the type has ended. */
   bestMs(type: string): number | undefined {
     const best = this.byType.get(type)?.best
     return best && Math.exp(best.mean)

@@ -37,7 +37,8 @@ const nodesMax = 10_000
 
 /**
  * Smooth weighted round robin (nginx): every node's current weight grows by its weight, the greatest is taken and loses the
- * sum of all. Weights 5, 1, 1 give a a b a c a a. The weight is slots ÷ slowdown, or what `weights` says for the node id.
+ * sum of all. Weights 5, 1, 1 give a a b a c a a. The weight is what a node does in parallel ÷ its slowdown, or what `weights`
+ * says for the node id.
  */
 export function smoothWeighted({
   weights = {},
@@ -46,7 +47,9 @@ export function smoothWeighted({
 } = {}): PlacementPolicy {
   const current = new Map<string, number>()
   const weightOf = ({ offer: { member, bid } }: Candidate) =>
-    Object.hasOwn(weights, member.node) ? weights[member.node]! : member.profile.slots / Math.max(1, bid.slowdown)
+    Object.hasOwn(weights, member.node)
+      ? weights[member.node]!
+      : Math.min(member.profile.slots, bid.parallel ?? Number.POSITIVE_INFINITY) / Math.max(1, bid.slowdown)
   return {
     name: 'smooth-weighted',
     choose(_task, candidates) {

@@ -8,7 +8,7 @@ function learned(count: number, durationsMs: Readonly<Record<string, number>>, s
   const paces = new Paces()
   for (let i = 0; i < count; i++) {
     for (const [node, ms] of Object.entries(durationsMs)) {
-      paces.ended('job', node, ms * Math.exp(spread * (random() + random() + random() - 1.5) * 2), i)
+      paces.completed('job', node, [1, ms * Math.exp(spread * (random() + random() + random() - 1.5) * 2)], 1, i)
     }
   }
   return paces
@@ -48,9 +48,9 @@ describe('the pace of a node', () => {
 
   test('follows a node that becomes faster, and the fastest that becomes slower or leaves', () => {
     const paces = learned(30, { fast: 50, slow: 200 })
-    for (let i = 0; i < 30; i++) paces.ended('job', 'slow', 50, 30 + i)
+    for (let i = 0; i < 30; i++) paces.completed('job', 'slow', [1, 50], 1, 30 + i)
     expect(paces.pace('job', 'slow', 60)).toBe(1)
-    for (let i = 0; i < 30; i++) paces.ended('job', 'fast', 400, 60 + i)
+    for (let i = 0; i < 30; i++) paces.completed('job', 'fast', [1, 400], 1, 60 + i)
     expect(paces.pace('job', 'fast', 90)).toBeGreaterThan(3)
     paces.forget('slow')
     expect(paces.pace('job', 'fast', 90)).toBe(1)

@@ -12,8 +12,8 @@ const waits = (waiting: number, here = slow, expectedMs = 100, arrivalsPerMs = 0
 describe('a task', () => {
   test('waits for the fast node when that does all that waits before the slow one has done this one', () => {
     expect(waits(1)).toBe(1_000)
-    expect(waits(35)).toBe(1_000)
-    expect(waits(36)).toBeUndefined()
+    expect(waits(39)).toBe(1_000)
+    expect(waits(40)).toBeUndefined()
   })
 
   test('starts at once on a node that is not twice as slow, on the fastest, and where nothing is known', () => {
@@ -27,6 +27,16 @@ describe('a task', () => {
     expect(waits(1, slow, 100, 0.04)).toBeUndefined()
     expect(waits(1, slow, 100, 0.001, 5)).toBeUndefined()
     expect(waits(1, slow, 100, 0, 5)).toBe(1_000)
+  })
+
+  test('waits for an even share: also behind others on a node that is no slower', () => {
+    const queued = candidateOf('queued', { slots: 4, credits: 8, parallel: 1 })
+    const view = { waiting: 1, expectedMs: 100, arrivalsPerMs: 0, running: 4 }
+    queued.offer.awarded = 5
+    expect(worthWaiting(queued, view, () => [fast, queued])).toBe(600)
+    fast.offer.awarded = 30
+    expect(worthWaiting(queued, view, () => [fast, queued])).toBeUndefined()
+    fast.offer.awarded = 0
   })
 
   test('does not wait for a node that is faster but stands still', () => {

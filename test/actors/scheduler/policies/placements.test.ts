@@ -25,8 +25,8 @@ describe('placement', () => {
     expect(chosen.join(' ')).toBe('a a b a c a a a a b a c a a')
   })
 
-  test('by smooth weights takes slots over slowdown for the weight', () => {
-    const candidates = [candidateOf('a', { slots: 8, slowdown: 2 }), candidateOf('b', { slots: 1 })]
+  test('by smooth weights takes what a node does in parallel over its slowdown for the weight', () => {
+    const candidates = [candidateOf('a', { slots: 8, slowdown: 2 }), candidateOf('b', { slots: 8, parallel: 1 })]
     const chosen = nodesChosen(smoothWeighted(), candidates, 100)
     expect(chosen.filter((node) => node === 'a')).toHaveLength(80)
   })
@@ -50,8 +50,8 @@ describe('placement', () => {
   })
 
   test('by least delay spreads a burst of long tasks between two bids over the nodes', () => {
-    const slow = candidateOf('a', { slots: 4, credits: 8 })
-    const fast = candidateOf('b', { slots: 4, credits: 8, priceMs: 5 })
+    const slow = candidateOf('a', { slots: 4, credits: 8, parallel: 1 })
+    const fast = candidateOf('b', { slots: 4, credits: 8, parallel: 1, priceMs: 5 })
     const given = { a: 0, b: 0 }
     for (let i = 0; i < 8; i++) {
       const chosen = leastDelay.choose(waitingTask(i + 1), [slow, fast], 10_000)
@@ -61,8 +61,7 @@ describe('placement', () => {
       given[chosen.offer.member.node as 'a' | 'b']++
     }
     expect(given).toEqual({ a: 4, b: 4 })
-    // The first had an idle processor.
-    expect(costMs(slow, 10_000)).toBe(3 * 10_000 + 0.5)
+    expect(costMs(slow, 10_000)).toBe(5 * 10_000 + 0.5)
   })
 })
 

@@ -49,6 +49,7 @@ export interface NodeGiven extends Partial<Omit<NodeProfile, 'node'>> {
   readonly free?: number
   readonly priceMs?: number
   readonly slowdown?: number
+  readonly parallel?: number
   readonly room?: Record<string, number>
 }
 
@@ -71,7 +72,13 @@ export function memberOf(node: string, given: Partial<NodeProfile> = {}): Member
 export function candidateOf(node: string, given: NodeGiven = {}): Candidate {
   const member = memberOf(node, given)
   const credits = given.credits ?? member.profile.slots
-  const bid = { credits, priceMs: given.priceMs ?? 0, slowdown: given.slowdown ?? 1, ttlMs: 1_000 }
+  const bid = {
+    credits,
+    priceMs: given.priceMs ?? 0,
+    slowdown: given.slowdown ?? 1,
+    parallel: given.parallel ?? member.profile.slots,
+    ttlMs: 1_000,
+  }
   const load = { loop: 0, loopDelayMs: 0, cpu: 0, memory: 0, rssBytes: 0 }
   const offer = {
     member,
@@ -82,7 +89,6 @@ export function candidateOf(node: string, given: NodeGiven = {}): Candidate {
     heardAtMs: 0,
     expiresAtMs: 1_000,
     awarded: 0,
-    busyAtBid: 0,
   }
   return { offer, free: given.free ?? credits, ...(given.room && { room: given.room }) }
 }
