@@ -25,8 +25,8 @@ import {
 import { seededRandom } from '../../src/actors/scheduler/policies/random.ts'
 import type { HedgePolicy } from '../../src/protocol/options.ts'
 import { simulateHedging } from './hedge.ts'
+import { quantile, type Ran, simulate, summary } from './orders.ts'
 import { type SimulatedNode, simulatePlacing } from './place.ts'
-import { quantile, type Ran, simulate, summary } from './simulate.ts'
 import { barChart, lineChart } from './svg.ts'
 import { exponential, type Job, mixedTrace } from './traces.ts'
 

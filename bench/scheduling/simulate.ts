@@ -1,192 +1,142 @@
 /**
- * Orders at work in virtual time: jobs arrive, wait in the same queues that a leading scheduler uses, and run on a number of
- * equal slots. Preemption takes place at once and costs nothing. Pure: the same trace and policy give the same numbers.
+ * A trace of your own by any orders and placements: waits and slowdowns, in virtual time, by the policies and queues of the
+ * scheduler.
+ *   node bench/scheduling/simulate.ts --trace FILE [--order fifo --order shortest-first:aging=0] [--place least-delay]
+ *     [--slots 4] [--nodes FILE] [--hints] [--json]
+ * A trace is a JSON array of jobs, or one job per line:
+ *   {"atMs": 0, "durationMs": 120, "type": "a", "key": "tenant", "priority": 4, "deadlineAtMs": 900, "expectedMs": 100}
+ * All but `atMs` and `durationMs` may be left out. `--hints` has every submitter know the duration. Nodes for `--place` are
+ *   [{"name": "n1", "cpus": 2, "others": 0, "slots": 8}, …]          others: threads of others that always want a processor
  */
-import { TaskRecord } from '../../src/actors/ledger/task-record.ts'
-import { Heap } from '../../src/actors/scheduler/heap.ts'
-import type { OrderingPolicy } from '../../src/actors/scheduler/ordering.ts'
-import { LaneQueue } from '../../src/actors/scheduler/policies/lane-queue.ts'
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import {
+  orderingNamed,
+  orderingNames,
+  placementNamed,
+  placementNames,
+} from '../../src/actors/scheduler/policies/named.ts'
+import { TroupeError } from '../../src/protocol/errors.ts'
+import { quantile, simulate } from './orders.ts'
+import { type SimulatedNode, simulatePlacing } from './place.ts'
 import type { Job } from './traces.ts'
 
-export interface Ran {
-  readonly job: Job
-  readonly startedAtMs: number
-  readonly finishedAtMs: number
-  /** From arrival to end, less the duration itself. */
-  readonly waitedMs: number
-  /** Time in the system over duration. */
-  readonly slowdown: number
+const defaultNodes: readonly SimulatedNode[] = [
+  { name: 'large', cpus: 4, others: 0, slots: 16 },
+  { name: 'small', cpus: 1, others: 0, slots: 16 },
+  { name: 'loaded', cpus: 2, others: 4, slots: 16 },
+]
+
+/** Returns the jobs by arrival. Throws TROUPE_INVALID_OPTION naming the job and what is wrong with it. */
+export function parseTrace(text: string, hints = false): Job[] {
+  const rows: unknown = text.trimStart().startsWith('[')
+    ? JSON.parse(text)
+    : text
+        .split('\n')
+        .filter((line) => line.trim() !== '')
+        .map((line) => JSON.parse(line))
+  if (!Array.isArray(rows)) throw new TroupeError('TROUPE_INVALID_OPTION', 'a trace is an array of jobs')
+  return rows.map((row, i) => jobOf(row, i, hints)).sort((a, b) => a.atMs - b.atMs)
 }
 
-interface Running {
-  readonly task: TaskRecord
-  readonly job: Job
-  readonly turn: number
-  readonly sinceMs: number
-  leftMs: number
-}
-
-type Event = { readonly arrives: number } | { readonly ends: Running } | { readonly looks: true }
-
-/** Returns what became of each job, in the order in which they ended. `untilMs` stops early: what has not ended is left out. */
-export function simulate(
-  jobs: readonly Job[],
-  policy: OrderingPolicy,
-  slots: number,
-  untilMs = Number.POSITIVE_INFINITY,
-): Ran[] {
-  return new Simulation(jobs, policy, slots).run(untilMs)
-}
-
-class Simulation {
-  private readonly jobs: readonly Job[]
-  private readonly policy: OrderingPolicy
-  private readonly slots: number
-  private readonly queue: LaneQueue
-  private readonly events = new Heap<Event>()
-  private readonly running = new Set<Running>()
-  private readonly byTask = new Map<TaskRecord, { readonly job: Job; leftMs: number; startedAtMs: number }>()
-  private readonly ran: Ran[] = []
-  private looksAtMs = Number.POSITIVE_INFINITY
-
-  constructor(jobs: readonly Job[], policy: OrderingPolicy, slots: number) {
-    this.jobs = jobs
-    this.policy = policy
-    this.slots = slots
-    this.queue = new LaneQueue(policy, (task) => task.status === 'waiting')
+function jobOf(row: Partial<Job> | null, index: number, hints: boolean): Job {
+  const amount = (name: 'atMs' | 'durationMs' | 'priority' | 'deadlineAtMs' | 'expectedMs') => {
+    const value = row?.[name]
+    if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value
+    throw new TroupeError(
+      'TROUPE_INVALID_OPTION',
+      `job ${index}: ${name} ${JSON.stringify(value)} is no number from 0 on`,
+    )
   }
-
-  run(untilMs: number): Ran[] {
-    if (this.jobs.length > 0) this.events.push({ arrives: 0 }, this.jobs[0]!.atMs)
-    for (
-      let nowMs = this.events.peekRank();
-      nowMs <= untilMs && this.events.length > 0;
-      nowMs = this.events.peekRank()
-    ) {
-      const event = this.events.pop()!
-      if ('arrives' in event) this.arrive(event.arrives)
-      else if ('ends' in event) this.end(event.ends, nowMs)
-      else this.looksAtMs = Number.POSITIVE_INFINITY
-      // What happens at one instant is all known before anything starts.
-      if (this.events.peekRank() > nowMs) this.dispatch(nowMs)
-    }
-    return this.ran
-  }
-
-  private arrive(index: number): void {
-    const job = this.jobs[index]!
-    const task = new TaskRecord({
-      id: `t-${index}`,
-      type: job.type,
-      priority: job.priority ?? 4,
-      key: job.key,
-      sequence: index + 1,
-      index: -1,
-      submittedAtMs: job.atMs,
-      hash: 0,
-      client: undefined,
-    })
-    if (job.deadlineAtMs !== undefined) task.more.deadlineAtMs = job.deadlineAtMs
-    if (job.expectedMs !== undefined) task.more.expectedMs = job.expectedMs
-    this.byTask.set(task, { job, leftMs: job.durationMs, startedAtMs: -1 })
-    this.queue.add(task)
-    const next = this.jobs[index + 1]
-    if (next !== undefined) this.events.push({ arrives: index + 1 }, next.atMs)
-  }
-
-  private dispatch(nowMs: number): void {
-    for (;;) {
-      const task = this.queue.peek()
-      if (task === undefined) return
-      if (this.running.size === this.slots && !this.makeRoom(task, nowMs)) return
-      const taken = this.queue.take()
-      if (taken !== undefined) this.start(taken, nowMs)
-    }
-  }
-
-  private start(task: TaskRecord, nowMs: number): void {
-    const known = this.byTask.get(task)!
-    if (known.startedAtMs < 0) known.startedAtMs = nowMs
-    task.status = 'running'
-    task.turn++
-    task.turnAtMs = nowMs
-    const running: Running = { task, job: known.job, turn: task.turn, sinceMs: nowMs, leftMs: known.leftMs }
-    this.running.add(running)
-    this.events.push({ ends: running }, nowMs + known.leftMs)
-  }
-
-  /** Takes the slot of the running task that the waiting one outranks most. */
-  private makeRoom(waiting: TaskRecord, nowMs: number): boolean {
-    const { outranks, runningRank, quantumMs } = this.policy
-    if (outranks === undefined || runningRank === undefined) return false
-    let victim: Running | undefined
-    let greatest = Number.NEGATIVE_INFINITY
-    for (const running of this.running) {
-      const { task } = running
-      if (!outranks(waiting, task, nowMs) || runningRank(task, nowMs) <= greatest) continue
-      greatest = runningRank(task, nowMs)
-      victim = running
-    }
-    if (victim !== undefined) this.preempt(victim, nowMs)
-    else if (quantumMs !== undefined) this.lookLater(quantumMs)
-    return victim !== undefined
-  }
-
-  /** When the next slice ends. */
-  private lookLater(quantumMs: number): void {
-    let atMs = Number.POSITIVE_INFINITY
-    // A little later, for a sum less one of its terms may be less than the other.
-    for (const { sinceMs } of this.running) atMs = Math.min(atMs, sinceMs + quantumMs + 0.001)
-    if (atMs >= this.looksAtMs) return
-    this.looksAtMs = atMs
-    this.events.push({ looks: true }, atMs)
-  }
-
-  private preempt(running: Running, nowMs: number): void {
-    const { task, sinceMs } = running
-    const ranMs = nowMs - sinceMs
-    this.running.delete(running)
-    this.byTask.get(task)!.leftMs = Math.max(0, running.leftMs - ranMs)
-    task.status = 'waiting'
-    this.queue.turnEnded(task, ranMs)
-    task.more.attainedMs = (task.rare?.attainedMs ?? 0) + ranMs
-    this.queue.add(task)
-  }
-
-  private end(running: Running, nowMs: number): void {
-    if (!this.running.delete(running)) return
-    const { task, job } = running
-    const { startedAtMs } = this.byTask.get(task)!
-    this.byTask.delete(task)
-    task.status = 'completed'
-    this.queue.turnEnded(task, nowMs - running.sinceMs)
-    const inSystemMs = nowMs - job.atMs
-    const waitedMs = Math.max(0, inSystemMs - job.durationMs)
-    this.ran.push({ job, startedAtMs, finishedAtMs: nowMs, waitedMs, slowdown: inSystemMs / job.durationMs })
+  const durationMs = amount('durationMs')
+  const expectedMs = row?.expectedMs === undefined ? (hints ? durationMs : undefined) : amount('expectedMs')
+  return {
+    atMs: amount('atMs'),
+    durationMs,
+    type: String(row?.type ?? 'job'),
+    ...(row?.key !== undefined && { key: String(row.key) }),
+    ...(row?.priority !== undefined && { priority: amount('priority') }),
+    ...(row?.deadlineAtMs !== undefined && { deadlineAtMs: amount('deadlineAtMs') }),
+    ...(expectedMs !== undefined && { expectedMs }),
   }
 }
 
-export interface Summary {
+export interface OrderRow {
   readonly meanMs: number
   readonly p50Ms: number
   readonly p99Ms: number
   readonly worstMs: number
+  readonly slowdownMean: number
   readonly slowdownP99: number
+  readonly makespanMs: number
+  readonly missed: number
 }
 
-export function summary(ran: readonly Ran[]): Summary {
+/** What the order makes of the trace: waits (time in the system less duration), slowdowns, and missed deadlines. */
+export function orderRow(jobs: readonly Job[], order: string, slots: number): OrderRow {
+  const ran = simulate(jobs, orderingNamed(order), slots)
   const waits = ran.map(({ waitedMs }) => waitedMs).sort((a, b) => a - b)
   const slowdowns = ran.map(({ slowdown }) => slowdown).sort((a, b) => a - b)
   return {
-    meanMs: waits.reduce((sum, wait) => sum + wait, 0) / Math.max(1, waits.length),
-    p50Ms: quantile(waits, 0.5),
-    p99Ms: quantile(waits, 0.99),
-    worstMs: waits.at(-1) ?? 0,
+    ...spreadOf(waits),
+    slowdownMean: meanOf(slowdowns),
     slowdownP99: quantile(slowdowns, 0.99),
+    makespanMs: ran.reduce((latest, { finishedAtMs }) => Math.max(latest, finishedAtMs), 0),
+    missed: ran.filter(({ job, finishedAtMs }) => finishedAtMs > (job.deadlineAtMs ?? Number.POSITIVE_INFINITY)).length,
   }
 }
 
-/** Of sorted numbers. */
-export function quantile(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0
+function spreadOf(sorted: readonly number[]) {
+  return {
+    meanMs: meanOf(sorted),
+    p50Ms: quantile(sorted, 0.5),
+    p99Ms: quantile(sorted, 0.99),
+    worstMs: sorted.at(-1) ?? 0,
+  }
 }
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length)
+}
+
+function placeRow(jobs: readonly Job[], nodes: readonly SimulatedNode[], place: string) {
+  const { waitsMs, makespanMs, nodes: had } = simulatePlacing(jobs, nodes, placementNamed(place))
+  const tasks = had.map((node) => [node.name, node.tasks] as const)
+  return { ...spreadOf([...waitsMs].sort((a, b) => a - b)), makespanMs, ...Object.fromEntries(tasks) }
+}
+
+function main(): void {
+  const { values } = parseArgs({
+    options: {
+      trace: { type: 'string' },
+      order: { type: 'string', multiple: true },
+      place: { type: 'string', multiple: true },
+      nodes: { type: 'string' },
+      slots: { type: 'string', default: '4' },
+      hints: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  if (values.trace === undefined) {
+    process.stderr.write(
+      `--trace FILE is missing\norders: ${orderingNames.join(', ')}\nplacements: ${placementNames.join(', ')}\n`,
+    )
+    process.exitCode = 2
+    return
+  }
+  const jobs = parseTrace(readFileSync(values.trace, 'utf8'), values.hints)
+  const { order = values.place === undefined ? orderingNames : [], place = [] } = values
+  const nodes =
+    values.nodes === undefined ? defaultNodes : (JSON.parse(readFileSync(values.nodes, 'utf8')) as SimulatedNode[])
+  const orders = Object.fromEntries(order.map((name) => [name, orderRow(jobs, name, Number(values.slots))]))
+  const places = Object.fromEntries(place.map((name) => [name, placeRow(jobs, nodes, name)]))
+  if (values.json) return void process.stdout.write(`${JSON.stringify({ orders, places })}\n`)
+  for (const rows of [orders, places]) if (Object.keys(rows).length > 0) console.table(rounded(rows))
+}
+
+function rounded(rows: Readonly<Record<string, object>>): Record<string, Record<string, number>> {
+  const round = (row: object) => Object.entries(row).map(([name, value]) => [name, Math.round(Number(value) * 10) / 10])
+  return Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, Object.fromEntries(round(row))]))
+}
+
+if (import.meta.main) main()

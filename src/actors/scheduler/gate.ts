@@ -17,6 +17,16 @@ interface HeldKey {
   readonly key: string
 }
 
+/** Of the nodes that can take the task, those that it wishes for most; all of them if it has no wishes. */
+export function mostWished<Some extends Candidate>(task: TaskRecord, able: Some[]): Some[] {
+  if (able.length < 2 || able[0]!.offer.member.types.get(task.type)?.labels === undefined) return able
+  const wishes = able.map(({ offer: { member } }) =>
+    wishFor(member.types.get(task.type)?.labels, member.profile.labels),
+  )
+  const most = Math.max(...wishes)
+  return able.filter((_, i) => wishes[i] === most)
+}
+
 export class Gate {
   readonly claims = new Claims()
   readonly limiter: Limiter
@@ -137,13 +147,10 @@ export class Gate {
   /** Of the nodes with a free credit, those that can take the task; only the most wished for, if it has wishes. */
   candidates<Some extends Candidate>(task: TaskRecord, open: readonly Some[]): Some[] {
     if (!this.active) return open.filter(({ offer }) => offer.member.types.has(task.type))
-    const able = open.filter((candidate) => this.canTake(task, candidate))
-    if (able.length < 2 || able[0]!.offer.member.types.get(task.type)?.labels === undefined) return able
-    const wishes = able.map(({ offer: { member } }) =>
-      wishFor(member.types.get(task.type)?.labels, member.profile.labels),
+    return mostWished(
+      task,
+      open.filter((candidate) => this.canTake(task, candidate)),
     )
-    const most = Math.max(...wishes)
-    return able.filter((_, i) => wishes[i] === most)
   }
 
   /** Some node could have the task, if others did not take so much of it. */

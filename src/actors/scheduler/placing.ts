@@ -10,7 +10,7 @@ import type { TaskRecord } from '../ledger/task-record.ts'
 import { BidCall } from './bid-call.ts'
 import type { SchedulerEffect } from './effects.ts'
 import { Experience } from './experience.ts'
-import { Gate } from './gate.ts'
+import { Gate, mostWished } from './gate.ts'
 import { Hedging } from './hedging.ts'
 import type { Offer, Offers } from './offers.ts'
 import { Openings } from './openings.ts'
@@ -19,6 +19,7 @@ import { type Candidate, leastDelay, type PlacementPolicy, preferenceMs } from '
 import { Arrivals } from './policies/arrivals.ts'
 import { type BidSeen, type Decision, Decisions } from './policies/decisions.ts'
 import { unfit } from './policies/demands.ts'
+import { probationBelow } from './policies/health.ts'
 import { LaneQueue } from './policies/lane-queue.ts'
 import { worthWaiting } from './policies/patience.ts'
 import type { ReadyTasks } from './policies/ready-tasks.ts'
@@ -28,6 +29,7 @@ import { Quotes, refusedPauseMs } from './quotes.ts'
 import { ReadyQueue } from './ready-queue.ts'
 import { Rebalancing } from './rebalancing.ts'
 import { OpenNodes, type Room } from './room.ts'
+import type { OpenPlace } from './tender.ts'
 import { Tenders } from './tenders.ts'
 
 /** How long a task at the head of its queue finds no room before places are reserved for it. */
@@ -107,7 +109,9 @@ export class Placing {
     this.gate = new Gate(state, offers)
     this.hedging = new Hedging(this.gate)
     this.rebalancing = new Rebalancing(policies.rebalancing, offers, this.gate)
-    this.tenders = new Tenders(state, offers, this.gate, (task) => this.ready.add(task))
+    const chooseReserved = (task: TaskRecord, open: readonly OpenPlace[], nowMs: number) =>
+      this.chooseReserved(task, open, nowMs)
+    this.tenders = new Tenders(state, offers, this.gate, chooseReserved, (task) => this.ready.add(task))
     this.preemption = new Preemption(this.ordering)
     this.ready = this.emptyQueue()
   }
@@ -282,6 +286,27 @@ export class Placing {
 
   private chooseAt(nowMs: number): (task: TaskRecord, candidates: readonly Candidate[]) => Candidate {
     return (task, candidates) => this.choose(task, candidates, nowMs)
+  }
+
+  /**
+   * Among nodes that have reserved a place for the task: those that can be trusted if there are any, the most wished for of
+   * them, and of these the one that the placement policy takes.
+   */
+  private chooseReserved(task: TaskRecord, open: readonly OpenPlace[], nowMs: number): Member {
+    const { experience } = this
+    const healthy = open.filter(({ member }) => experience.health.of(member.node) >= probationBelow)
+    const able = healthy.length > 0 ? healthy : open
+    const candidates = able.flatMap(({ member, left, given }): Candidate[] => {
+      const offer = this.offers.of(member.incarnation)
+      if (offer === undefined) return []
+      // What the party has been given counts as awarded, though it is not yet.
+      const shadow = { offer: { ...offer, awarded: offer.awarded + given }, free: left }
+      return [experience.seen({ ...shadow, room: this.gate.claims.roomOf(member) }, task.type, nowMs)]
+    })
+    if (candidates.length === 0) return able[0]!.member
+    const wished = mostWished(task, candidates)
+    const bestMs = experience.paces.bestMs(task.type) ?? 0
+    return this.placementOf(task).choose(task, wished, bestMs).offer.member
   }
 
   /** It does better to wait for a faster node, which has no credit left now, than to start on the chosen one. */

@@ -6,6 +6,16 @@ import type { TypeCount } from '../../protocol/messages.ts'
 import type { Member } from '../ledger/member.ts'
 import type { TaskRecord } from '../ledger/task-record.ts'
 
+/** A node with places left for a task, and how many tasks of the same party it has been given already. */
+export interface OpenPlace {
+  readonly member: Member
+  readonly left: number
+  readonly given: number
+}
+
+/** One of the nodes, of which there is at least one. */
+export type ChoosePlace = (task: TaskRecord, open: readonly OpenPlace[]) => Member
+
 /** What a node said last. */
 export interface ReservedBid {
   readonly member: Member
@@ -56,20 +66,25 @@ export class Tender {
     return sum
   }
 
-  /** Who gets which task, the cheapest first; undefined while the bids do not cover them all. */
-  cover(priceMs: (member: Member) => number, nowMs: number): Map<Member, TaskRecord[]> | undefined {
-    const byPrice = [...this.bids.values()]
+  /** Who gets which task, as `choose` says for each; undefined while the bids do not cover them all. */
+  cover(choose: ChoosePlace, nowMs: number): Map<Member, TaskRecord[]> | undefined {
+    if (this.reserved(nowMs) < this.tasks.length) return undefined
+    const bids = [...this.bids.values()]
       .filter((bid) => bid.untilMs > nowMs && bid.member.live)
-      .sort((a, b) => priceMs(a.member) - priceMs(b.member) || (a.member.node < b.member.node ? -1 : 1))
-    const left = new Map(byPrice.map((bid) => [bid, new Map(bid.places)]))
+      .sort((a, b) => (a.member.node < b.member.node ? -1 : 1))
+    const left = new Map(bids.map((bid) => [bid.member, new Map(bid.places)]))
     const given = new Map<Member, TaskRecord[]>()
     for (const task of this.tasks) {
-      const bid = byPrice.find((one) => (left.get(one)?.get(task.type) ?? 0) > 0)
-      if (bid === undefined) return undefined
-      const places = left.get(bid)!
+      const open = [...left].flatMap(([member, places]) => {
+        const count = places.get(task.type) ?? 0
+        return count > 0 ? [{ member, left: count, given: given.get(member)?.length ?? 0 }] : []
+      })
+      if (open.length === 0) return undefined
+      const member = choose(task, open)
+      const places = left.get(member)!
       places.set(task.type, places.get(task.type)! - 1)
-      const tasks = given.get(bid.member)
-      if (tasks === undefined) given.set(bid.member, [task])
+      const tasks = given.get(member)
+      if (tasks === undefined) given.set(member, [task])
       else tasks.push(task)
     }
     return given

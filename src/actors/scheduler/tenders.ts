@@ -14,7 +14,7 @@ import type { Gate } from './gate.ts'
 import type { Offers } from './offers.ts'
 import { capacityFor, enoughFor } from './policies/capacity.ts'
 import { type Negotiation, Negotiations } from './policies/negotiations.ts'
-import { countByType, Tender } from './tender.ts'
+import { countByType, type OpenPlace, Tender } from './tender.ts'
 
 /** How long places are kept for a party; then others have as long before it is tried again. */
 export const tenderMs = 10_000
@@ -38,11 +38,19 @@ export class Tenders {
   private readonly restingUntilMs = new Map<Party, number>()
   private open: { readonly party: Party; readonly tender: Tender; readonly clearing: ReadonlySet<Member> } | undefined
   private readonly giveBack: (task: TaskRecord) => void
+  private readonly choose: (task: TaskRecord, open: readonly OpenPlace[], nowMs: number) => Member
   private opened = 0
   private retryAtMs = Number.POSITIVE_INFINITY
 
-  /** `giveBack` takes a large task that was not served, to be placed as ever. */
-  constructor(state: LedgerState, offers: Offers, gate: Gate, giveBack: (task: TaskRecord) => void) {
+  /** `choose` says who gets a task; `giveBack` takes a large one that was not served, to be placed as ever. */
+  constructor(
+    state: LedgerState,
+    offers: Offers,
+    gate: Gate,
+    choose: (task: TaskRecord, open: readonly OpenPlace[], nowMs: number) => Member,
+    giveBack: (task: TaskRecord) => void,
+  ) {
+    this.choose = choose
     this.giveBack = giveBack
     this.state = state
     this.offers = offers
@@ -139,7 +147,7 @@ export class Tenders {
       this.close(`it was given up: the tasks that wait have changed`, nowMs, effects)
       return
     }
-    const given = tender.cover((member) => this.offers.of(member.incarnation)?.bid.priceMs ?? 0, nowMs)
+    const given = tender.cover((task, open) => this.choose(task, open, nowMs), nowMs)
     if (given !== undefined) this.award(epoch, given, nowMs, effects)
     else if (tender.untilMs <= nowMs) {
       this.restingUntilMs.set(party, nowMs + tenderMs)

@@ -5,6 +5,7 @@ import type { SchedulerEffect } from '../../../src/actors/scheduler/effects.ts'
 import { awardTtlMs } from '../../../src/actors/scheduler/offers.ts'
 import { Hedges } from '../../../src/actors/scheduler/policies/hedges.ts'
 import { kind } from '../../../src/protocol/entries.ts'
+import type { NodeReport } from '../../../src/protocol/messages.ts'
 import type { HedgePolicy, TaskProfile } from '../../../src/protocol/options.ts'
 import { TestLog, type TestNode, taskProfile } from '../ledger/test-log.ts'
 import { bid } from './bids.ts'
@@ -233,6 +234,8 @@ describe('hedging', () => {
       it.turn()
       it.log.advance(10)
       b.complete(id, 2)
+      const terms = bid({ credits: 4, ttlMs: 1e9, priceMs: 1 }) as readonly unknown[]
+      it.agenda.hear(b.incarnation, [...terms, [['work', 1, 10]]] as unknown as NodeReport, it.log.nowMs)
       it.turn()
     }
     const id = it.log.submit()

@@ -6,6 +6,7 @@ import { Reservations } from '../../../src/actors/node/reservations.ts'
 import { Agenda } from '../../../src/actors/scheduler/agenda.ts'
 import type { SchedulerEffect } from '../../../src/actors/scheduler/effects.ts'
 import { gatherMs } from '../../../src/actors/scheduler/gatherings.ts'
+import { placementNamed } from '../../../src/actors/scheduler/policies/named.ts'
 import { tenderMs } from '../../../src/actors/scheduler/tenders.ts'
 import { kind } from '../../../src/protocol/entries.ts'
 import type { TypeCount } from '../../../src/protocol/messages.ts'
@@ -56,14 +57,20 @@ class Cluster {
   agenda: Agenda
   readonly bidders: Bidder[] = []
 
-  constructor() {
+  constructor(policies: ConstructorParameters<typeof Agenda>[1] = {}) {
     this.log.lead()
-    this.agenda = new Agenda(this.log.state)
+    this.agenda = new Agenda(this.log.state, policies)
     this.agenda.epoch = this.log.epoch
   }
 
-  join(name: string, slots: number, resources: Record<string, number> = {}, types = [taskProfile('work')]): Bidder {
-    const bidder = new Bidder(this.log.join(name, `${name}1`, types, { slots, resources }), slots, resources)
+  join(
+    name: string,
+    slots: number,
+    resources: Record<string, number> = {},
+    types = [taskProfile('work')],
+    labels: Record<string, string> = {},
+  ): Bidder {
+    const bidder = new Bidder(this.log.join(name, `${name}1`, types, { slots, resources, labels }), slots, resources)
     this.bidders.push(bidder)
     return bidder
   }
@@ -132,7 +139,7 @@ describe('a gang', () => {
     it.join('a', 2)
     it.join('b', 2)
     const ids = it.gang('g', 3)
-    expect(it.round()).toEqual({ a: ['g0', 'g1'], b: ['g2'] })
+    expect(it.round()).toEqual({ a: ['g0', 'g2'], b: ['g1'] })
     expect(it.statuses(ids)).toEqual(['running'])
     expect(it.agenda.negotiationOf(it.log.task('g2'), it.log.nowMs)).toMatchObject({
       asked: 3,
@@ -253,6 +260,48 @@ describe('a gang', () => {
       }
     }
     expect(it.statuses([...g, ...h])).toEqual(['completed'])
+  })
+})
+
+describe('the places of a gang', () => {
+  test.each([
+    ['best-fit', [3]],
+    ['spread', [2, 1]],
+    ['least-delay', [2, 1]],
+  ] as const)('by %s are on so many nodes', (placement, counts) => {
+    const it = new Cluster({ placement: placementNamed(placement) })
+    it.join('a', 4)
+    it.join('b', 4)
+    it.gang('g', 3)
+    expect(Object.values(it.round()).map((ids) => ids.length)).toEqual(counts)
+  })
+
+  test('are on preferred nodes, and not on avoided ones, while these have some', () => {
+    const it = new Cluster()
+    const labels = { preferred: { disk: 'ssd' }, avoided: { spot: 'yes' } }
+    const types = [taskProfile('work', { labels })]
+    it.join('a', 4, {}, types, { spot: 'yes' })
+    it.join('b', 2, {}, types, { disk: 'ssd' })
+    it.join('c', 4, {}, types)
+    it.gang('g', 4)
+    expect(it.round()).toEqual({ b: ['g0', 'g1'], c: ['g2', 'g3'] })
+  })
+
+  test('are on a node that fails everything only if no other has any', () => {
+    const it = new Cluster()
+    const [a] = [it.join('a', 4), it.join('b', 4)]
+    for (let n = 0; n < 12; n++) {
+      const id = it.log.submit()
+      a.node.accept(id)
+      it.agenda.note(it.log.takeChanges(), it.log.nowMs)
+      a.node.fail(id, 1, false)
+    }
+    it.round()
+    expect(it.agenda.healthOf('a')).toBeLessThan(0.5)
+    it.gang('g', 4)
+    expect(it.round()).toEqual({ b: ['g0', 'g1', 'g2', 'g3'] })
+    it.gang('h', 2)
+    expect(it.round()).toEqual({ a: ['h0', 'h1'] })
   })
 })
 

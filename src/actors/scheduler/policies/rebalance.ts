@@ -4,7 +4,7 @@
  *
  *     slower = max(1 + wait, min(running, 1 ÷ (1 − loop)))        how many times as long turns take on the node that has them
  *     wait: for a processor, per ms of run; loop: use of the main loop, by other turns at most
- *     worse if   slower_here ≥ ratio × slowdown_there             what the other bids for one task more
+ *     worse if   slower_here ≥ ratio × slowdown_there × max(1, (busy_there + 1) ÷ parallel_there)       for one task more there
  *           or   delay_here ≥ ratio × delay_there + lagMs         each step waits so long for the main loop
  *     lasts ≥ afterMs without a break; then one task moves, and it is looked anew
  *     moved: of the tasks that have run for ≥ ageMinMs, the one with most left; each at most every pauseMs
@@ -14,6 +14,7 @@
  */
 import type { TaskRecord } from '../../ledger/task-record.ts'
 import type { Offer } from '../offers.ts'
+import { lastsMs } from '../placement.ts'
 
 export interface RebalancingPolicy {
   /** How many times worse it must be here than there; from 1 on, default 2. */
@@ -46,8 +47,9 @@ export function suffered({ load, member }: Offer): number {
 export function whyBetter(here: Offer, there: Offer, { ratio, lagMs }: RebalancingPolicy): string | undefined {
   const slower = suffered(here)
   const names = `${here.member.node} than on ${there.member.node}`
-  if (slower >= ratio * there.bid.slowdown) {
-    return `tasks took ${slower.toFixed(1)} times as long on ${names}, which bid ${there.bid.slowdown.toFixed(1)}`
+  const promised = lastsMs({ offer: there, free: 0 }, 1)
+  if (slower >= ratio * promised) {
+    return `tasks took ${slower.toFixed(1)} times as long on ${names}, which bid ${promised.toFixed(1)}`
   }
   const [hereMs, thereMs] = [here.load.loopDelayMs, there.load.loopDelayMs]
   if (hereMs < ratio * thereMs + lagMs) return undefined

@@ -1,7 +1,7 @@
 /** Orders against what the textbooks say of them, on random traces in virtual time. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { simulate, summary } from '../../../../bench/scheduling/simulate.ts'
+import { simulate, summary } from '../../../../bench/scheduling/orders.ts'
 import { exponential, type Job, mixedTrace } from '../../../../bench/scheduling/traces.ts'
 import { fifo, type OrderingPolicy, priority } from '../../../../src/actors/scheduler/ordering.ts'
 import {
