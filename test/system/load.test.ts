@@ -1,5 +1,6 @@
 /** Work goes where it is done soonest: away from a node whose processor somebody else is using. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { audit } from '../harness/audit.ts'
@@ -18,6 +19,18 @@ function startHog(processor: number): ChildProcess {
   return spawn('taskset', ['-c', `${processor}`, process.execPath, '-e', burn], {
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   })
+}
+
+/** How long the main loop of a process has used a processor and waited for one, by the kernel's account, ns. */
+function processorTimes(pid: number): { ran: number; waited: number } {
+  const [ran = 0, waited = 0] = readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ').map(Number)
+  return { ran, waited }
+}
+
+/** By how much longer everything took in a process since then, because others used its processor. */
+function suffered(pid: number, since: { ran: number; waited: number }): number {
+  const now = processorTimes(pid)
+  return 1 + (now.waited - since.waited) / Math.max(1, now.ran - since.ran)
 }
 
 /** Submits tasks that use the processor, all at once; returns how many each node has run. */
@@ -51,10 +64,14 @@ test(
     const hogs = Array.from({ length: 3 }, () => startHog(0))
     try {
       await shares(cluster, 'warm', 30)
+      const [loadedSince, freeSince] = [processorTimes(loaded!.pid), processorTimes(free!.pid)]
       const beside = await shares(cluster, 'beside', 100)
       const share = (run: Record<string, number>) => (run[loaded!.name] ?? 0).toFixed(0)
-      console.log(`share of the node on processor 0: ${share(without)} % alone, ${share(beside)} % beside three hogs`)
-      expect(beside[loaded!.name] ?? 0).toBeLessThan(beside[free!.name] ?? 0)
+      const worse = suffered(loaded!.pid, loadedSince) / suffered(free!.pid, freeSince)
+      const said = `${share(without)} % alone, ${share(beside)} % beside three hogs, which made it ${worse.toFixed(1)} times as slow`
+      console.log(`share of the node on processor 0: ${said}`)
+      // Whatever else runs on the machine may use the other processor as much: then neither node is the better one.
+      expect(worse < 2 || (beside[loaded!.name] ?? 0) < (beside[free!.name] ?? 0), said).toBe(true)
     } finally {
       for (const hog of hogs) hog.kill('SIGKILL')
     }
