@@ -137,9 +137,13 @@ describe('in four partitions', () => {
     await victim!.kill()
     const results = (await Promise.all(handles.map((handle) => handle.result()))) as { at: number; pid: number }[]
     expect(results.every(({ at }) => at === 10)).toBe(true)
-    const { totals, partitions: led } = await troupe.stats()
+    // A partition that changes its leader just now is left out of the sums, and shows no leader.
+    const { totals, partitions: led } = await until(async () => {
+      const stats = await troupe.stats()
+      return stats.partitions?.every(({ leader }) => leader !== undefined) ? stats : undefined
+    }, 'every partition has a leader again')
     expect(totals).toMatchObject({ submitted: 60, completed: 60, failed: 0 })
-    expect(led?.every(({ leader }) => leader !== undefined && !leader.startsWith(victim!.name))).toBe(true)
+    expect(led?.some(({ leader }) => leader?.startsWith(victim!.name))).toBe(false)
   })
 
   test('another number is refused by name; nothing stored, it may still be given', { timeout: 60_000 }, async () => {
