@@ -5,6 +5,7 @@ import type { FlowTask } from '../../src/client/submit-options.ts'
 import { Troupe } from '../../src/client/troupe.ts'
 import { TroupeError } from '../../src/protocol/errors.ts'
 import { type Server, SimMachine } from './cluster.ts'
+import type { Feature } from './features.ts'
 import type { Recorder, TerminalStatus } from './history.ts'
 import { Random } from './random.ts'
 import { SimObjectStore } from './sim-stores.ts'
@@ -19,6 +20,9 @@ export interface WorkPlan {
   readonly types: readonly string[]
   /** Of one node, which may be the only one left in the end: a larger gang would wait for ever. */
   readonly slots: number
+  readonly features: ReadonlySet<Feature>
+  /** Counts what came about. */
+  readonly count: (what: string) => void
 }
 
 interface OwnTask extends FlowTask {
@@ -89,18 +93,32 @@ export class ClientMachine extends SimMachine {
     const { random } = this
     const mark = this.marks()
     const type = random.pick(this.plan.types)
-    const input: TaskInput = { mark, count: random.integer(1, 4), ms: random.integer(0, 3) * random.integer(1, 600) }
+    const { features } = this.plan
+    const input: TaskInput = {
+      mark,
+      count: random.integer(1, 4),
+      ms: random.integer(0, 3) * random.integer(1, 600),
+      ...(features.has('large values') && random.chance(0.5) && { pad: '.'.repeat(random.integer(1, 1_500)) }),
+    }
     const id = random.chance(0.4) ? `t${mark}` : undefined
     const options = {
       ...(id !== undefined && { id }),
       ...(random.chance(0.15) && { delay: random.integer(1, 4_000) }),
       ...(random.chance(0.05) && { deadline: this.world.epochMs + this.world.nowMs + random.integer(500, 20_000) }),
       ...(random.chance(0.2) && { priority: random.integer(0, 9) }),
+      ...(features.has('unique') &&
+        random.chance(0.4) && { unique: { key: random.pick(['a', 'b', 'c']), within: random.integer(100, 6_000) } }),
     }
     const handle = await this.submit(mark, type, input, options)
     if (handle === undefined) return
-    void this.follow(handle)
-    if (type === 'listener') void this.signal(handle, input.count)
+    void this.follow(handle).then((status) => {
+      if (status === 'failed') void this.lookAfter(handle)
+    })
+    if (type === 'listener' || type === 'allergic') {
+      const isFlood = features.has('signal flood') && random.chance(0.5)
+      if (isFlood) this.plan.count('signal flood')
+      void (isFlood ? this.flood(handle) : this.signal(handle, input.count))
+    }
     if (random.chance(0.05))
       setTimeout(() => void handle.cancel('no longer wanted').catch(noop), random.integer(1, 3_000))
     // The same again is the same task; with another input it is a conflict.
@@ -231,23 +249,54 @@ export class ClientMachine extends SimMachine {
     }
   }
 
-  /** Waits for the outcome and writes down what was told. */
-  private async follow(handle: TaskHandle): Promise<void> {
+  /** A dead letter is tried again or removed. */
+  private async lookAfter(handle: TaskHandle): Promise<void> {
+    const { random, plan, recorder, world } = this
+    if (!plan.features.has('dead letters') || !random.chance(0.5)) return
+    await new Promise((resolve) => setTimeout(resolve, random.integer(1, 3_000)))
+    try {
+      if (random.chance(0.3)) {
+        await this.troupe!.removeDead(handle.id)
+        plan.count('dead letter removed')
+        return
+      }
+      await handle.retry()
+      plan.count('dead letter retried')
+      recorder.add({ what: 'retried', atMs: world.nowMs, id: handle.id })
+      await this.follow(handle)
+    } catch {
+      // Nobody answered, or somebody else was first.
+    }
+  }
+
+  /** Many signals at once, more than a task may have. */
+  private async flood(handle: TaskHandle): Promise<void> {
+    for (let value = 1; value <= 15; value++) {
+      await handle.signal({ type: 'go', value } as never, { id: `s${value}` }).catch(noop)
+    }
+  }
+
+  /** Waits for the outcome and writes down what was told; resolves with its status, if it was. */
+  private async follow(handle: TaskHandle): Promise<TerminalStatus | undefined> {
     const { recorder, world, waiting } = this
     const { id } = handle
     const wait = `${id}/${waiting.size}/${world.steps}`
     waiting.set(wait, id)
+    let told: TerminalStatus | undefined
     try {
       const result = await handle.result()
+      told = 'completed'
       recorder.add({ what: 'told', atMs: world.nowMs, id, status: 'completed', detail: JSON.stringify(result) ?? '' })
     } catch (error) {
       const code = error instanceof TroupeError ? error.code : 'none'
       const status = endings[code]
+      told = status
       const cause = (error as { cause?: { code?: string } }).cause?.code ?? ''
       if (status !== undefined) recorder.add({ what: 'told', atMs: world.nowMs, id, status, detail: cause })
       else if (code === 'TROUPE_UNKNOWN_TASK') recorder.add({ what: 'forgotten', atMs: world.nowMs, id })
     }
     waiting.delete(wait)
+    return told
   }
 
   /** Sends as many signals as the task waits for, and goes on until they are stored. */
@@ -273,5 +322,10 @@ function noop(): undefined {
 }
 
 function isCertain(code: string): boolean {
-  return code === 'TROUPE_REFUSED' || code === 'TROUPE_TOO_LARGE' || code.startsWith('TROUPE_INVALID_')
+  return (
+    code === 'TROUPE_REFUSED' ||
+    code === 'TROUPE_QUEUE_FULL' ||
+    code === 'TROUPE_TOO_LARGE' ||
+    code.startsWith('TROUPE_INVALID_')
+  )
 }

@@ -5,8 +5,8 @@
 import type { Logger } from 'pino'
 import type { AnyTaskDefinition } from '../../src/client/task.ts'
 import type { Log } from '../../src/nats/bus.ts'
-import { packBlock } from '../../src/protocol/blocks.ts'
-import type { FoldRules } from '../../src/protocol/entries.ts'
+import { packBlock, unpackJournalBlock } from '../../src/protocol/blocks.ts'
+import { type FoldRules, formatVersion } from '../../src/protocol/entries.ts'
 import type { Subjects } from '../../src/protocol/subjects.ts'
 import { Housekeeping } from '../../src/runtime/ledger/housekeeping.ts'
 import { LedgerMembers } from '../../src/runtime/ledger/ledger-members.ts'
@@ -14,6 +14,7 @@ import { LedgerReader } from '../../src/runtime/ledger/ledger-reader.ts'
 import { NodeService } from '../../src/runtime/node/node-service.ts'
 import { SchedulerService } from '../../src/runtime/scheduler/scheduler-service.ts'
 import { Supervisor } from '../../src/runtime/supervisor.ts'
+import { changedLog } from './changed-log.ts'
 import type { Link, Network } from './network.ts'
 import { Random } from './random.ts'
 import { MoodyBalance } from './sim-balance.ts'
@@ -42,6 +43,8 @@ export interface ClusterSettings {
   readonly messagesPerCheckpoint: number
   readonly checkpointMs: number
   readonly rules: Partial<FoldRules>
+  /** Nodes of a later version write what others do not know. */
+  readonly newerNodes?: ReadonlySet<string>
 }
 
 export function simLogger(world: World, name: string): Logger {
@@ -130,6 +133,7 @@ export class ControlMachine extends SimMachine {
   reader: LedgerReader | undefined
   scheduler: SchedulerService | undefined
   supervisor: Supervisor | undefined
+  private housekeeping: Housekeeping | undefined
   private readonly settings: ClusterSettings
 
   constructor(world: World, server: Server, name: string, settings: ClusterSettings) {
@@ -147,6 +151,7 @@ export class ControlMachine extends SimMachine {
     const reader = new LedgerReader({ log, checkpoints, subjects, logger })
     this.reader = reader
     this.scheduler = undefined
+    this.housekeeping = undefined
     await reader.start()
     const members = new LedgerMembers(reader)
     const supervisor = new Supervisor({
@@ -173,7 +178,7 @@ export class ControlMachine extends SimMachine {
       policies: { rebalancing: { ratio: 1.5, lagMs: 100, afterMs: 0, ageMinMs: 10, pauseMs: 300 } },
     })
     scheduler.start()
-    new Housekeeping({
+    const housekeeping = new Housekeeping({
       reader,
       log,
       checkpoints,
@@ -182,10 +187,32 @@ export class ControlMachine extends SimMachine {
       everyMs: settings.housekeepingMs,
       messagesPerCheckpoint: settings.messagesPerCheckpoint,
       checkpointMs: settings.checkpointMs,
-    }).start()
+    })
+    housekeeping.start()
     this.supervisor = supervisor
     this.scheduler = scheduler
+    this.housekeeping = housekeeping
   }
+
+  /** Gives back what it leads, and ends, as a process that was asked to. */
+  async stop(): Promise<void> {
+    await this.scheduler?.stop()
+    await this.supervisor?.stop()
+    await this.housekeeping?.stop()
+    await this.reader?.stop()
+  }
+}
+
+/** What a later version writes: entries of a kind that is not known yet, behind those that are. */
+function newerLog(log: Log): Log {
+  return changedLog(log, {
+    append: (subject, data, options) => {
+      const block = unpackJournalBlock(data)
+      if (!block.ok) return log.append(subject, data, options)
+      const entries = [...block.entries, [99, 'of a later version', { and: ['its', 'fields'] }]]
+      return log.append(subject, packBlock([formatVersion, block.number, entries as never]), options)
+    },
+  })
 }
 
 const beatEveryMs = 250
@@ -228,8 +255,10 @@ export class NodeMachine extends SimMachine {
   }
 
   protected async start(): Promise<void> {
-    const { bus, log, process, world, settings, definitions } = this
+    const { bus, process, world, settings, definitions } = this
     const { subjects, shelf, log: host } = this.server
+    const isNewer = settings.newerNodes?.has(process.name) ?? false
+    const log = isNewer ? newerLog(this.log) : this.log
     this.tickAtMs = world.nowMs
     setInterval(() => {
       this.ticks++
@@ -245,7 +274,7 @@ export class NodeMachine extends SimMachine {
         node: process.name,
         host: process.name,
         pid: process.life,
-        version: '0.1.0',
+        version: isNewer ? '0.2.0' : '0.1.0',
         slots: settings.slots,
         resources: { cpu: 1 },
         labels: {},

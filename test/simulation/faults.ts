@@ -5,6 +5,7 @@
 import type { ControlMachine, NodeMachine, Server, SimMachine } from './cluster.ts'
 import type { Link, Network } from './network.ts'
 import type { Random } from './random.ts'
+import type { SimThreads } from './sim-lanes.ts'
 import type { StreamHost } from './sim-log.ts'
 import type { World } from './world.ts'
 
@@ -12,6 +13,7 @@ export interface Machines {
   readonly controls: readonly ControlMachine[]
   readonly nodes: readonly NodeMachine[]
   readonly clients: readonly SimMachine[]
+  readonly threads: SimThreads
 }
 
 /** Kinds that happen at moments, with the mean time between two of them, ms. */
@@ -33,6 +35,9 @@ const moments = {
   'power loss': 20_000,
   'door closes': 20_000,
   'full log': 20_000,
+  'rolling restart': 30_000,
+  'crash thread': 3_000,
+  'thread hangs': 8_000,
 } as const
 
 /** Kinds that are about single messages, with what they set. */
@@ -72,8 +77,9 @@ const uncertain = new Set([
 
 export function drawKinds(random: Random): string[] {
   const kinds = [...Object.keys(moments), ...Object.keys(shares), 'clock skew']
-  // The youngest comes last, so that it changes little of what older seeds have drawn.
-  kinds.push(...kinds.splice(kinds.indexOf('full log'), 1))
+  // The youngest come last, so that they change little of what older seeds have drawn.
+  for (const young of ['full log', 'rolling restart', 'crash thread', 'thread hangs'])
+    kinds.push(...kinds.splice(kinds.indexOf(young), 1))
   const share = random.pick([0, 0.15, 0.3, 0.5])
   return kinds.filter((kind) => random.chance(rare.has(kind) ? share / 6 : share))
 }
@@ -217,6 +223,13 @@ export class FaultDriver {
         this.world.schedule(undefined, forMs, 'room is made', () => server.log.stream.fill(0))
         return `${forMs} ms`
       }
+      case 'rolling restart':
+        this.restartAll()
+        return ''
+      case 'crash thread':
+        return machines.threads.endOne(random, 'crash')
+      case 'thread hangs':
+        return machines.threads.endOne(random, 'hang')
     }
   }
 
@@ -283,11 +296,38 @@ export class FaultDriver {
     for (const wake of host.readers) wake()
   }
 
+  /** One process after the other, each asked to end in good order. */
+  private restartAll(): void {
+    const { world, machines } = this
+    let afterMs = 0
+    for (const machine of [...machines.controls, ...machines.nodes]) {
+      world.schedule(undefined, afterMs, `restart ${machine.name} in turn`, () => {
+        if (this.isOver) return
+        if ('stop' in machine) this.stop(machine)
+        else this.drain(machine)
+      })
+      afterMs += 3_000
+    }
+  }
+
+  private stop(machine: ControlMachine): void {
+    const { process } = machine
+    if (!process.alive || process.paused || !machine.started) return
+    const { life } = process
+    this.world.schedule(process, 0, 'asked to end', () => {
+      void machine.stop().then(() => {
+        if (process.life !== life) return
+        machine.crash()
+        machine.restartAfter(500)
+      })
+    })
+  }
+
   private drain(machine: NodeMachine): string | undefined {
     const { node, process } = machine
     if (!process.alive || process.paused || node === undefined || !machine.started) return undefined
     const { life } = process
-    this.world.enter(process, () => {
+    this.world.schedule(process, 0, 'asked to end', () => {
       void node.drain().then(() => {
         if (process.life !== life) return
         machine.crash()

@@ -57,7 +57,7 @@ export function installGlobals(world: World): () => void {
     return world.current
   }
   const after = (process: SimProcess, ms: number | undefined, run: () => void): Scheduled => {
-    const delayMs = Math.max(1, Math.min(Number(ms ?? 1) || 1, 2 ** 31 - 1)) / (1 + process.drift)
+    const delayMs = Math.max(1, Math.min(Number(ms ?? 1) || 1, 2 ** 31 - 1)) / process.clockRate
     return world.schedule(process, delayMs, 'timer', run)
   }
   const stop = (timer: unknown): void => {

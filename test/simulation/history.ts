@@ -73,6 +73,8 @@ export interface History {
   readonly log: readonly LogMessage[]
   /** Messages that were acknowledged and that the server lost afterwards. */
   readonly lost: readonly LogMessage[]
+  /** Large values by their names, where they are known. */
+  readonly objects?: ReadonlyMap<string, Uint8Array>
   /** Ledgers at the end, by who holds them, with the position up to which each is folded. */
   readonly ledgers: readonly {
     readonly holder: string

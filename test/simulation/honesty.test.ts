@@ -100,11 +100,17 @@ test(
         await log.trim(sequence)
         stream.trim(sequence)
         answers = await info()
+      } else if (dice < 0.974) {
+        what = 'reserve'
+        await log.takeReserve()
+        stream.takeReserve()
+        answers = await info()
       } else {
         what = 'door'
-        const open = random.chance(0.7)
+        // A log that has used its reserve is trimmed before it gives it back.
+        const open = random.chance(0.7) && stream.info(0).bytes <= bytesMax
         await log.setDoor(open)
-        stream.doorOpen = open
+        stream.setDoor(open)
         answers = await info()
       }
       kinds.set(what, (kinds.get(what) ?? 0) + 1)
@@ -112,9 +118,9 @@ test(
     }
     // It says nothing of what did not come about.
     const seen = [...kinds.keys()].join('\n')
-    for (const wanted of ['"duplicate":true', 'wrong-sequence', 'no-responders', '"full"', 'trim', 'door']) {
+    for (const wanted of ['"duplicate":true', 'wrong-sequence', 'no-responders', '"full"', 'trim', 'reserve', 'door']) {
       expect(seen).toContain(wanted)
     }
   },
-  4 * 60_000,
+  10 * 60_000,
 )

@@ -1,76 +1,88 @@
-/** `npm run simulate -- --seeds N [--seed S] [--steps N] [--trace]`: runs seeds one after another and judges each. */
+/**
+ * `npm run simulate -- --seeds N [--seed S] [--steps N] [--workers N] [--trace]`: tries seeds, one process for each core, and
+ * judges each. One that breaks a promise is made smaller, and the command that shows it is printed.
+ */
+import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
-import { check, explain } from './checker/check.ts'
+import { tryAll } from './crew.ts'
 import { plants } from './planted.ts'
-import { simulate } from './simulation.ts'
+import { commandOf } from './shrink.ts'
+import { type Trial, type TrialResult, tryOut } from './trial.ts'
+import type { WorkerReport } from './worker.ts'
 
 const { values } = parseArgs({
   options: {
-    seeds: { type: 'string', default: '20' },
+    seeds: { type: 'string' },
     seed: { type: 'string' },
     steps: { type: 'string', default: '10000' },
+    workers: { type: 'string', default: String(availableParallelism()) },
     trace: { type: 'boolean', default: false },
     plant: { type: 'string' },
     faults: { type: 'string' },
+    features: { type: 'string' },
     json: { type: 'boolean', default: false },
     'until-found': { type: 'boolean', default: false },
   },
 })
 
-/** One seed in so many runs twice, and both must have the same trace. */
-const twiceEvery = 20
-
 const first = Number(values.seed ?? Math.floor(performance.timeOrigin) % 1_000_000)
-const count = values.trace ? 1 : Number(values.seeds)
-const steps = Number(values.steps)
-const plant = plants.find(({ name }) => name === values.plant)
-if (values.plant !== undefined && plant === undefined) throw new Error(`no planted bug "${values.plant}"`)
+// A seed that is named is one; a number of seeds without a name is as many from a fresh one on.
+const count = values.trace ? 1 : Number(values.seeds ?? (values.seed === undefined ? 20 : 1))
+const { plant } = values
+if (plant !== undefined && !plants.some(({ name }) => name === plant)) throw new Error(`no planted bug "${plant}"`)
 const kinds = values.faults?.split(',').filter((kind) => kind !== '')
+const features = values.features?.split(',').filter((name) => name !== '')
+const trials = Array.from(
+  { length: count },
+  (_, at): Trial => ({ seed: first + at, steps: Number(values.steps), plant, kinds, features }),
+)
 const say = (text: string) => values.json || process.stdout.write(`${text}\n`)
 
-interface Found {
-  readonly seed: number
-  readonly predicates: readonly string[]
-}
+const results: TrialResult[] = []
 
-const found: Found[] = []
-const fired = new Map<string, number>()
-let total = 0
-let virtualMs = 0
-let busyMs = 0
-let ran = 0
-let voids = 0
-let tasks = 0
+function report({ result, smallest }: WorkerReport): boolean {
+  results.push(result)
+  const { seed, broken, explained } = result
+  if (broken.length === 0) return true
+  say(
+    `seed ${seed} (${result.kinds.join(', ') || 'no faults'}; ${result.features.join(', ') || 'no features'}): ${broken.join(', ')}`,
+  )
+  for (const text of explained) say(text)
+  say(`    ${commandOf(smallest ?? { ...result, kinds, features })}`)
+  return !values['until-found']
+}
 
 say(`seed ${first}`)
-for (let seed = first; seed < first + count; seed++) {
-  const startedAtMs = performance.now()
-  const onTrace = values.trace ? (line: string) => process.stdout.write(`${line}\n`) : undefined
-  const result = await simulate({ seed, steps, plant, kinds, onTrace })
-  busyMs += performance.now() - startedAtMs
-  total += result.steps
-  virtualMs += result.virtualMs
-  ran++
-  const { violations, neverFired } = check(result.history)
-  tasks += result.history.events.filter(({ what }) => what === 'accepted').length
-  for (const [kind, times] of result.history.fired) fired.set(kind, (fired.get(kind) ?? 0) + times)
-  if (neverFired.length > 0) voids++
-  const names = violations.map(({ predicate }) => predicate)
-  if (seed % twiceEvery === 0 && !values.trace) {
-    const again = await simulate({ seed, steps, plant, kinds })
-    if (again.hash !== result.hash) names.push('one-trace')
-  }
-  if (names.length > 0) {
-    found.push({ seed, predicates: names })
-    say(`seed ${seed} (${result.kinds.join(', ') || 'no faults'}): ${names.join(', ')}`)
-    for (const violation of violations) say(explain(violation))
-    if (values['until-found']) break
-  }
+const startedAtMs = performance.now()
+if (values.trace) {
+  report({ result: await tryOut(trials[0]!, (line) => process.stdout.write(`${line}\n`)), smallest: undefined })
+} else {
+  await tryAll(trials, Number(values.workers), report)
 }
-const perSecond = Math.round((total / busyMs) * 1_000)
-const ratio = Math.round(virtualMs / busyMs)
+const lastedMs = performance.now() - startedAtMs
+
+const sum = (of: (result: TrialResult) => number) => results.reduce((total, result) => total + of(result), 0)
+const fired = new Map<string, number>()
+for (const result of results) for (const [kind, times] of result.fired) fired.set(kind, (fired.get(kind) ?? 0) + times)
+const found = results.filter(({ broken }) => broken.length > 0)
+const [steps, cpuMs, virtualMs] = [
+  sum(({ stepsTaken }) => stepsTaken),
+  sum(({ cpuMs }) => cpuMs),
+  sum((r) => r.virtualMs),
+]
+const totals = {
+  first,
+  ran: results.length,
+  steps,
+  /** By the time of processors, so that it says the same on a busy machine. */
+  perSecondAndCore: Math.round((steps / cpuMs) * 1_000),
+  timesRealTime: Math.round(virtualMs / cpuMs),
+  lastedMs: Math.round(lastedMs),
+  submissions: sum(({ submissions }) => submissions),
+  voids: results.filter(({ neverFired }) => neverFired.length > 0).length,
+}
 say(
-  `${ran} seeds, ${total} steps, ${tasks} submissions: ${perSecond} steps/s, ${ratio} × real time, ${found.length} with violations, ${voids} in which a planned fault never came about`,
+  `${totals.ran} seeds, ${steps} steps, ${totals.submissions} submissions: ${totals.perSecondAndCore} steps/s and ${totals.timesRealTime} × real time on a core, ${found.length} with violations, ${totals.voids} in which a planned fault never came about`,
 )
 say(
   [...fired]
@@ -79,7 +91,7 @@ say(
     .join(', '),
 )
 if (values.json) {
-  const report = { first, ran, steps: total, perSecond, ratio, voids, tasks, found, fired: Object.fromEntries(fired) }
-  process.stdout.write(`${JSON.stringify(report)}\n`)
+  const shown = found.map(({ seed, broken }) => ({ seed, predicates: broken }))
+  process.stdout.write(`${JSON.stringify({ ...totals, found: shown, fired: Object.fromEntries(fired) })}\n`)
 }
 process.exitCode = found.length > 0 ? 1 : 0

@@ -3,7 +3,8 @@
 import type { AppendOptions } from '../../src/nats/bus.ts'
 import { unpackJournalBlock } from '../../src/protocol/blocks.ts'
 import { kind } from '../../src/protocol/entries.ts'
-import { changedLog, type Plant } from './plants.ts'
+import { changedLog } from './changed-log.ts'
+import type { Plant } from './plants.ts'
 
 function without<Key extends keyof AppendOptions>(options: AppendOptions | undefined, key: Key): AppendOptions {
   const { [key]: _, ...rest } = options ?? {}
@@ -118,6 +119,9 @@ export const plantedInLog: readonly Plant[] = [
     name: 'trimmed-too-far',
     bug: 'The log is trimmed fifty messages beyond what is needed no more.',
     wrapLog: () => (log) => changedLog(log, { trim: (sequence) => log.trim(sequence + 50) }),
-    kinds: ['crash control'],
+    // Whoever leads next has to read the inputs that the one before held in memory.
+    kinds: ['crash control', 'crash node'],
+    // Results that are kept for long hold the log, which is then trimmed once at most.
+    features: ['retention'],
   },
 ]

@@ -1,5 +1,4 @@
-/** What a planted bug is, and the two ways in which one is put into the product from outside. */
-import type { Log } from '../../src/nats/bus.ts'
+/** What a planted bug is, and how one is put into the product from outside. */
 import type { WrapLog } from './cluster.ts'
 import type { Random } from './random.ts'
 
@@ -14,22 +13,8 @@ export interface Plant {
   readonly patch?: () => () => void
   /** Faults under which it shows; default: drawn. */
   readonly kinds?: readonly string[]
-}
-
-/** The log with some of its operations replaced. */
-export function changedLog(log: Log, changes: Partial<Log>): Log {
-  return {
-    append: (subject, data, options) => log.append(subject, data, options),
-    read: (options) => log.read(options),
-    get: (sequence) => log.get(sequence),
-    getRange: (sequence, messagesMax, bytesMax) => log.getRange(sequence, messagesMax, bytesMax),
-    lastOf: (subject) => log.lastOf(subject),
-    info: () => log.info(),
-    trim: (sequence) => log.trim(sequence),
-    setDoor: (open) => log.setDoor(open),
-    takeReserve: () => log.takeReserve(),
-    ...changes,
-  }
+  /** Features under which it shows; default: none. */
+  readonly features?: readonly string[]
 }
 
 type Method<This, Args extends readonly unknown[], Result> = (this: This, ...args: Args) => Result

@@ -185,16 +185,14 @@ export class SimLog implements Log {
   setDoor(open: boolean): Promise<void> {
     return this.api('door', (stream) => {
       if (stream.doorOpen !== open) this.host.fired(open ? 'door opened' : 'door closed')
-      stream.doorOpen = open
-      if (open) stream.reserveBytes = 0
+      stream.setDoor(open)
     })
   }
 
   takeReserve(): Promise<void> {
     return this.api('reserve', (stream) => {
       if (stream.reserveBytes === 0) this.host.fired('reserve taken')
-      stream.doorOpen = false
-      stream.reserveBytes = Math.floor(stream.options.bytesMax / 4)
+      stream.takeReserve()
     })
   }
 

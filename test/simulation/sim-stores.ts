@@ -139,6 +139,7 @@ export class SimObjectStore implements ObjectStore {
   put(data: Uint8Array): Promise<string> {
     const name = createHash('sha256').update(data).digest('hex')
     return this.ask('object put', () => {
+      this.host.fired('object stored')
       this.shelf.objects.set(name, { data, storedAtMs: this.host.world.epochMs + this.host.world.nowMs })
       return name
     })

@@ -146,6 +146,19 @@ export class SimStream {
     }
   }
 
+  /** Takes submissions and signals, or does not; then it gives its reserve back as well. */
+  setDoor(open: boolean): void {
+    this.doorOpen = open
+    if (open) this.reserveBytes = 0
+  }
+
+  /** Gets room beyond its size, for those inside the door. */
+  takeReserve(): void {
+    if (this.reserveBytes > 0) return
+    this.doorOpen = false
+    this.reserveBytes = Math.floor(this.options.bytesMax / 4)
+  }
+
   trim(sequence: number): void {
     const before = Math.min(sequence, this.last + 1)
     while (this.first < before) {

@@ -3,6 +3,7 @@
  * core is healed and everything must come to its end. Returns the history for the checker.
  */
 import { Subjects } from '../../src/protocol/subjects.ts'
+import { noteOrigin } from '../../src/runtime/tasks/load.ts'
 import { ClientMachine } from './client-machine.ts'
 import {
   type ClusterSettings,
@@ -13,15 +14,18 @@ import {
   simLogger,
 } from './cluster.ts'
 import { drawKinds, FaultDriver } from './faults.ts'
+import { drawFeatures, type Feature, features, narrowLimits, rulesOf, typesOf } from './features.ts'
 import { installGlobals } from './globals.ts'
-import { type History, type LedgerTask, Recorder } from './history.ts'
+import { type History, type HistoryEvent, type LedgerTask, Recorder } from './history.ts'
 import { Network } from './network.ts'
+import { OperatorMachine } from './operator-machine.ts'
 import type { Plant } from './plants.ts'
 import { Random } from './random.ts'
+import { SimThreads } from './sim-lanes.ts'
 import { type LogFaults, StreamHost } from './sim-log.ts'
 import { emptyShelf } from './sim-stores.ts'
 import { SimStream } from './sim-stream.ts'
-import { trialTasks } from './tasks.ts'
+import { rareTasks, trialTasks } from './tasks.ts'
 import { World } from './world.ts'
 
 export interface SimulationOptions {
@@ -32,6 +36,8 @@ export interface SimulationOptions {
   readonly onTrace?: ((line: string) => void) | undefined
   /** These kinds of faults instead of drawn ones. */
   readonly kinds?: readonly string[] | undefined
+  /** These features instead of drawn ones. */
+  readonly features?: readonly string[] | undefined
 }
 
 export interface SimulationResult {
@@ -40,6 +46,7 @@ export interface SimulationResult {
   readonly virtualMs: number
   readonly hash: string
   readonly kinds: readonly string[]
+  readonly features: readonly string[]
 }
 
 /** Something must end in every stretch of this length; many tasks may be left for one slow node. */
@@ -68,6 +75,9 @@ class Simulation {
   readonly controls: ControlMachine[] = []
   readonly nodes: NodeMachine[] = []
   readonly clients: ClientMachine[] = []
+  readonly operators: OperatorMachine[] = []
+  readonly features: ReadonlySet<Feature>
+  readonly threads: SimThreads
   readonly faults: FaultDriver
   private readonly options: SimulationOptions
   private marks = 0
@@ -103,8 +113,11 @@ class Simulation {
       wrapLog: options.plant?.wrapLog?.(random('plant')),
     }
     this.server.log.onStored = (message) => this.recorder.stored(message)
-    this.build(shape)
-    const machines = { controls: this.controls, nodes: this.nodes, clients: this.clients }
+    const asked = options.features ?? (options.plant === undefined ? undefined : (options.plant.features ?? []))
+    this.features = asked ? new Set(features.filter((name) => asked.includes(name))) : drawFeatures(random('features'))
+    this.threads = this.build(shape, random('features of the shape'), count)
+    const { controls, nodes, threads } = this
+    const machines = { controls, nodes, clients: [...this.clients, ...this.operators], threads }
     const kinds = options.kinds ?? options.plant?.kinds ?? drawKinds(random('kinds'))
     this.faults = new FaultDriver(
       { world, random: random('faults'), server: this.server, machines },
@@ -118,42 +131,58 @@ class Simulation {
     )
   }
 
-  private build(shape: Random): void {
+  private build(shape: Random, extra: Random, count: (what: string) => void): SimThreads {
     const { world, server, recorder } = this
+    const drawn = this.features
     const settings: ClusterSettings = {
       slots: shape.integer(1, 6),
       housekeepingMs: shape.integer(300, 3_000),
       messagesPerCheckpoint: shape.integer(20, 300),
       checkpointMs: shape.integer(2_000, 60_000),
-      rules: {},
+      rules: rulesOf(drawn, extra),
+      newerNodes: new Set(drawn.has('newer nodes') ? ['node1', 'node3'] : []),
     }
-    const definitions = trialTasks({
+    const witness = {
       get nowMs() {
         return world.nowMs
       },
       get process() {
         return world.current?.name ?? '?'
       },
-      add: (event) => recorder.add(event),
-    })
+      add: (event: HistoryEvent) => recorder.add(event),
+    }
+    const definitions = trialTasks(witness)
+    const all = [...definitions, ...rareTasks(witness)]
+    for (const definition of all) noteOrigin(definition, 'file:///tasks.ts')
     for (let at = 1; at <= shape.integer(1, 3); at++)
       this.controls.push(new ControlMachine(world, server, `control${at}`, settings))
     for (let at = 1; at <= shape.integer(1, 4); at++)
-      this.nodes.push(new NodeMachine(world, server, `node${at}`, definitions, settings))
+      this.nodes.push(new NodeMachine(world, server, `node${at}`, all, settings))
     const types = definitions.map(({ type }) => type).filter(() => shape.chance(0.7))
+    // Twice, so that a feature which was drawn has tasks.
+    types.push(...typesOf(drawn), ...typesOf(drawn))
     const plan = {
       submissions: shape.integer(10, 120),
       everyMs: shape.integer(10, 600),
       types: types.length > 0 ? types : ['steps'],
       slots: settings.slots,
+      features: drawn,
+      count,
     }
     for (let at = 1; at <= shape.integer(1, 2); at++)
       this.clients.push(new ClientMachine(world, server, `client${at}`, plan, recorder, () => ++this.marks))
+    if (drawn.has('limits') || drawn.has('schedules')) {
+      const operation = { features: drawn, types: [...new Set(plan.types)], count }
+      this.operators.push(new OperatorMachine(world, server, 'operator', operation))
+    }
+    return new SimThreads(world, all)
   }
 
   async run(): Promise<SimulationResult> {
     const { world, options } = this
     const unplant = options.plant?.patch?.()
+    const widen = narrowLimits(this.features, new Random(options.seed, 'limits'))
+    const removeThreads = this.threads.install()
     const restore = installGlobals(world)
     try {
       for (const machine of this.all()) machine.boot()
@@ -164,6 +193,8 @@ class Simulation {
       world.current = undefined
       unplant?.()
       restore()
+      removeThreads()
+      widen()
     }
     return {
       history: this.history(),
@@ -171,11 +202,12 @@ class Simulation {
       virtualMs: world.nowMs,
       hash: (world.hash >>> 0).toString(16),
       kinds: this.faults.kinds,
+      features: [...this.features],
     }
   }
 
   private all(): SimMachine[] {
-    return [...this.controls, ...this.nodes, ...this.clients]
+    return [...this.controls, ...this.nodes, ...this.clients, ...this.operators]
   }
 
   /** Heals one or more of each, leaves the rest dead, and waits for everything to end. */
@@ -186,7 +218,8 @@ class Simulation {
       const sure = random.pick(machines)
       return machines.filter((machine) => machine === sure || random.chance(0.5))
     }
-    const core = new Set<SimMachine>([...some(this.controls), ...some(this.nodes), ...this.clients])
+    const core = new Set<SimMachine>([...some(this.controls), ...some(this.nodes), ...this.clients, ...this.operators])
+    for (const operator of this.operators) operator.isOver = true
     world.note('heal', [...core].map(({ name }) => name).join(' '))
     const atMs = world.nowMs
     const { delayMaxMs } = this.server.network.faults
@@ -199,8 +232,8 @@ class Simulation {
     await world.run({ untilMs: atMs + 20 * healMsMax, stepsMax: world.steps + healStepsMax }, () => {
       if (world.steps < lookAt) return false
       lookAt = world.steps + lookEvery
-      const { counts } = this.leading()?.reader?.ledger.state ?? {}
-      const endedNow = counts === undefined ? 0 : counts.completed + counts.failed + counts.cancelled + counts.expired
+      const { totals } = this.leading()?.reader?.ledger.state ?? {}
+      const endedNow = totals === undefined ? 0 : totals.completed + totals.failed + totals.cancelled + totals.expired
       if (endedNow > ended) untilMs = world.nowMs + healMsMax
       ended = Math.max(ended, endedNow)
       return this.allEnded() || world.nowMs > untilMs
@@ -216,12 +249,14 @@ class Simulation {
     const visit = () => {
       const { ledger } = this.leading()?.reader ?? {}
       for (const task of ledger?.state.tasks.values() ?? []) {
-        if (task.ended || task.type !== 'listener') continue
+        if (task.ended || (task.type !== 'listener' && task.type !== 'allergic')) continue
         const value = (round % 4) + 1
         const options = { headers: { 'Troupe-Id': `s${value}` } }
         const data = new TextEncoder().encode(JSON.stringify({ type: 'go', value }))
         if (client.process.alive)
-          world.enter(client.process, () => void client.log.append(this.server.subjects.signal(task.id), data, options))
+          world.schedule(client.process, 0, 'nurse', () => {
+            void client.log.append(this.server.subjects.signal(task.id), data, options)
+          })
       }
       round++
       world.schedule(undefined, 1_500, 'nurse', visit)
@@ -238,6 +273,7 @@ class Simulation {
     if (reader === undefined || reader.ledger.state.position < this.server.log.stream.last) return false
     const { counts } = reader.ledger.state
     if (counts.blocked + counts.waiting + counts.held + counts.running + counts.parked > 0) return false
+    if (this.operators.some(({ done }) => !done)) return false
     return this.clients.every((client) => client.done && client.waiting.size === 0)
   }
 
@@ -263,6 +299,7 @@ class Simulation {
       events: recorder.events,
       log: recorder.log,
       lost: recorder.lost,
+      objects: new Map([...server.shelf.objects].map(([name, { data }]) => [name, data])),
       ledgers,
       escaped: world.escaped,
       planned: this.faults.certain,

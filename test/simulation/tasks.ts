@@ -12,6 +12,8 @@ export interface TaskInput {
   /** How many steps, signals, children or failures. */
   readonly count: number
   readonly ms: number
+  /** Makes the input large. */
+  readonly pad?: string
 }
 
 /** How long a step works: a timer of the process that runs it. */
@@ -26,7 +28,8 @@ export interface Witness {
   readonly add: (event: HistoryEvent) => void
 }
 
-export function trialTasks(witness: Witness): readonly AnyTaskDefinition[] {
+/** What tasks do that their witness writes down. */
+function deedsFor(witness: Witness) {
   const began = (ctx: TaskContext, restored?: unknown) => {
     const { id, attempt } = ctx
     const { nowMs: atMs, process } = witness
@@ -42,7 +45,21 @@ export function trialTasks(witness: Witness): readonly AnyTaskDefinition[] {
       if (ms > 0) await work(ms)
       effect(ctx, name, idempotencyKey)
     })
+  const count = async ({ count, ms }: TaskInput, ctx: TaskContext) => {
+    let done = (ctx.restored as number | undefined) ?? 0
+    began(ctx, done)
+    while (done < count) {
+      await step(ctx, `c${done}`, ms)
+      done++
+      await ctx.checkpoint(done)
+    }
+    return done
+  }
+  return { began, effect, step, count }
+}
 
+export function trialTasks(witness: Witness): readonly AnyTaskDefinition[] {
+  const { began, effect, step, count } = deedsFor(witness)
   const hedged = { hedge: { after: 30, budget: 1 } }
   const quick = task('quick', ({ mark }: TaskInput, ctx) => {
     began(ctx)
@@ -58,20 +75,7 @@ export function trialTasks(witness: Witness): readonly AnyTaskDefinition[] {
     },
     hedged,
   )
-  const counter = task(
-    'counter',
-    async ({ count, ms }: TaskInput, ctx) => {
-      let done = (ctx.restored as number | undefined) ?? 0
-      began(ctx, done)
-      while (done < count) {
-        await step(ctx, `c${done}`, ms)
-        done++
-        await ctx.checkpoint(done)
-      }
-      return done
-    },
-    hedged,
-  )
+  const counter = task('counter', count, hedged)
   const napper = task('napper', async ({ mark, ms }: TaskInput, ctx) => {
     began(ctx)
     await ctx.sleep(ms)
@@ -120,4 +124,37 @@ export function trialTasks(witness: Witness): readonly AnyTaskDefinition[] {
     }),
   )
   return [quick, steps, counter, napper, listener, flaky, late, parent, lamp] as readonly AnyTaskDefinition[]
+}
+
+/** Those that belong to a feature of the product which not every run has. */
+export function rareTasks(witness: Witness): readonly AnyTaskDefinition[] {
+  const { began, count } = deedsFor(witness)
+  const blob = task('blob', async ({ mark, count }: TaskInput, ctx) => {
+    began(ctx)
+    await ctx.checkpoint('x'.repeat(count * 150))
+    return blobOf(mark, count)
+  })
+  const tick = task('tick', async ({ ms }: TaskInput, ctx) => {
+    began(ctx)
+    await ctx.sleep(ms)
+    return 'ticked'
+  })
+  const hermit = task('hermit', count, { isolate: 'thread', timeout: 6_000, retry: { attempts: 4, backoff: 100 } })
+  const allergic = task(
+    'allergic',
+    async ({ count }: TaskInput, ctx: TaskContext<{ type: 'go'; value: number }>) => {
+      began(ctx as unknown as TaskContext)
+      for (let at = 0; at < count; at++) {
+        const { value } = await ctx.waitFor('go')
+        if (value === count) throw new Error(`it cannot bear ${value}`)
+      }
+      return count
+    },
+    { retry: { attempts: 8, backoff: 50, max: 200 } },
+  )
+  return [blob, tick, hermit, allergic] as readonly AnyTaskDefinition[]
+}
+
+export function blobOf(mark: number, count: number): string {
+  return `${mark}${'x'.repeat(count * 150)}`
 }

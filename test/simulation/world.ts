@@ -30,20 +30,28 @@ export class SimProcess {
   crashAfterOutputs: number | undefined
   readonly held: Scheduled[] = []
   readonly onCrash: (() => void)[] = []
+  /** On whose machine it runs: threads have the clock of their process. */
+  private readonly host: SimProcess | undefined
 
-  constructor(world: World, name: string) {
+  constructor(world: World, name: string, host?: SimProcess) {
     this.world = world
     this.name = name
+    this.host = host
     this.random = new Random(world.seed, name)
+  }
+
+  /** How many of its own ms pass in one of the world. */
+  get clockRate(): number {
+    return this.host?.clockRate ?? 1 + this.drift
   }
 
   /** Ms since the world began, by this process's monotonic clock. */
   get monotonicMs(): number {
-    return this.world.nowMs * (1 + this.drift)
+    return this.host?.monotonicMs ?? this.world.nowMs * this.clockRate
   }
 
   get wallMs(): number {
-    return Math.floor(this.world.epochMs + this.skewMs + this.monotonicMs)
+    return this.host?.wallMs ?? Math.floor(this.world.epochMs + this.skewMs + this.monotonicMs)
   }
 
   /** Something is about to leave the process. False if it has just died instead. */
@@ -86,6 +94,10 @@ export class SimProcess {
 
 /** The macrotask queue of the real event loop, kept before it is replaced. */
 const realImmediate = setImmediate
+/** Runs every job of every promise, and reports rejections that nobody handles: what Node does after each callback. */
+const settle = (process as unknown as { _tickCallback(): void })._tickCallback
+/** The event loop gets a turn this often, for what the world does not see: standard output, signals. */
+const stepsPerTurn = 1_000
 const nothing = (): void => undefined
 
 export class World {
@@ -129,24 +141,12 @@ export class World {
   }
 
   note(what: string, detail: string): void {
-    const line = `${this.nowMs.toFixed(3)} ${this.steps} ${what} ${detail}`
-    let { hash } = this
-    for (let at = 0; at < line.length; at++) hash = Math.imul(hash ^ line.charCodeAt(at), 0x01000193)
+    let hash = Math.imul(this.hash ^ this.steps, 0x01000193)
+    hash = Math.imul(hash ^ (this.nowMs * 1_000), 0x01000193)
+    for (let at = 0; at < what.length; at++) hash = Math.imul(hash ^ what.charCodeAt(at), 0x01000193)
+    for (let at = 0; at < detail.length; at++) hash = Math.imul(hash ^ detail.charCodeAt(at), 0x01000193)
     this.hash = hash
-    this.onTrace?.(line)
-  }
-
-  /** Runs `work` as if it were an event of the process. */
-  enter(process: SimProcess, work: () => void): void {
-    const before = this.current
-    this.current = process
-    try {
-      work()
-    } catch (error) {
-      this.escape(process, error)
-    } finally {
-      this.current = before
-    }
+    this.onTrace?.(`${this.nowMs.toFixed(3)} ${this.steps} ${what} ${detail}`)
   }
 
   escape(process: SimProcess | undefined, error: unknown): void {
@@ -156,12 +156,31 @@ export class World {
 
   /** Runs until `done`, or until nothing is left, or until the limits. */
   async run(limits: { untilMs: number; stepsMax: number }, done: () => boolean = () => false): Promise<void> {
-    while (this.steps < limits.stepsMax && !done()) {
-      const next = this.heap[0]
-      if (next === undefined || next.atMs > limits.untilMs) return
-      this.pop()
-      if (this.step(next)) await new Promise<void>((resolve) => realImmediate(resolve))
+    let isOver = false
+    while (!isOver) {
+      // Outside of any promise's job: only there can all of them be run to their end.
+      isOver = await new Promise<boolean>((resolve, reject) =>
+        realImmediate(() => {
+          try {
+            resolve(this.turn(limits, done))
+          } catch (error) {
+            reject(error)
+          }
+        }),
+      )
     }
+  }
+
+  /** Many events, each with all that it settles. True when it is over. */
+  private turn(limits: { untilMs: number; stepsMax: number }, done: () => boolean): boolean {
+    for (let at = 0; at < stepsPerTurn; at++) {
+      if (this.steps >= limits.stepsMax || done()) return true
+      const next = this.heap[0]
+      if (next === undefined || next.atMs > limits.untilMs) return true
+      this.pop()
+      if (this.step(next)) settle()
+    }
+    return false
   }
 
   /** Returns whether anything happened. */

@@ -3,7 +3,10 @@
  * returns the places where it does not hold. They know the tasks of `tasks.ts` by type, and nothing of simulations.
  */
 import type { History, HistoryEvent } from '../history.ts'
+import { patterns } from '../patterns.ts'
+import { blobOf } from '../tasks.ts'
 import { decoded, Replay, type ReplayTask } from './replay.ts'
+import type { LimitedSpan } from './replay-queues.ts'
 
 export interface Predicate {
   readonly name: string
@@ -11,6 +14,10 @@ export interface Predicate {
   readonly sentence: string
   readonly broken: (evidence: Evidence) => readonly string[]
 }
+
+type LimitedTurn = ReplayTask['turns'][number] & { readonly id: string }
+/** How long an invitation from before may still be taken up. */
+const invitedMs = 5_000
 
 type Submission = Extract<HistoryEvent, { what: 'submit' }>
 
@@ -20,6 +27,7 @@ export class Evidence {
   readonly replay: Replay
   readonly tasks: readonly ReplayTask[]
   readonly byMark = new Map<number, ReplayTask[]>()
+  private readonly byId = new Map<string, ReplayTask[]>()
   readonly submissions = new Map<number, Submission>()
   /** Marks of submissions that were stored and that the server lost. */
   readonly lostMarks: ReadonlySet<number>
@@ -28,10 +36,11 @@ export class Evidence {
 
   constructor(history: History) {
     this.history = history
-    this.replay = Replay.of(history.log)
-    this.tasks = [...this.replay.tasks.values()]
+    this.replay = Replay.of(history.log, history.objects)
+    this.tasks = this.replay.all
     for (const task of this.tasks) {
-      const { mark } = task
+      const { mark, id } = task
+      this.byId.set(id, [...(this.byId.get(id) ?? []), task])
       if (mark === undefined || task.parent !== undefined) continue
       this.byMark.set(mark, [...(this.byMark.get(mark) ?? []), task])
     }
@@ -40,21 +49,40 @@ export class Evidence {
       else if (event.what === 'accepted') this.accepted.set(event.mark, event.id)
     }
     // One by one: a sequence that was lost twice was given to different submissions.
-    const lost = history.lost.flatMap((message) => [...Replay.of([message]).tasks.values()])
+    const lost = history.lost.flatMap((message) => Replay.of([message], history.objects).all)
     const lostIds = new Set(lost.map(({ id }) => id))
     const lostMarks = new Set(lost.flatMap(({ mark }) => (mark === undefined ? [] : [mark])))
     // One that came second with its id, perhaps in the same message, is lost with the first.
     for (const [mark, { id }] of this.submissions) if (id !== undefined && lostIds.has(id)) lostMarks.add(mark)
     this.lostMarks = lostMarks
     for (const [mark, { id }] of this.submissions) {
-      const task = id === undefined ? undefined : this.replay.tasks.get(id)
-      if (task !== undefined && task.mark !== mark) this.conflicts.add(mark)
+      if (id !== undefined && this.everOf(id).some((task) => task.mark !== mark)) this.conflicts.add(mark)
     }
+  }
+
+  /** Every task that ever had this id: once one is forgotten, the id is free. */
+  everOf(id: string): readonly ReplayTask[] {
+    return this.byId.get(id) ?? []
   }
 
   /** What the server lost takes later things with it: the promises about single tasks do not hold then. */
   get serverLostData(): boolean {
     return this.history.lost.length > 0
+  }
+
+  /**
+   * What is wrong with turns that began under limits, where nothing else went wrong: a leader that was just elected cannot
+   * know which invitations of another are still under way.
+   */
+  limited(judge: (span: LimitedSpan, turns: readonly LimitedTurn[]) => readonly string[]): readonly string[] {
+    if (this.history.events.some(({ what }) => what === 'fault') || this.history.fired.has('loss')) return []
+    return this.replay.queues.spans.flatMap((span) => {
+      const turns = this.tasks
+        .filter(({ type }) => type === span.type)
+        .flatMap((task) => task.turns.map((turn) => ({ id: task.id, ...turn })))
+        .filter(({ atMs, sequence }) => atMs > span.fromMs + invitedMs && sequence < span.toSequence)
+      return judge(span, turns)
+    })
   }
 
   events<What extends HistoryEvent['what']>(what: What): Extract<HistoryEvent, { what: What }>[] {
@@ -104,18 +132,24 @@ export const predicates: readonly Predicate[] = [
       evidence.serverLostData
         ? []
         : evidence.events('told').flatMap(({ id, status, detail }) => {
-            const task = evidence.replay.tasks.get(id)
-            const truth = task?.status === 'completed' ? (JSON.stringify(task.result) ?? '') : (task?.error ?? '')
-            if (task?.status === status && truth === detail) return []
-            return [`${id} was told as ${status} ${detail}, and the log says ${task?.status} ${truth}`]
+            const truths = evidence
+              .everOf(id)
+              .flatMap(({ endings }) => endings.map((end) => `${end.status} ${truthOf(end)}`))
+            if (truths.includes(`${status} ${detail}`)) return []
+            return [`${id} was told as ${status} ${detail}, and the log says ${truths.join(', ') || 'nothing'}`]
           }),
   },
   {
     name: 'not-forgotten',
     promise: 'P1',
-    sentence: 'Nobody is told that a task which was acknowledged is not known.',
+    sentence: 'Nobody is told that a task which was acknowledged is not known, as long as it is to be kept.',
     broken: (evidence) =>
-      evidence.serverLostData ? [] : evidence.events('forgotten').map(({ id }) => `${id} was said to be unknown`),
+      evidence.serverLostData
+        ? []
+        : evidence
+            .events('forgotten')
+            .filter(({ id }) => !evidence.everOf(id).some(({ isForgotten }) => isForgotten))
+            .map(({ id }) => `${id} was said to be unknown`),
   },
   {
     name: 'one-task',
@@ -123,7 +157,9 @@ export const predicates: readonly Predicate[] = [
     sentence: 'A submission makes one task at most, however often it is sent.',
     broken: ({ byMark }) =>
       [...byMark].flatMap(([mark, found]) =>
-        found.length > 1 ? [`submission ${mark} became ${found.map(({ id }) => id).join(', ')}`] : [],
+        new Set(found.map(({ id }) => id)).size > 1
+          ? [`submission ${mark} became ${found.map(({ id }) => id).join(', ')}`]
+          : [],
       ),
   },
   {
@@ -154,7 +190,7 @@ export const predicates: readonly Predicate[] = [
     broken: (evidence) => {
       const { clockErrorMs, epochMs } = evidence.history
       return evidence.events('run').flatMap(({ id, atMs }) => {
-        const task = evidence.replay.tasks.get(id)
+        const task = evidence.everOf(id).at(-1)
         const gang = task && evidence.replay.gangs.of(task)
         if (gang === undefined || evidence.serverLostData) return []
         const { startedAtMs = Number.POSITIVE_INFINITY } = gang
@@ -179,7 +215,7 @@ export const predicates: readonly Predicate[] = [
             turns.flatMap(({ id, turn }) => {
               const task = known.get(id)
               const isOver = ended
-                ? task?.outcome?.startsWith(`${sequence}/`)
+                ? task === undefined || task.outcome?.startsWith(`${sequence}/`)
                 : task === undefined || task.turn > turn || !['running', 'completed'].includes(task.status)
               return isOver ? [] : [`${holder}: ${id} of ${group} keeps turn ${turn} after the failure at ${sequence}`]
             }),
@@ -202,9 +238,9 @@ export const predicates: readonly Predicate[] = [
       'Every ledger says of every task what a second reading of the log says: status, turn, attempt, owner, end.',
     broken: ({ history }) =>
       history.ledgers.flatMap(({ holder, position, tasks }) => {
-        const replay = Replay.of(history.log, position)
+        const replay = Replay.of(history.log, history.objects, position)
         const differences = tasks.flatMap((task) => {
-          const other = replay.tasks.get(task.id)
+          const other = replay.tasks.get(task.id) ?? tied(replay, task.id)
           const mine = `${task.status} turn ${task.turn} attempt ${task.attempt} ${task.owner ?? ''} ${task.outcome ?? ''}`
           const theirs =
             other &&
@@ -222,7 +258,7 @@ export const predicates: readonly Predicate[] = [
     sentence: 'A task goes on from its last committed checkpoint: none is made twice, none is left out.',
     broken: (evidence) =>
       evidence.tasks
-        .filter(({ type }) => type === 'counter')
+        .filter(({ type }) => type === 'counter' || type === 'hermit')
         .flatMap((task) => {
           const values = task.checkpoints.map(({ value }) => value)
           const inOrder = values.every((value, at) => value === at + 1)
@@ -235,7 +271,7 @@ export const predicates: readonly Predicate[] = [
     sentence: 'A completed count has counted every step, and its result is what its last checkpoint says.',
     broken: (evidence) =>
       evidence.tasks
-        .filter(({ type, status }) => type === 'counter' && status === 'completed')
+        .filter(({ type, status }) => (type === 'counter' || type === 'hermit') && status === 'completed')
         .flatMap((task) => {
           const { count } = evidence.inputOf(task)
           const last = task.checkpoints.at(-1)?.value
@@ -259,6 +295,111 @@ export const predicates: readonly Predicate[] = [
             ? []
             : [`${task.id} heard ${heard.join(', ')} of ${sent.join(', ')}`]
         }),
+  },
+  {
+    name: 'ends-once',
+    promise: 'P1',
+    sentence: 'A task ends once, and once more for each time that an operator lets it run again.',
+    broken: ({ tasks }) =>
+      tasks.flatMap(({ id, endings, retries }) =>
+        endings.length > 1 + retries ? [`${id} ended ${endings.map(({ status }) => status).join(', ')}`] : [],
+      ),
+  },
+  {
+    name: 'values-kept',
+    promise: 'P1',
+    sentence: 'What a task needs to run stays in the log: none fails because its input or its checkpoint is gone.',
+    broken: (evidence) =>
+      evidence.serverLostData
+        ? []
+        : evidence.tasks
+            .filter(({ endings }) => endings.some(({ error }) => error === 'TROUPE_VALUES_LOST'))
+            .map(({ id, type, sequence }) => `${type} ${id} of message ${sequence} lost its values`),
+  },
+  {
+    name: 'turns-grow',
+    promise: 'P3',
+    sentence: 'The turns of a task only grow, and each has one owner.',
+    broken: ({ tasks }) =>
+      tasks.flatMap(({ id, turns }) => {
+        const numbers = turns.map(({ turn }) => turn)
+        return numbers.every((turn, at) => at === 0 || turn > numbers[at - 1]!)
+          ? []
+          : [`${id} had the turns ${numbers.join(', ')}`]
+      }),
+  },
+  {
+    name: 'every-firing-once',
+    promise: 'P6',
+    sentence: 'A schedule makes each of its firings once, never early, and says which it has left out.',
+    broken: ({ replay }) => {
+      const latest = new Map<string, number>()
+      return replay.schedules.firings.flatMap(({ name, what, pattern, dueAtMs, nextAtMs, atMs, isFirst }) => {
+        const periodMs = patterns[pattern]
+        const before = isFirst ? undefined : latest.get(name)
+        latest.set(name, nextAtMs)
+        if (periodMs === undefined) return []
+        const isNext = (before === undefined || before === dueAtMs) && dueAtMs % periodMs === 0
+        const goesOn = what === 'missed' ? nextAtMs > dueAtMs : nextAtMs === dueAtMs + periodMs
+        const when = `${pattern} ${name} of ${new Date(dueAtMs).toISOString()}, ${what} at ${new Date(atMs).toISOString()}`
+        return isNext && goesOn && dueAtMs <= atMs ? [] : [`${when}, then ${new Date(nextAtMs).toISOString()}`]
+      })
+    },
+  },
+  {
+    name: 'unique-in-window',
+    promise: 'P2',
+    sentence: 'Of submissions with one key, one runs within the window that they name.',
+    broken: ({ tasks }) => {
+      const firsts = new Map<string, ReplayTask>()
+      return tasks.flatMap((task) => {
+        if (task.unique === undefined || ['TROUPE_NOT_UNIQUE', 'TROUPE_QUEUE_FULL'].includes(task.error ?? ''))
+          return []
+        const { key, withinMs } = task.unique
+        const first = firsts.get(key)
+        firsts.set(key, task)
+        return first !== undefined && task.submittedAtMs < first.submittedAtMs + withinMs
+          ? [`${task.id} runs ${task.submittedAtMs - first.submittedAtMs} ms after ${first.id}, both "${key}"`]
+          : []
+      })
+    },
+  },
+  {
+    name: 'paused-starts-nothing',
+    promise: 'P8',
+    sentence: 'While a type is paused none of its tasks starts, but for those that were invited before.',
+    broken: (evidence) =>
+      evidence.limited(({ limits, type }, turns) =>
+        limits.paused ? turns.map(({ id, turn }) => `${id} began turn ${turn} while ${type} was paused`) : [],
+      ),
+  },
+  {
+    name: 'running-bounded',
+    promise: 'P8',
+    sentence: 'Of a type with a limit no more tasks run than that, once the limit has been in force for a while.',
+    broken: (evidence) =>
+      evidence.limited(({ limits, type }, turns) => {
+        const { runningMax = Number.POSITIVE_INFINITY } = limits
+        const over = turns.filter(({ owned }) => owned > runningMax)
+        return over.map(({ id, owned }) => `${id} was the ${owned}th ${type} of ${runningMax}`)
+      }),
+  },
+  {
+    name: 'poison-bounded',
+    promise: 'P9',
+    sentence: 'No task fails more than three times in a row on one event, unless an operator lets it.',
+    broken: ({ replay, tasks }) => {
+      const runs = new Map<string, { event: number; times: number; most: number }>()
+      for (const { id, event } of replay.failedOn) {
+        const run = runs.get(id)
+        const times = event > 0 && run?.event === event ? run.times + 1 : Math.sign(event)
+        runs.set(id, { event, times, most: Math.max(times, run?.most ?? 0) })
+      }
+      const retries = new Map(tasks.map((task) => [task.id, task.retries]))
+      return [...runs].flatMap(([id, { most }]) =>
+        most > 3 * (1 + (retries.get(id) ?? 0)) ? [`${id}: ${most} times in a row`] : [],
+      )
+    },
   },
   {
     name: 'one-key',
@@ -309,7 +450,7 @@ export const predicates: readonly Predicate[] = [
     sentence: 'No task is tried more often than its policy allows.',
     broken: (evidence) =>
       evidence.events('run').flatMap(({ id, attempt }) => {
-        const limit = evidence.replay.tasks.get(id)?.profile?.retry.attempts ?? 3
+        const limit = evidence.everOf(id).at(-1)?.profile?.retry.attempts ?? 3
         return attempt > limit ? [`${id} is in attempt ${attempt} of ${limit}`] : []
       }),
   },
@@ -376,16 +517,29 @@ export const predicates: readonly Predicate[] = [
 
 const failoverMs = 4_000
 
+/** Which of those that ended at the same instant is forgotten first is not promised. */
+function tied(replay: Replay, id: string): ReplayTask | undefined {
+  const gone = replay.all.findLast((task) => task.id === id && task.isForgotten)
+  const isTied =
+    gone && [...replay.tasks.values()].some(({ ended, endedAtMs }) => ended && endedAtMs === gone.endedAtMs)
+  return isTied ? gone : undefined
+}
+
+function truthOf({ status, result, error }: ReplayTask['endings'][number]): string {
+  return status === 'completed' ? (JSON.stringify(result) ?? '') : (error ?? '')
+}
+
 function stepsOf(type: string, count: number): string[] {
   if (type === 'quick') return ['']
   if (type === 'steps') return Array.from({ length: count }, (_, at) => `s${at}`)
-  if (type === 'counter') return Array.from({ length: count }, (_, at) => `c${at}`)
+  if (type === 'counter' || type === 'hermit') return Array.from({ length: count }, (_, at) => `c${at}`)
   if (type === 'napper') return ['woken']
   if (type === 'flaky') return ['try']
   return []
 }
 
-function resultOf(type: string, { mark, count }: { mark: number; count: number }): number | undefined {
+function resultOf(type: string, { mark, count }: { mark: number; count: number }): number | string | undefined {
+  if (type === 'blob') return blobOf(mark, count)
   if (['quick', 'steps', 'napper', 'flaky', 'late'].includes(type)) return mark * 2
   return type === 'parent' ? count : undefined
 }

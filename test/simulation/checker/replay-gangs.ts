@@ -15,6 +15,8 @@ export interface ReplayGang extends GangOption {
   startedAtMs: number | undefined
   /** Where the first of those that are held was accepted. */
   since: number
+  /** Where it broke, before it had started. */
+  brokenAt?: number
 }
 
 export class ReplayGangs {
@@ -25,18 +27,19 @@ export class ReplayGangs {
     return this.gangs.findLast(({ all }) => all.includes(task))
   }
 
-  /** False if there is no room for it. */
-  join(task: ReplayTask, option: GangOption): boolean {
+  /** Whether it fits: not if there is no room for it, or if the gang broke in the message that brings it. */
+  join(task: ReplayTask, option: GangOption, position: number): 'joined' | 'conflict' | 'broken' {
     const open = this.gangs.findLast(({ id }) => id === option.id)
+    if (open?.brokenAt === position) return 'broken'
     if (open === undefined || isOver(open)) {
       this.gangs.push({ ...option, all: [task], starters: [task], startedAtMs: undefined, since: 0 })
-      return true
+      return 'joined'
     }
     const fits = open.startedAtMs === undefined && open.all.length < open.size
-    if (!fits || open.size !== option.size || open.restart !== option.restart) return false
+    if (!fits || open.size !== option.size || open.restart !== option.restart) return 'conflict'
     open.all.push(task)
     open.starters.push(task)
-    return true
+    return 'joined'
   }
 
   /** True for a task that is held now instead of running; perhaps its gang begins. */
@@ -61,9 +64,10 @@ export class ReplayGangs {
   }
 
   /** A member has ended; returns those that end with it. */
-  ended(task: ReplayTask, nowMs: number): ReplayTask[] {
+  ended(task: ReplayTask, nowMs: number, position: number): ReplayTask[] {
     const gang = this.of(task)
     if (gang === undefined) return []
+    if (gang.startedAtMs === undefined) gang.brokenAt = position
     if (gang.startedAtMs === undefined) return gang.all.filter((other) => !other.ended)
     gang.starters = gang.starters.filter((other) => other !== task)
     this.begin(gang, nowMs)

@@ -1,15 +1,19 @@
 /**
  * A second reading of a log, written apart from the product's fold so that it can judge it: who owned which turn, what
  * counted, how each task ended. Slow and plain. Shares with the product only the two delay formulas and the numbers of
- * the kinds of entries. It does not know retention, copies forward and removal.
+ * the kinds of entries. It does not know copies forward, for it never loses a value.
  */
 import { unpack } from 'msgpackr'
 import { restartAfter, retryDelayMs } from '../../../src/actors/ledger/delays.ts'
 import { kind, type LogMessage } from '../../../src/protocol/entries.ts'
+import { limits } from '../../../src/protocol/limits.ts'
 import { defaultRestart, defaultRetry, type NodeProfile, type TaskProfile } from '../../../src/protocol/options.ts'
 import { type GangOption, ReplayGangs } from './replay-gangs.ts'
 import { type GroupLevel, ReplayGroups } from './replay-groups.ts'
 import * as hedges from './replay-hedges.ts'
+import { ReplayQueues } from './replay-queues.ts'
+import { type KeepRules, ReplayRetention } from './replay-retention.ts'
+import { ReplaySchedules } from './replay-schedules.ts'
 
 export type ReplayStatus =
   | 'blocked'
@@ -29,6 +33,8 @@ export interface ReplayTurn {
   readonly atMs: number
   readonly sequence: number
   readonly attempt: number
+  /** How many tasks of its type have an owner now, this one included; counted only while types have limits. */
+  readonly owned: number
 }
 
 export interface ReplaySignal {
@@ -40,7 +46,7 @@ export interface ReplaySignal {
 export class ReplayTask {
   readonly id: string
   readonly type: string
-  readonly input: Uint8Array | string | null
+  readonly input: unknown
   readonly sequence: number
   readonly submittedAtMs: number
   readonly parent: string | undefined
@@ -62,6 +68,22 @@ export class ReplayTask {
   consumed = 0
   pending: ReplaySignal[] = []
   restarts: number[] = []
+  /** Ids of signals that are remembered, and the place at which it fails again and again. */
+  readonly signalIds = new Set<string>()
+  failing: { readonly at: string; readonly times: number } | undefined
+  snapshotSequence = 0
+  /** A dead letter that nothing can bring back. */
+  isHopeless = false
+  /** Only one of its key may come within so long. */
+  unique: { readonly key: string; readonly withinMs: number } | undefined
+  retries = 0
+  /** It waits for others to end in any way. */
+  afterEnd = false
+  /** Nobody can ask for it any more. */
+  isForgotten = false
+  /** Every end that it had: an operator may let a dead letter run again. */
+  readonly endings: { readonly status: ReplayStatus; readonly result: unknown; readonly error: string | undefined }[] =
+    []
   /** Sequence and index of the entry that ended it. */
   outcome: string | undefined
   endedAtMs = 0
@@ -107,8 +129,18 @@ export function decoded(payload: unknown): unknown {
   return payload instanceof Uint8Array ? (unpack(payload) as unknown) : payload
 }
 
+/** Large values by their names. */
+export type Objects = ReadonlyMap<string, Uint8Array>
+
 export class Replay {
+  /** Those that are readable; one that was forgotten makes room for another of its id. */
   readonly tasks = new Map<string, ReplayTask>()
+  /** All that there ever were. */
+  readonly all: ReplayTask[] = []
+  readonly queues = new ReplayQueues()
+  readonly schedules = new ReplaySchedules()
+  /** Failures of attempts in their order: task, and the sequence of the event on which it failed, 0 for none. */
+  readonly failedOn: { readonly id: string; readonly event: number }[] = []
   readonly gangs = new ReplayGangs()
   readonly groups = new ReplayGroups()
   /** Submissions that named the id of another. */
@@ -126,12 +158,18 @@ export class Replay {
   private readonly fenced = new Set<string>()
   /** Who waits for the end of a task: as one that comes after it, or as its parent. */
   private readonly waiters = new Map<string, Set<ReplayTask>>()
+  private readonly retention = new ReplayRetention()
+  private readonly objects: Objects
   private epoch = 0
   private leader = ''
 
+  constructor(objects: Objects = new Map()) {
+    this.objects = objects
+  }
+
   /** Folds messages up to `position`. */
-  static of(log: readonly LogMessage[], position = Number.POSITIVE_INFINITY): Replay {
-    const replay = new Replay()
+  static of(log: readonly LogMessage[], objects?: Objects, position = Number.POSITIVE_INFINITY): Replay {
+    const replay = new Replay(objects)
     for (const message of log) if (message.sequence <= position) replay.fold(message)
     return replay
   }
@@ -151,35 +189,68 @@ export class Replay {
       this.signal(tokens[1] ?? '', message.headers?.get('troupe-id') ?? '', value)
     } else if (tokens[0] === 'journal') this.journal(message, tokens[2] ?? '', tokens[3] ?? '')
     else if (tokens[0] === 'control') this.control(message, tokens[2] ?? '')
+    for (const task of this.retention.overdue(this.timeMs)) this.forget(task)
   }
 
+  private forget(task: ReplayTask): void {
+    task.isForgotten = true
+    this.tasks.delete(task.id)
+    this.tasks.get(task.parent ?? '')?.children.delete(task.id)
+  }
+
+  /** The value itself, where a reference to a large one stands. */
+  private fetched(payload: unknown): unknown {
+    return Array.isArray(payload) ? this.objects.get(String(payload[0])) : payload
+  }
+
+  /** Returns the new task; undefined if it is there already. `isNeeded`: what was taken before needs it, so it is taken. */
   private submit(
     type: string,
-    input: Uint8Array | string | null,
+    given: unknown,
     options: Options,
     index: number,
     parent?: string,
-  ): void {
+    isNeeded = parent !== undefined,
+  ): ReplayTask | undefined {
+    const input = this.fetched(given)
     const reference = index < 0 ? `0-${this.position}` : `0-${this.position}-${index}`
     const id = options.id ?? reference
     const known = this.tasks.get(id)
     if (known !== undefined) {
       if (known.type !== type || !sameBytes(known.input, input)) this.conflicts.push({ id, sequence: this.position })
-      return
+      return undefined
     }
     const born = { id, type, input, sequence: this.position, submittedAtMs: this.timeMs, parent }
     const task = new ReplayTask(born)
     task.delayMs = options.delayMs ?? 0
     if (task.delayMs > 0) task.dueAtMs = this.timeMs + task.delayMs
     task.deadlineAtMs = options.deadlineAtMs
+    const isFull = !isNeeded && this.queues.isFull(type, this.tasks.values())
     this.tasks.set(id, task)
+    this.all.push(task)
     if (parent !== undefined) this.tasks.get(parent)?.children.add(id)
-    if (options.gang !== undefined && !this.gangs.join(task, options.gang)) {
-      this.terminate(task, 'failed', index, undefined, 'TROUPE_GANG_CONFLICT')
-      return
+    const fit = options.gang === undefined ? 'joined' : this.gangs.join(task, options.gang, this.position)
+    if (fit !== 'joined') {
+      task.isHopeless = fit === 'conflict'
+      this.terminate(
+        task,
+        'failed',
+        index,
+        undefined,
+        fit === 'conflict' ? 'TROUPE_GANG_CONFLICT' : 'TROUPE_GANG_BROKEN',
+      )
+      return task
     }
-    this.await(task, options.after ?? [], index)
+    const { unique } = options
+    if (unique !== undefined) task.unique = { key: `${type}/${unique.key ?? ''}`, withinMs: unique.withinMs }
+    if (isFull) {
+      for (const other of options.after ?? []) if (this.tasks.get(other)?.status !== 'completed') task.after.add(other)
+      this.terminate(task, 'failed', index, undefined, 'TROUPE_QUEUE_FULL')
+    } else if (unique && this.queues.hasRival(id, type, unique.key ?? '', unique.withinMs, this.timeMs)) {
+      this.terminate(task, 'cancelled', index, undefined, 'TROUPE_NOT_UNIQUE')
+    } else this.await(task, options.after ?? [], index)
     if (options.group !== undefined && !task.ended) this.groups.join(task, options.group)
+    return task
   }
 
   /** It waits for others to complete; one that has ended otherwise ends it at once. */
@@ -206,7 +277,10 @@ export class Replay {
   private signal(to: string, signalId: string, value: unknown): void {
     const task = this.tasks.get(to)
     if (task === undefined || task.ended) return
-    if (signalId !== '' && task.signals.some(({ id }) => id === signalId)) return
+    if (signalId !== '' && task.signalIds.has(signalId)) return
+    if (task.pending.length >= limits.signalsPerTaskMax) return
+    if (signalId !== '') task.signalIds.add(signalId)
+    if (task.signalIds.size > limits.signalsPerTaskMax) task.signalIds.delete([...task.signalIds][0]!)
     const signal = { sequence: this.position, id: signalId, value }
     task.signals.push(signal)
     task.pending.push(signal)
@@ -330,11 +404,15 @@ export class Replay {
         this.ready(task, 0)
         break
       case kind.completed:
-        this.terminate(task, 'completed', index, decoded(entry[3]), undefined)
+        this.terminate(task, 'completed', index, decoded(this.fetched(entry[3])), undefined)
         break
-      case kind.failed:
-        this.fail(task, index, (entry[3] as { code: string }).code, entry[4] === true)
+      case kind.failed: {
+        const { code } = entry[3] as { code: string }
+        if (entry[4] === true && this.isPoisoned(task, code, Number(entry[5] ?? 0))) {
+          this.fail(task, index, 'TROUPE_POISONED', false)
+        } else this.fail(task, index, code, entry[4] === true)
         break
+      }
       default:
     }
   }
@@ -357,11 +435,34 @@ export class Replay {
     this.noteTurn(task, member, task.turn)
   }
 
-  private noteTurn(task: ReplayTask, { incarnation }: ReplayMember, turn: number): void {
-    task.turns.push({ turn, incarnation, atMs: this.timeMs, sequence: this.position, attempt: task.attempt })
+  private noteTurn({ turns, type, attempt }: ReplayTask, { incarnation }: ReplayMember, turn: number): void {
+    const owned = this.queues.spans.length === 0 ? 0 : this.ownedOf(type)
+    turns.push({ turn, incarnation, atMs: this.timeMs, sequence: this.position, attempt, owned })
   }
 
-  private noteSnapshot(task: ReplayTask, snapshot: unknown): void {
+  private ownedOf(type: string): number {
+    let owned = 0
+    for (const task of this.tasks.values()) if (task.type === type && task.owner !== undefined) owned++
+    return owned
+  }
+
+  /** The third failure at one place: on the same event, or a crash in the same state. */
+  private isPoisoned(task: ReplayTask, code: string, event: number): boolean {
+    const isOnEvent = task.pending.some(({ sequence }) => sequence === event)
+    this.failedOn.push({ id: task.id, event: isOnEvent ? event : 0 })
+    const at = isOnEvent
+      ? `event ${event}`
+      : code === 'TROUPE_TASK_CRASHED'
+        ? `state ${task.snapshotSequence}`
+        : undefined
+    const times = at !== undefined && task.failing?.at === at ? task.failing.times + 1 : 1
+    task.failing = at === undefined ? undefined : { at, times }
+    return at !== undefined && times >= 3
+  }
+
+  private noteSnapshot(task: ReplayTask, given: unknown): void {
+    if (given !== null && given !== undefined) task.snapshotSequence = this.position
+    const snapshot = this.fetched(given)
     const state = decoded(snapshot) as { kind?: string; checkpoint?: Uint8Array | null; era?: number } | undefined
     if (state?.kind !== 'function' || !state.era) return
     const value = decoded(state.checkpoint)
@@ -437,24 +538,29 @@ export class Replay {
     task.endedAtMs = this.timeMs
     task.result = result
     task.error = error
+    task.endings.push({ status, result, error })
+    if (status === 'completed') task.snapshotSequence = 0
+    const parent = this.tasks.get(task.parent ?? '')
+    if (parent === undefined || parent.ended) this.retention.ended(task)
     const isLost = (status === 'failed' || status === 'expired') && error !== 'TROUPE_GROUP_FAILED'
     const needing = isLost ? this.groups.needing(task, this.position) : []
     this.groups.leave(task)
     for (const other of needing) this.terminate(other, 'failed', index, undefined, 'TROUPE_GROUP_FAILED')
-    if (status !== 'completed') {
-      for (const id of task.children) {
-        const child = this.tasks.get(id)
-        if (child?.ended === false) this.terminate(child, 'cancelled', index, undefined, 'TROUPE_TASK_CANCELLED')
-      }
+    for (const id of task.children) {
+      const child = this.tasks.get(id)
+      if (child?.ended) this.retention.ended(child)
+      else if (child !== undefined && status !== 'completed')
+        this.terminate(child, 'cancelled', index, undefined, 'TROUPE_TASK_CANCELLED')
     }
     const waiters = this.waiters.get(task.id) ?? []
     this.waiters.delete(task.id)
     for (const other of waiters) {
       if (other.status !== 'blocked' || !other.after.has(task.id)) continue
-      if (status !== 'completed') this.terminate(other, 'failed', index, undefined, 'TROUPE_DEPENDENCY_FAILED')
+      if (status !== 'completed' && !other.afterEnd)
+        this.terminate(other, 'failed', index, undefined, 'TROUPE_DEPENDENCY_FAILED')
       else if (other.after.delete(task.id) && other.after.size === 0) other.status = 'waiting'
     }
-    for (const other of this.gangs.ended(task, this.timeMs)) {
+    for (const other of this.gangs.ended(task, this.timeMs, this.position)) {
       if (!other.ended) this.terminate(other, 'failed', index, undefined, 'TROUPE_GANG_BROKEN')
     }
     for (const other of waiters) {
@@ -470,6 +576,7 @@ export class Replay {
       if (entry[0] === kind.led) {
         this.epoch = this.position
         this.leader = scheduler
+        this.retention.rules = entry[1] as KeepRules
       } else if (epoch === this.epoch && scheduler === this.leader) this.decide(entry, index)
     }
   }
@@ -479,8 +586,21 @@ export class Replay {
       for (const held of this.gangs.ungathered(String(entry[1]), Number(entry[2]))) this.ready(held, 0)
       return
     }
+    if (entry[0] === kind.limited) {
+      this.queues.limit(String(entry[1]), entry[2] as object | null, this.position, this.timeMs)
+      return
+    }
+    if (entry[0] === kind.scheduled || entry[0] === kind.fired || entry[0] === kind.missed) {
+      this.schedule(entry, index)
+      return
+    }
     const task = this.tasks.get(String(entry[1]))
     if (task === undefined) return
+    if (entry[0] === kind.retried) this.retry(task, entry[2] === true)
+    if (entry[0] === kind.removed && task.ended) {
+      this.retention.leave(task)
+      this.forget(task)
+    }
     if (entry[0] === kind.revoked && task.turn === entry[2] && task.status === 'held') this.ready(task, 0)
     if (entry[0] === kind.hedged) hedges.open(task, entry[2])
     if (entry[0] === kind.revoked && task.status === 'running' && hedges.revoked(task, entry[2])) return
@@ -491,6 +611,7 @@ export class Replay {
       for (const other of this.gangs.lost(task)) this.ready(other, 0)
     }
     if (entry[0] === kind.lost && !task.ended && task.status !== 'running' && task.turn === entry[2]) {
+      task.isHopeless = true
       this.terminate(task, 'failed', index, undefined, 'TROUPE_VALUES_LOST')
     } else if (entry[0] === kind.cancelled && !task.ended) {
       this.terminate(task, 'cancelled', index, undefined, 'TROUPE_TASK_CANCELLED')
@@ -498,6 +619,45 @@ export class Replay {
       this.terminate(task, 'expired', index, undefined, 'TROUPE_TASK_EXPIRED')
     } else if (entry[0] === kind.timedOut && isTurn && timeoutMs > 0 && task.turnAtMs + timeoutMs <= this.timeMs) {
       if (!hedges.revoked(task, entry[2])) this.fail(task, index, 'TROUPE_TIMEOUT', true)
+    }
+  }
+
+  /** A dead letter of a task that is in no gang and no group runs again. */
+  private retry(task: ReplayTask, skipsEvent: boolean): void {
+    if (task.status !== 'failed' || task.isHopeless) return
+    if (skipsEvent) {
+      const at = task.pending.findIndex(({ sequence }) => `event ${sequence}` === task.failing?.at)
+      task.pending.splice(Math.max(0, at), 1)
+    }
+    this.retention.leave(task)
+    task.retries++
+    task.attempt = 1
+    task.restarts = []
+    task.failing = undefined
+    task.deadlineAtMs = undefined
+    task.outcome = undefined
+    const unmet = [...task.after].filter((id) => this.tasks.get(id)?.status !== 'completed')
+    task.after.clear()
+    this.ready(task, 0)
+    for (const id of unmet) {
+      task.after.add(id)
+      this.waitFor(id, task)
+      task.status = 'blocked'
+    }
+  }
+
+  private schedule(entry: Entry, index: number): void {
+    const [what, name, a, b, c] = entry as [number, string, unknown, unknown, unknown]
+    if (what === kind.scheduled) this.schedules.set(name, a as Parameters<ReplaySchedules['set']>[1], Number(entry[4]))
+    else if (what === kind.missed) this.schedules.missed(name, Number(a), Number(b), this.timeMs)
+    else {
+      const firing = this.schedules.fired(name, Number(a), Number(b), this.timeMs, (earlier) => {
+        if (!earlier.ended) this.terminate(earlier, 'cancelled', index, undefined, 'TROUPE_TASK_CANCELLED')
+      })
+      if (firing?.what !== 'make') return
+      const made = this.submit(firing.type, c, firing.options as Options, index, undefined, true)
+      if (made !== undefined) made.afterEnd = true
+      this.schedules.made(name, this.tasks.get(firing.id)!)
     }
   }
 }
@@ -509,6 +669,7 @@ interface Options {
   readonly after?: readonly string[]
   readonly gang?: GangOption
   readonly group?: readonly GroupLevel[]
+  readonly unique?: { readonly key?: string; readonly withinMs: number }
 }
 
 /** It has begun, and does not just rest at its snapshot. */
@@ -527,7 +688,7 @@ function headersSayPacked({ headers }: LogMessage): boolean {
   return headers?.get('content-type') === 'application/msgpack'
 }
 
-function sameBytes(a: Uint8Array | string | null, b: Uint8Array | string | null): boolean {
+function sameBytes(a: unknown, b: unknown): boolean {
   if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b) === 0
   return a === b
 }
