@@ -58,12 +58,14 @@ export class Installation {
     return [...this.parts.keys()]
   }
 
+  /** One that ends because its server has just been killed is started again, as whoever looks after it would. */
   async start(name: string): Promise<void> {
     const part = this.parts.get(name)!
     part.child = part.start()
     const untilMs = performance.now() + readyMsMax
     while (!(await part.isUp())) {
-      if (part.child.exitCode !== null || performance.now() > untilMs) {
+      if (part.child.exitCode !== null) part.child = part.start()
+      if (performance.now() > untilMs) {
         throw new Error(
           `${name} did not come up:\n${readFileSync(join(this.folder, `${name}.log`), 'utf8').slice(-2_000)}`,
         )

@@ -17,6 +17,8 @@ const answerMsMax = 2_000
 /** Each in its turn of the calls; a new id comes about with every sixth. */
 const callsPerId = 6
 const settleMsMax = 60_000
+/** After a call that failed, and between two looks. */
+const pauseMs = 50
 
 export class People {
   readonly operations: Operation[] = []
@@ -66,7 +68,7 @@ export class People {
           // What nobody knows of was not stored, if nobody was told that it was: the judge sees to that.
           if (end === 'ok' && (isTerminal(told) || told.status === undefined)) break
           if (isListener.has(id)) await this.call(who, id, { f: 'signal', signalId: `s${value}`, value })
-          await new Promise((done) => setTimeout(done, 50))
+          await new Promise((done) => setTimeout(done, pauseMs))
         }
         await this.call(who, id, { f: 'read' })
       }
@@ -82,7 +84,9 @@ export class People {
     const number = Math.floor(this.calls++ / callsPerId)
     // Mostly what is new, which others work on just now.
     const id = `h${Math.max(0, number - Math.floor(this.dice() ** 3 * 20))}`
-    await this.call(who, id, this.draw(Number(id.slice(1))))
+    const { end } = await this.call(who, id, this.draw(Number(id.slice(1))))
+    // Without a server every call fails at once; who tried on without a break would do nothing else, for ever.
+    if (end !== 'ok') await new Promise((done) => setTimeout(done, pauseMs))
   }
 
   private draw(number: number): Call {

@@ -40,6 +40,7 @@ export async function trial({ seed, actMs, say }: TrialOptions): Promise<Trial> 
       await people.settle()
       return { operations: people.operations, effects: installation.effects(), faults: done }
     } finally {
+      people.stop()
       await people.leave()
     }
   } finally {
