@@ -5,7 +5,9 @@ import { type ErrorCode, errorCodes, TroupeError } from '../src/protocol/errors.
 /** The comments in the table that open a group, as titles. */
 const groups = ['What a user gave', 'What became of a task', 'What happened to a process']
 
-const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('<', '&lt;')
+/** Text between backticks stands as it is; elsewhere a `<` would begin a tag. */
+const cell = (text: string): string =>
+  text.replaceAll('|', '\\|').replaceAll(/`[^`]*`|</g, (part) => (part === '<' ? '&lt;' : part))
 
 function row(code: ErrorCode): string {
   const { next, retryable } = new TroupeError(code, '')
