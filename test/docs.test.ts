@@ -17,6 +17,19 @@ test('links between files lead to files', () => {
   expect(broken).toEqual([])
 })
 
+test("every page stands in the README's table", () => {
+  const [, table = ''] = text('README.md').split('## Pages\n')
+  const shown = pages.filter((page) => !page.startsWith('docs/adr/') && page !== 'README.md')
+  expect(shown.filter((page) => !table.split('\n## ')[0]!.includes(`(${page})`))).toEqual([])
+})
+
+test('every header of a submission stands on the page about plain NATS clients', () => {
+  const read = [...text('src/protocol/submission.ts').matchAll(/given\('(troupe-[a-z-]+)'\)/g)].map(([, name]) => name!)
+  const page = text('docs/plain-nats.md').toLowerCase()
+  expect(read.length).toBeGreaterThan(10)
+  expect(read.filter((name) => !page.includes(`\`${name}\``))).toEqual([])
+})
+
 test('source files that the architecture page names exist', () => {
   const named = [...text('docs/ARCHITECTURE.md').matchAll(/`((?:src|test|examples)\/[\w./-]+)`/g)].map(
     ([, path]) => path!,

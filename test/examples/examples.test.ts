@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { seahorses } from '../../examples/picture/fractal.ts'
 import { pictureAlone } from '../../examples/picture/picture.ts'
-import { type DevCluster, run, startDev } from '../harness/programs.ts'
+import { type DevCluster, root, run, startDev } from '../harness/programs.ts'
 
 const files = ['hello', 'word-count', 'order', 'picture'].map((name) => `examples/${name}/tasks.ts`)
 
@@ -25,6 +25,21 @@ describe('on a running cluster', () => {
     const { code, stdout } = await example('bin/troupe.mjs', 'run', 'greet', '{"name":"you"}')
     expect(stdout).toBe('"Hello YOU"\n')
     expect(code).toBe(0)
+  })
+
+  test('the programs of the README that submit, with the SDK and with a plain client, print the greeting', async () => {
+    const readme = readFileSync(join(root, 'README.md'), 'utf8')
+    const programs = [...readme.matchAll(/```ts\n(import \{ connect.*?)```/gs)].map(([, program]) => program!)
+    expect(programs).toHaveLength(2)
+    for (const program of programs) {
+      const source = program.replace('nats://127.0.0.1:4222', dev.ready.nats)
+      const { code, stdout, stderr } = await run(['--input-type=module', '--eval', source], {
+        cwd: join(root, 'examples/hello'),
+      })
+      expect(stderr).toBe('')
+      expect(stdout).toContain('Hello YOU')
+      expect(code).toBe(0)
+    }
   })
 
   test('the words of a folder of texts are counted as a direct count does', async () => {
