@@ -30,6 +30,7 @@ const roles: Record<string, AuthRole[]> = {
   shipping: ['client'],
   ops: ['operator'],
   watcher: ['viewer'],
+  bench: ['client', 'node', 'operator'],
 }
 const server = useSecuredServer(
   'main',
@@ -188,6 +189,18 @@ test('credentials of another role, another name or another namespace are refused
     code: 'TROUPE_NOT_ALLOWED',
   })
   await expect(connect({ servers: server.url })).rejects.toMatchObject({ name: 'TroupeError' })
+})
+
+test('bench measures with its own node, as an identity that may do no more than it needs, and leaves nothing', {
+  timeout: 60_000,
+}, async () => {
+  await start('control-2').ready()
+  const as = (name: string) => ['--json', '--nats', server.url, '--creds', server.creds(name)]
+  const ran = await command(['bench', '--tasks', '60', ...as('bench')])
+  expect(ran).toMatchObject({ code: 0, stderr: '', values: [{ bulk: { tasks: 60 }, single: { tasks: 12 } }] })
+  const [{ type }] = ran.values as [{ type: string }]
+  expect((await command(['ls', '--type', type, ...as('watcher')])).values).toEqual([])
+  expect((await command(['nodes', ...as('watcher')])).values).toEqual([])
 })
 
 test('doctor compares what a user may do with what its role needs', { timeout: 60_000 }, async () => {

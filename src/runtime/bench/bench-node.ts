@@ -4,13 +4,10 @@
  */
 import { task } from '../../client/task.ts'
 import { createLogger } from '../logger.ts'
-import { TroupeProcess } from '../process.ts'
+import { type ProcessOptions, TroupeProcess } from '../process.ts'
 
-export interface BenchNodeStart {
+export interface BenchNodeStart extends Omit<ProcessOptions, 'roles' | 'slots' | 'definitions' | 'logger'> {
   readonly type: string
-  readonly servers: string
-  readonly namespace: string
-  readonly creds?: string
 }
 
 let node: TroupeProcess | undefined
@@ -20,11 +17,10 @@ process.on('SIGINT', () => undefined)
 process.on('disconnect', () => void stop())
 process.on('message', (start: BenchNodeStart) => void join(start))
 
-async function join({ type, ...connection }: BenchNodeStart): Promise<void> {
+async function join({ type, ...options }: BenchNodeStart): Promise<void> {
   try {
     node = await TroupeProcess.start({
-      ...connection,
-      name: type,
+      ...options,
       roles: ['node'],
       slots: 1_000,
       definitions: [task(type, (input: unknown) => input)],

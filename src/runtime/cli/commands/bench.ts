@@ -7,7 +7,7 @@ import type { BenchNodeStart } from '../../bench/bench-node.ts'
 import { type Measurements, measure } from '../../bench/measurements.ts'
 import type { Invocation } from '../program.ts'
 import { jsonArgument, withTroupe } from '../session.ts'
-import type { GlobalOptions } from '../settings.ts'
+import { connectionOf, type GlobalOptions, present } from '../settings.ts'
 
 interface BenchOptions extends GlobalOptions {
   readonly type?: string
@@ -52,7 +52,9 @@ function whole(count: number): string {
   return count.toLocaleString('en')
 }
 
-async function startNode(type: string, { nats, namespace, creds }: BenchOptions): Promise<ChildProcess> {
+/** It connects as this command does. A node with credentials has the name that they say. */
+async function startNode(type: string, options: BenchOptions): Promise<ChildProcess> {
+  const { namespace, encryption, creds } = options
   const entry = new URL(`../../bench/bench-node${extname(import.meta.url)}`, import.meta.url)
   const node = fork(entry, [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   const answer = new Promise<unknown>((resolve) => {
@@ -60,7 +62,8 @@ async function startNode(type: string, { nats, namespace, creds }: BenchOptions)
     node.once('exit', (code) => resolve(`its process ended with ${code}`))
     setTimeout(() => resolve(`it has not joined within ${nodeStartMsMax} ms`), nodeStartMsMax).unref()
   })
-  const start: BenchNodeStart = { type, servers: nats, namespace, ...(creds !== undefined && { creds }) }
+  const name = creds === undefined ? type : undefined
+  const start: BenchNodeStart = { type, namespace, ...connectionOf(options), ...present({ name, encryption }) }
   node.send(start)
   const said = await answer
   if (said === 'ready') return node
