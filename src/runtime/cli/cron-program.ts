@@ -1,12 +1,11 @@
 /** The commands of `cron`: names, arguments, options, help. */
 import { Argument, type Command, Option } from 'commander'
 import type { Act } from './program.ts'
-import { wholeNumber } from './settings.ts'
+import { json, wholeNumber } from './settings.ts'
 
 const commands = () => import('./commands/cron.ts')
 
 export function addCron(program: Command, act: Act): void {
-  const json = () => new Option('--json', 'print JSON on stdout, and nothing else')
   const cron = program.command('cron').description('schedules by which tasks are submitted, over and over')
   cron
     .command('ls', { isDefault: true })

@@ -2,7 +2,7 @@
 import type { Command } from 'commander'
 import { Option } from 'commander'
 import type { Act } from './program.ts'
-import { milliseconds, wholeNumber } from './settings.ts'
+import { json, milliseconds, wholeNumber } from './settings.ts'
 
 const commands = () => import('./commands/queue.ts')
 
@@ -10,7 +10,6 @@ export function addQueue(program: Command, act: Act): void {
   const queue = program
     .command('queue')
     .description('limits of task types: pause and resume, so many at once, so many in a time')
-  const json = () => new Option('--json', 'print JSON on stdout, and nothing else')
   const number = (flags: string, what: string, description: string) =>
     new Option(flags, description).argParser(wholeNumber(what, 1, 1_000_000_000))
   queue

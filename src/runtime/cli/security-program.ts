@@ -2,9 +2,7 @@
 import { Argument, type Command, Option } from 'commander'
 import { limits } from '../../protocol/limits.ts'
 import type { Act } from './program.ts'
-import { list, partitions, wholeNumber } from './settings.ts'
-
-const json = () => new Option('--json', 'print JSON on stdout, and nothing else')
+import { json, list, partitions, wholeNumber } from './settings.ts'
 
 export function addSecurity(program: Command, act: Act): void {
   program

@@ -46,3 +46,9 @@ export function required(what: string, argument: string | undefined): string {
   if (argument !== undefined) return argument
   throw new TroupeError('TROUPE_USAGE', `give ${what}`)
 }
+
+/** Throws TROUPE_USAGE for a flag that was given without the one beside which alone it means something. */
+export function goesWith(beside: string, hasBeside: boolean, given: Readonly<Record<string, unknown>>): void {
+  const idle = hasBeside ? undefined : Object.keys(given).find((flag) => given[flag] !== undefined)
+  if (idle !== undefined) throw new TroupeError('TROUPE_USAGE', `${idle} means nothing without ${beside}`)
+}

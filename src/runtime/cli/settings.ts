@@ -46,6 +46,9 @@ export function setting(flags: string, description: string): Option {
   return option.env(`TROUPE_${option.name().replaceAll('-', '_').toUpperCase()}`)
 }
 
+/** Of the commands that print data. */
+export const json = () => new Option('--json', 'print JSON on stdout, and nothing else')
+
 /** Of the commands that may make a namespace. */
 export const partitions = () =>
   setting(

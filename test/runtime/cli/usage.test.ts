@@ -5,7 +5,9 @@ import { expect, onTestFinished, test } from 'vitest'
 import { troupe } from './command.ts'
 
 const commands =
-  'dev start submit run ls show result signal cancel retry history dead nodes top cron drain doctor check'.split(' ')
+  'dev start submit run ls show result signal cancel retry history dead nodes top drain check queue cron doctor bench auth install'.split(
+    ' ',
+  )
 
 test('--help lists the commands, and each has its own help with exit code 0', async () => {
   const help = await troupe(['--help'])
@@ -33,6 +35,12 @@ test('wrong usage is told on stderr with a suggestion, and ends with 2', async (
     [['submit'], /missing required argument 'type'/],
     [['submit', 'x', '{', '--priority', '10'], /between 0 and 9/],
     [['run', 'x', '1', '--timeout', 'soon'], /not a duration/],
+    [['submit', 'x', '--timeout', '1s'], /--timeout means nothing without --wait/],
+    [['run', 'x', '--unique-key', 'k'], /--unique-key means nothing without --unique/],
+    [['run', 'x', '--gang', 'job-7'], /size of --gang/],
+    [['queue', 'limit', 'x', '--period', '1m'], /--period means nothing without --starts/],
+    [['queue', 'limit', 'x', '--break-for', '1m'], /--break-for means nothing without --break-at/],
+    [['dev', '--nats', 'nats://127.0.0.1:1'], /troupe dev starts a server of its own/],
     [['start', '--roles', 'cook', 'a.ts'], /"cook" is no role/],
     [['start'], /a node needs modules/],
     [[], /Usage: troupe/],

@@ -4,6 +4,7 @@ import type { ScheduleAnswer } from '../../../protocol/messages.ts'
 import { ago } from '../format.ts'
 import type { Invocation } from '../program.ts'
 import { jsonArgument, required, withTroupe } from '../session.ts'
+import { present } from '../settings.ts'
 
 export async function cronList(invocation: Invocation): Promise<number> {
   const { output } = invocation
@@ -42,8 +43,8 @@ export async function cronSet(invocation: Invocation): Promise<number> {
   const task = required('the type of the tasks', args[2])
   const input = await jsonArgument(args[3])
   const { timeZone, missed, overlap, priority, key, startWithin, expected } = flags as Flags
-  const options = defined({ priority, key, startWithin, expected })
-  const asked: CronOptions = { schedule, task, input, options, ...defined({ timeZone, missed, overlap }) }
+  const options = present({ priority, key, startWithin, expected })
+  const asked: CronOptions = { schedule, task, input, options, ...present({ timeZone, missed, overlap }) }
   const set = await withTroupe(invocation, (troupe) => troupe.cron.set(name, asked))
   if (output.json) output.value(set)
   else output.line(described(set))
@@ -66,10 +67,4 @@ function described({ name, type, nextAt }: ScheduleAnswer): string {
 /** ISO 8601 without the milliseconds that a schedule never has. */
 function clock(time: string): string {
   return time.replace('.000Z', 'Z')
-}
-
-type Defined<Given> = { [Name in keyof Given]?: Exclude<Given[Name], undefined> }
-
-function defined<Given extends object>(given: Given): Defined<Given> {
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Defined<Given>
 }

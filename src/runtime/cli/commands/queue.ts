@@ -4,7 +4,7 @@ import type { LimitsAnswer } from '../../../protocol/limit-messages.ts'
 import type { TypeLimits } from '../../../protocol/options.ts'
 import type { Output } from '../output.ts'
 import type { Invocation } from '../program.ts'
-import { required, withTroupe } from '../session.ts'
+import { goesWith, required, withTroupe } from '../session.ts'
 
 type Row = LimitsAnswer['types'][number]
 
@@ -41,9 +41,11 @@ interface LimitFlags {
 }
 
 /** A type that is paused stays so. */
-export function queueLimit(invocation: Invocation): Promise<number> {
+export async function queueLimit(invocation: Invocation): Promise<number> {
   const flags = invocation.options as LimitFlags
-  const { running, runningPerKey, starts, startsPerKey, period, queued } = flags
+  const { running, runningPerKey, starts, startsPerKey, period, queued, breakAt, breakAttempts, breakFor } = flags
+  goesWith('--starts or --starts-per-key', (starts ?? startsPerKey) !== undefined, { '--period': period })
+  goesWith('--break-at', breakAt !== undefined, { '--break-attempts': breakAttempts, '--break-for': breakFor })
   const breaker = breakerOf(flags)
   return change(invocation, ({ paused }) => {
     const limits: TypeLimits = {

@@ -33,7 +33,7 @@ export async function auth({ files, options, output }: Invocation): Promise<numb
     return 0
   }
   output.table(
-    ['name', 'roles', 'credentials'],
+    ['NAME', 'ROLES', 'CREDENTIALS'],
     rows.map(({ name, roles, creds }) => [name, roles.join(', '), creds]),
   )
   output.note(

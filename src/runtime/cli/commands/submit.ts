@@ -4,8 +4,9 @@ import type { SubmitOptions } from '../../../client/submit-options.ts'
 import type { Troupe } from '../../../client/troupe.ts'
 import type { RestartType } from '../../../protocol/options.ts'
 import { readGang } from '../../../protocol/submission.ts'
+import type { Output } from '../output.ts'
 import type { Invocation } from '../program.ts'
-import { jsonArgument, required, withTroupe } from '../session.ts'
+import { goesWith, jsonArgument, required, withTroupe } from '../session.ts'
 import { printOutcome } from './outcome.ts'
 
 interface Options {
@@ -25,36 +26,48 @@ interface Options {
   readonly timeout?: number
 }
 
+/** What is to be submitted; all of it is checked before anything is connected. */
+interface Given {
+  readonly type: string
+  readonly input: unknown
+  readonly options: SubmitOptions
+}
+
 export async function submit(invocation: Invocation): Promise<number> {
   const { wait, timeout } = invocation.options as Options
-  return withTroupe(
-    invocation,
-    async (troupe) => {
-      const handle = await submitOne(troupe, invocation)
-      if (wait) return printOutcome(handle, timeout, invocation.output)
-      if (invocation.output.json) invocation.output.value({ id: handle.id })
-      else invocation.output.line(handle.id)
-      return 0
-    },
-    true,
-  )
+  goesWith('--wait', wait === true, { '--timeout': timeout })
+  const given = await givenTo(invocation)
+  const { output } = invocation
+  const work = async (troupe: Troupe) => {
+    const handle = await submitOne(troupe, given, output)
+    if (wait) return printOutcome(handle, timeout, output)
+    if (output.json) output.value({ id: handle.id })
+    else output.line(handle.id)
+    return 0
+  }
+  return withTroupe(invocation, work, true)
 }
 
 export async function run(invocation: Invocation): Promise<number> {
   const { timeout } = invocation.options as Options
-  return withTroupe(
-    invocation,
-    async (troupe) => printOutcome(await submitOne(troupe, invocation), timeout, invocation.output),
-    true,
-  )
+  const given = await givenTo(invocation)
+  const { output } = invocation
+  const work = async (troupe: Troupe) => printOutcome(await submitOne(troupe, given, output), timeout, output)
+  return withTroupe(invocation, work, true)
 }
 
-async function submitOne(troupe: Troupe, { args, options, output }: Invocation): Promise<TaskHandle> {
-  const [given, json] = args
-  const type = required('the type of the task', given)
-  const input = await jsonArgument(json)
+async function givenTo({ args, options }: Invocation): Promise<Given> {
+  const [type, json] = args
+  return {
+    type: required('the type of the task', type),
+    options: submission(options as Options),
+    input: await jsonArgument(json),
+  }
+}
+
+async function submitOne(troupe: Troupe, { type, input, options }: Given, output: Output): Promise<TaskHandle> {
   await troupe.validate(type, input)
-  const handle = await troupe.submit(type, input, submission(options as Options))
+  const handle = await troupe.submit(type, input, options)
   const unknown = await troupe.unknownType(type)
   if (unknown !== undefined) output.note(`${unknown.message}: the task waits (${unknown.code})`)
   return handle
@@ -62,6 +75,7 @@ async function submitOne(troupe: Troupe, { args, options, output }: Invocation):
 
 function submission(options: Options): SubmitOptions {
   const { id, priority, delay, deadline, expected, key, after, group, restart, gang, unique, uniqueKey } = options
+  goesWith('--unique', unique !== undefined, { '--unique-key': uniqueKey })
   return {
     id,
     priority,

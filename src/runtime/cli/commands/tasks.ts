@@ -115,6 +115,8 @@ function printTask(task: TaskAnswer, output: Output): void {
     ['priority', String(task.priority)],
     ['key', task.key],
     ['gang', task.gang && `${task.gang.id}, of ${task.gang.size}`],
+    ['group', task.group],
+    ['partition', task.partition === undefined ? undefined : String(task.partition)],
     ['submitted', time(task.submittedAt)],
     ['due', time(task.dueAt)],
     ['deadline', time(task.deadlineAt)],
