@@ -41,7 +41,7 @@ describe('the judge', () => {
 
   const signal = (fromMs: number, value: number, sequence: number) =>
     op(fromMs, { f: 'signal', signalId: `s${value}`, value }, { sequence })
-  test.each<[string, Operation[], Effect[]?]>([
+  const broken: readonly [string, Operation[], Effect[]?][] = [
     ['known', [taken, op(10, read, { error: 'TROUPE_UNKNOWN_TASK' }), completed(30)]],
     ['ends', [taken, op(10, read, { status: 'running', turn: 1 })]],
     ['one-end', [taken, completed(10), op(20, read, { status: 'cancelled', turn: 1, error: 'X' })]],
@@ -72,11 +72,12 @@ describe('the judge', () => {
     ],
     ['signals-in-order', [taken, signal(5, 1, 8), signal(6, 2, 9), completed(30, 1, { heard: [2, 1] })]],
     ['signals-in-order', [taken, signal(5, 1, 8), completed(30, 1, { heard: [1, 1] })]],
-  ])('finds what breaks "%s"', (name, operations, effects) => {
+  ]
+  test.each(broken)('finds what breaks "%s"', (name, operations, effects) => {
     expect(found(operations, effects)).toEqual([name])
   })
 
   test('has a history for each of its rules', () => {
-    expect(rules.length).toBe(11)
+    expect([...new Set(broken.map(([rule]) => rule))].toSorted()).toEqual(rules.map(({ name }) => name).toSorted())
   })
 })
