@@ -33,6 +33,9 @@ test('a broken node gets a few attempts and then one a second; nodes and --why s
   const nodes = (await client.nodes()) as unknown as { id: string; health?: number }[]
   expect(nodes.find(({ id }) => id === broken!.name)?.health).toBeLessThan(0.5)
   expect(nodes.filter(({ health }) => health === undefined)).toHaveLength(2)
-  const shown = await troupe(['nodes'], { env: { TROUPE_NATS: server.url, TROUPE_NAMESPACE: namespace } })
-  expect(shown.stdout).toMatch(/HEALTH/)
+  const env = { TROUPE_NATS: server.url, TROUPE_NAMESPACE: namespace }
+  const shown = await troupe(['nodes'], { env })
+  expect(shown.stdout).toMatch(new RegExp(`^${broken!.name} +ready +\\S+ +\\S+ ms +[1-5]?\\d %`, 'm'))
+  const why = await troupe(['show', ids.at(-1)!, '--why'], { env })
+  expect(why.stdout).toMatch(/^NODE .* HEALTH .*\nnode-\d .* \d+ % /m)
 }, 90_000)
