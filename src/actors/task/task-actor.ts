@@ -58,17 +58,17 @@ const logic = fromTransition(
 const idle: Actor<typeof logic>[] = []
 const idleMax = 1_024
 
-/** The actor of one turn. Whatever is sent once a final state was entered changes nothing. */
+/** The actor of one turn, started, in state `accepted`. Whatever is sent once a final state was entered changes nothing. */
 export class TaskActor<Event extends TaskActorEvent> {
-  #actor: Actor<typeof logic> | undefined
+  readonly #actor: Actor<typeof logic>
+  /** Kept here, because an actor whose turn is over serves another one. */
   #state: TaskState = 'accepted'
 
-  /** Use `startTaskActor`. */
   constructor(ask: AskTask<Event>) {
     const turnAsk = ask as AskTask<TaskActorEvent>
-    this.#actor = idle.pop()
-    if (this.#actor === undefined) this.#actor = createActor(logic, { input: turnAsk }).start()
-    else this.#actor.send({ type: 'BEGUN', ask: turnAsk })
+    const used = idle.pop()
+    used?.send({ type: 'BEGUN', ask: turnAsk })
+    this.#actor = used ?? createActor(logic, { input: turnAsk }).start()
   }
 
   get state(): TaskState {
@@ -76,20 +76,12 @@ export class TaskActor<Event extends TaskActorEvent> {
   }
 
   send(event: Event): void {
-    const actor = this.#actor
-    if (actor === undefined) return
-    actor.send(event)
+    if (isOver(this.#state)) return
+    this.#actor.send(event)
     // Sent by an effect: the event waits, and whoever sent the one at hand sees what becomes of both.
-    this.#state = actor.getSnapshot().context.value
-    if (!isOver(this.#state)) return
-    this.#actor = undefined
-    if (idle.length < idleMax) idle.push(actor)
+    this.#state = this.#actor.getSnapshot().context.value
+    if (isOver(this.#state) && idle.length < idleMax) idle.push(this.#actor)
   }
-}
-
-/** Returns the actor of a turn, started, in state `accepted`. */
-export function startTaskActor<Event extends TaskActorEvent>(ask: AskTask<Event>): TaskActor<Event> {
-  return new TaskActor(ask)
 }
 
 /** True for final states: nothing leads out of them. */

@@ -4,7 +4,7 @@
  * start, and enforces the timeout. It knows neither functions nor machines.
  */
 import type { Logger } from 'pino'
-import { startTaskActor, type TaskActor } from '../../actors/task/task-actor.ts'
+import { TaskActor } from '../../actors/task/task-actor.ts'
 import type { TaskEffect } from '../../actors/task/task-machine.ts'
 import { isSealed } from '../../client/encryption.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
@@ -79,7 +79,7 @@ export class TaskTurn implements Turn, LogicPort {
       isolate === 'inline'
         ? inlineRunner(definition, this)
         : new IsolatedRunner(definition, isolate, this, () => this.#watchTime())
-    this.#actor = startTaskActor((effect: TaskEffect, event: TurnEvent) => this.#carryOut(effect, event))
+    this.#actor = new TaskActor((effect: TaskEffect, event: TurnEvent) => this.#carryOut(effect, event))
   }
 
   // --- from the node ----------------------------------------------------------------------------------------------

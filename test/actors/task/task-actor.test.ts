@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createActor } from 'xstate'
-import { startTaskActor, type TaskActorEvent, taskRow } from '../../../src/actors/task/task-actor.ts'
+import { TaskActor, type TaskActorEvent, taskRow } from '../../../src/actors/task/task-actor.ts'
 import { type TaskEffect, type TaskState, taskEventTypes, taskMachine } from '../../../src/actors/task/task-machine.ts'
 
 const finals: readonly TaskState[] = ['parked', 'yielded', 'completed', 'failed', 'cancelled']
@@ -31,7 +31,7 @@ function machineRun(path: readonly TaskActorEvent[]): { state: unknown; effects:
 
 function tableRun(path: readonly TaskActorEvent[]): { state: unknown; effects: string[] } {
   const effects: string[] = []
-  const actor = startTaskActor((effect) => effects.push(effect))
+  const actor = new TaskActor((effect) => effects.push(effect))
   for (const event of path) actor.send(event)
   return { state: actor.state, effects }
 }
@@ -65,12 +65,23 @@ describe('the task actor', () => {
 
   test('takes events that its effects send after the one at hand', () => {
     const order: string[] = []
-    const actor = startTaskActor((effect) => {
+    const actor = new TaskActor((effect) => {
       order.push(effect)
       if (effect === 'load') actor.send({ type: 'LOADED' })
       if (effect === 'run') actor.send({ type: 'DONE' })
     })
     actor.send({ type: 'START' })
     expect(order).toEqual(['load', 'run', 'commit', 'release'])
+  })
+
+  test('that is over has no say in the turns that come after it', () => {
+    const over = new TaskActor(() => {})
+    over.send({ type: 'START' })
+    over.send({ type: 'ABORT' })
+    const next = new TaskActor(() => {})
+    next.send({ type: 'START' })
+    over.send({ type: 'ABORT' })
+    next.send({ type: 'LOADED' })
+    expect([over.state, next.state]).toEqual(['cancelled', 'running'])
   })
 })
