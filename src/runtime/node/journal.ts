@@ -11,7 +11,7 @@ import { limits } from '../../protocol/limits.ts'
 
 interface Written {
   readonly entries: readonly JournalEntry[]
-  readonly onStored: ((sequence: number) => void) | undefined
+  readonly onStored: (() => void) | undefined
 }
 
 export interface JournalOptions {
@@ -29,6 +29,9 @@ const pauseMsMax = 500
 export class Journal {
   /** Log sequence of the last stored block, 0 before the first. */
   lastSequence = 0
+  /** How many writes are stored: the first so many, in order. */
+  stored = 0
+  private written = 0
   private readonly options: JournalOptions
   private waiting: Written[] = []
   /** The block that is being stored. */
@@ -44,17 +47,21 @@ export class Journal {
   }
 
   /**
-   * All of `entries` go into one block, in order. `onStored` runs once they are stored, never if they are refused. Throws
-   * TROUPE_TOO_LARGE when there are more than a block may hold.
+   * All of `entries` go into one block, in order. Returns the number of the write, from 1: it is stored when `stored` is as
+   * large. `onStored` runs then, never if they are refused, nor after `end`. Throws TROUPE_TOO_LARGE when there are more than a
+   * block may hold.
    */
-  write(entries: readonly JournalEntry[], onStored?: (sequence: number) => void): void {
+  write(entries: readonly JournalEntry[], onStored?: () => void): number {
     if (entries.length > limits.blockEntriesMax) {
       const message = `${entries.length} entries are more than ${limits.blockEntriesMax} in one block`
       throw new TroupeError('TROUPE_TOO_LARGE', message)
     }
-    if (this.over !== undefined) return
-    this.waiting.push({ entries, onStored })
-    this.schedule()
+    const number = ++this.written
+    if (this.over === undefined) {
+      this.waiting.push({ entries, onStored })
+      this.schedule()
+    }
+    return number
   }
 
   /** What was written and is not known to be stored, in order. */
@@ -136,7 +143,12 @@ export class Journal {
     this.sending = []
     if (sequence === undefined || this.over !== undefined) return
     this.lastSequence = sequence
-    for (const written of block) written.onStored?.(sequence)
+    for (const { onStored } of block) {
+      this.stored++
+      onStored?.()
+      // What was just told may have ended the incarnation.
+      if (this.over !== undefined) return
+    }
   }
 
   /** The sequence at which the bytes are stored; undefined when the incarnation is over. */

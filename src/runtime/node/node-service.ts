@@ -72,8 +72,6 @@ export class NodeService implements TurnsOwner, Membership {
   private journal: Journal | undefined
   private readonly completions = new Completions()
   private lastBid: BidSaid | undefined
-  private written = 0
-  private stored = 0
   private subscriptions: Subscription[] = []
   private timers: NodeJS.Timeout[] = []
   private wait: NodeJS.Timeout | undefined
@@ -209,8 +207,6 @@ export class NodeService implements TurnsOwner, Membership {
     const subject = subjects.journal(partition, profile.node, incarnation)
     const onFenced = (error: TroupeError) => this.life.end(incarnation, error)
     this.journal = new Journal({ log, subject, onFenced })
-    this.written = 0
-    this.stored = 0
     const inbox = bus.subscribe(subjects.node(profile.node, incarnation), (message) => {
       if (incarnation !== this.incarnation) return inbox.unsubscribe()
       const unpacked = unpackNodeMessage(message.data)
@@ -240,14 +236,7 @@ export class NodeService implements TurnsOwner, Membership {
   }
 
   write(entries: readonly JournalEntry[], onStored?: () => void): number {
-    const ticket = ++this.written
-    const { incarnation } = this
-    this.journal?.write(entries, () => {
-      if (incarnation !== this.incarnation) return
-      this.stored = ticket
-      onStored?.()
-    })
-    return ticket
+    return this.journal?.write(entries, onStored) ?? 0
   }
 
   private receive(message: NodeMessage, onFenced: (error: TroupeError) => void): void {
@@ -379,7 +368,7 @@ export class NodeService implements TurnsOwner, Membership {
   private reportRunning(): void {
     const { journal, status } = this
     if (journal === undefined || (status !== 'ready' && status !== 'draining')) return
-    const turns = this.turns.listed(this.stored, journal.unstored())
+    const turns = this.turns.listed(journal.stored, journal.unstored())
     if (turns !== undefined) this.report(['running', journal.lastSequence, turns])
   }
 }

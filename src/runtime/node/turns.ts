@@ -23,7 +23,7 @@ import type { Capacity, CapacityUser } from './capacity.ts'
 export interface TurnsOwner extends TurnHost {
   /** Takes new work: anything else hands it back. */
   readonly status: string
-  /** Writes to the journal; returns a ticket that counts writes. */
+  /** Writes to the journal; returns the number of the write. */
   write(entries: readonly JournalEntry[], onStored?: () => void): number
   report(report: NodeReport): void
   bid(): void

@@ -20,7 +20,7 @@ function scripted(...script: Step[]) {
   const write = (count = 1) => {
     for (; count > 0; count--) {
       const id = ++written
-      journal.write([entry(id)], (sequence) => stored.push([id, sequence]))
+      journal.write([entry(id)], () => stored.push([id, journal.lastSequence]))
     }
   }
   return { log, journal, fences, stored, write }
@@ -33,6 +33,20 @@ describe('group commit', () => {
     await journal.settled()
     expect(log.blocks()).toEqual([{ number: 1, entries: [entry(1), entry(2), entry(3)] }])
     expect(stored).toEqual([1, 2, 3].map((id) => [id, log.stored[0]?.sequence]))
+    expect(journal.stored).toBe(3)
+  })
+
+  test('tells nobody of what was stored after it was ended', async () => {
+    const { journal } = scripted()
+    const told: number[] = []
+    const numbers = [1, 2].map((id) =>
+      journal.write([entry(id)], () => {
+        told.push(id)
+        journal.end(new TroupeError('TROUPE_FENCED', 'the test ends it'))
+      }),
+    )
+    await expect(journal.settled()).rejects.toMatchObject({ code: 'TROUPE_FENCED' })
+    expect([numbers, told, journal.stored]).toEqual([[1, 2], [1], 1])
   })
 
   test('stores what is written while a block is in flight as the next one', async () => {
@@ -235,13 +249,13 @@ describe('on a server', () => {
     const journal = new Journal({ log: opened.log, subject, onFenced: (error) => fences.push(error) })
     const sequences: number[] = []
     for (let i = 0; i < 20; i++) {
-      journal.write([entry(i)], (sequence) => sequences.push(sequence))
+      journal.write([entry(i)], () => sequences.push(journal.lastSequence))
       await journal.settled()
     }
     expect(sequences).toEqual(Array.from({ length: 20 }, (_, i) => i + 1))
     const fence = packBlock([formatVersion, 0, [[kind.fenced, 'silent']]])
     await opened.log.append(subject, fence)
-    journal.write([entry(99)], (sequence) => sequences.push(sequence))
+    journal.write([entry(99)], () => sequences.push(journal.lastSequence))
     await expect(journal.settled()).rejects.toMatchObject({ code: 'TROUPE_FENCED' })
     expect(fences.length).toBe(1)
     expect(sequences.length).toBe(20)
