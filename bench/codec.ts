@@ -3,7 +3,7 @@
  * several rounds, so that a busy machine matters little.
  */
 import { Packr, Unpackr } from 'msgpackr'
-import { packBlock, unpackJournalBlock } from '../src/protocol/blocks.ts'
+import { packBlock, unpackJournalBlock, unpackJournalEntry } from '../src/protocol/blocks.ts'
 import { formatVersion, type JournalBlock, type JournalEntry, type SubmissionBlock } from '../src/protocol/entries.ts'
 import { parseJson } from '../src/protocol/json.ts'
 import { scanMsgpack } from '../src/protocol/msgpack-scan.ts'
@@ -43,6 +43,10 @@ print('  msgpackr, copied', bestNs(() => new Uint8Array(library.pack(block)), 50
 print('unpackJournalBlock', bestNs(() => unpackJournalBlock(packed), 500) / entries.length)
 const received = Buffer.from(packed)
 print('unpackJournalBlock of a Buffer', bestNs(() => unpackJournalBlock(received), 500) / entries.length)
+print(
+  'unpackJournalEntry, the last alone, for all that it steps over',
+  bestNs(() => unpackJournalEntry(packed, 255), 500),
+)
 print('  scan', bestNs(() => scanMsgpack(packed), 500) / entries.length)
 print('  msgpackr alone, unchecked', bestNs(() => reader.unpack(packed), 500) / entries.length)
 

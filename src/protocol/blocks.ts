@@ -80,6 +80,22 @@ export function unpackJournalBlock(bytes: Uint8Array): UnpackedJournal {
   })
 }
 
+/** The entry at one place of a journal message's block, and no other; undefined if none is there that counts. Never throws. */
+export function unpackJournalEntry(bytes: Uint8Array, index: number): JournalEntry | undefined {
+  try {
+    reader.start(bytes)
+    blockHead(3)
+    if (index >= reader.arrayLength()) return undefined
+    reader.skip(index)
+    const entry = reader.value(1)
+    return reader.fault === '' && checkJournalEntry(entry) === undefined ? (entry as JournalEntry) : undefined
+  } catch {
+    return undefined
+  } finally {
+    reader.release()
+  }
+}
+
 /** The block of a control message. Never throws. */
 export function unpackControlBlock(bytes: Uint8Array): UnpackedControl {
   return guarded(bytes, () => {

@@ -155,6 +155,29 @@ export class WireReader {
     return items === 3 ? [kind, name, turn] : [kind, name, turn, last]
   }
 
+  /** Steps over `pending` values, however deep, without recursion. */
+  skip(pending: number): void {
+    while (pending-- > 0) {
+      const head = this.byte()
+      let bytes = 0
+      if (head < 0x80 || head >= 0xe0) continue
+      if (head < 0x90) pending += (head & 0x0f) * 2
+      else if (head < 0xa0) pending += head & 0x0f
+      else if (head < 0xc0) bytes = head & 0x1f
+      else if (head >= 0xc4 && head <= 0xc6) bytes = this.uint(1 << (head - 0xc4))
+      else if (head >= 0xc7 && head <= 0xc9) bytes = this.uint(1 << (head - 0xc7)) + 1
+      else if (head === 0xca) bytes = 4
+      else if (head === 0xcb) bytes = 8
+      else if (head >= 0xcc && head <= 0xcf) bytes = 1 << (head - 0xcc)
+      else if (head >= 0xd0 && head <= 0xd3) bytes = 1 << (head - 0xd0)
+      else if (head >= 0xd4 && head <= 0xd8) bytes = (1 << (head - 0xd4)) + 1
+      else if (head >= 0xd9 && head <= 0xdb) bytes = this.uint(1 << (head - 0xd9))
+      else if (head === 0xdc || head === 0xdd) pending += this.uint(head === 0xdc ? 2 : 4)
+      else if (head === 0xde || head === 0xdf) pending += this.uint(head === 0xde ? 2 : 4) * 2
+      this.at += this.available(bytes)
+    }
+  }
+
   /** A whole number of at most 32 bits, or undefined. */
   private count(): number | undefined {
     const head = this.bytes[this.at++]!
@@ -257,28 +280,5 @@ export class WireReader {
     this.at--
     this.fault ||= head === 0xc1 ? 'the byte 0xc1 means nothing' : 'extension types have no place here'
     this.skip(1)
-  }
-
-  /** Steps over `pending` values, however deep, without recursion. */
-  private skip(pending: number): void {
-    while (pending-- > 0) {
-      const head = this.byte()
-      let bytes = 0
-      if (head < 0x80 || head >= 0xe0) continue
-      if (head < 0x90) pending += (head & 0x0f) * 2
-      else if (head < 0xa0) pending += head & 0x0f
-      else if (head < 0xc0) bytes = head & 0x1f
-      else if (head >= 0xc4 && head <= 0xc6) bytes = this.uint(1 << (head - 0xc4))
-      else if (head >= 0xc7 && head <= 0xc9) bytes = this.uint(1 << (head - 0xc7)) + 1
-      else if (head === 0xca) bytes = 4
-      else if (head === 0xcb) bytes = 8
-      else if (head >= 0xcc && head <= 0xcf) bytes = 1 << (head - 0xcc)
-      else if (head >= 0xd0 && head <= 0xd3) bytes = 1 << (head - 0xd0)
-      else if (head >= 0xd4 && head <= 0xd8) bytes = (1 << (head - 0xd4)) + 1
-      else if (head >= 0xd9 && head <= 0xdb) bytes = this.uint(1 << (head - 0xd9))
-      else if (head === 0xdc || head === 0xdd) pending += this.uint(head === 0xdc ? 2 : 4)
-      else if (head === 0xde || head === 0xdf) pending += this.uint(head === 0xde ? 2 : 4) * 2
-      this.at += this.available(bytes)
-    }
   }
 }

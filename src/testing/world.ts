@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import { type Logger, pino } from 'pino'
 import { Ledger } from '../actors/ledger/ledger.ts'
 import type { TaskRecord } from '../actors/ledger/task-record.ts'
-import { inputAt, resultAt, signalAt, snapshotAt, type Unpacked, unpackMessage } from '../actors/ledger/values.ts'
+import { inputAt, resultIn, signalAt, snapshotAt, type Unpacked, unpackMessage } from '../actors/ledger/values.ts'
 import { Agenda } from '../actors/scheduler/agenda.ts'
 import type { SchedulerEffect } from '../actors/scheduler/effects.ts'
 import type { AnyTaskDefinition } from '../client/task.ts'
@@ -148,7 +148,8 @@ export class World {
 
   resultOf(task: TaskRecord): unknown {
     const { outcome } = task
-    return outcome === undefined ? undefined : this.#value(resultAt(this.#unpacked(outcome.sequence), outcome.index))
+    const message = outcome && this.messages[outcome.sequence - 1]
+    return message && this.#value(resultIn(this.subjects, message, outcome.index))
   }
 
   inputOf(task: TaskRecord): unknown {

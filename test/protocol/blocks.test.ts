@@ -8,6 +8,7 @@ import {
   unpackControlBlock,
   unpackHeartbeat,
   unpackJournalBlock,
+  unpackJournalEntry,
   unpackNodeMessage,
   unpackNodeReport,
   unpackSubmissionBlock,
@@ -113,6 +114,21 @@ describe('blocks', () => {
         const packed = packBlock([1, number, entries])
         expect(unpackJournalBlock(packed)).toStrictEqual({ ok: true, number, entries, rejected: [] })
         expect(packed.length).toBeLessThanOrEqual(entries.reduce((sum, entry) => sum + entryBytes(entry), 32))
+      }),
+      { numRuns: 300 },
+    )
+  })
+
+  test('any entry is read by itself as it is in its block, behind others that are void too', () => {
+    const invalid = fc.constantFrom(null, [10], [999, 'a', 1], [10, 'a', 1, { deep: [[]] }], { not: 'an entry' })
+    fc.assert(
+      fc.property(fc.array(fc.oneof(journalEntry, invalid), { maxLength: 30 }), (entries) => {
+        const packed = packBlock([1, 7, entries] as unknown as Packable)
+        const block = unpackJournalBlock(packed)
+        const alone = entries.map((_, index) => unpackJournalEntry(packed, index))
+        expect(alone).toStrictEqual(block.ok ? block.entries : [])
+        expect(unpackJournalEntry(packed, entries.length)).toBeUndefined()
+        expect(unpackJournalEntry(packed.subarray(0, -1), entries.length - 1)).toBeUndefined()
       }),
       { numRuns: 300 },
     )

@@ -6,6 +6,7 @@ import {
   unpackControlBlock,
   unpackForwardBlock,
   unpackJournalBlock,
+  unpackJournalEntry,
   unpackSubmissionBlock,
 } from '../../protocol/blocks.ts'
 import {
@@ -101,9 +102,10 @@ export function snapshotAt(unpacked: Unpacked, index: number): Payload | undefin
   return undefined
 }
 
-export function resultAt(unpacked: Unpacked, index: number): Payload | undefined {
-  if (unpacked.of !== 'journal') return undefined
-  const entry = unpacked.entries[index]
+/** From the message itself, of which nothing else is read: whoever asks for a result seldom asks for its neighbours. */
+export function resultIn(subjects: Subjects, message: LogMessage, index: number): Payload | undefined {
+  if (!subjects.within(message.subject).startsWith('journal.')) return undefined
+  const entry = unpackJournalEntry(message.data, index)
   return entry?.[0] === kind.completed ? entry[3] : undefined
 }
 

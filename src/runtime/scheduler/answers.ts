@@ -5,11 +5,10 @@
 
 import type { Submitter } from '../../actors/ledger/change.ts'
 import type { TaskRecord } from '../../actors/ledger/task-record.ts'
-import { resultAt, unpackMessage } from '../../actors/ledger/values.ts'
 import type { Calendar } from '../../actors/scheduler/firings.ts'
 import type { Bus, BusMessage, Log, Subscription } from '../../nats/bus.ts'
 import { packBlock } from '../../protocol/blocks.ts'
-import { kind } from '../../protocol/entries.ts'
+import { kind, type Payload } from '../../protocol/entries.ts'
 import { errorRecord } from '../../protocol/error-record.ts'
 import { hasCode, TroupeError } from '../../protocol/errors.ts'
 import { parseJson } from '../../protocol/json.ts'
@@ -23,10 +22,10 @@ import { historyOf } from './history.ts'
 import { Listings } from './listings.ts'
 import { LogEnd } from './log-end.ts'
 import { checkOwnSubmission } from './own-submission.ts'
-import { packedHeaders, packedOutcome, wantsPacked } from './packed-outcome.ts'
 import { bodyOf } from './request-body.ts'
 import { placeOfRun, runTask } from './run-request.ts'
 import type { SchedulerService } from './scheduler-service.ts'
+import { outcomeOf, packedHeaders, packedOutcome, wantsPacked } from './task-outcome.ts'
 import { shownValue } from './teller.ts'
 
 /** What supervisors know of nodes. */
@@ -67,7 +66,7 @@ export class Answers {
   private readonly options: AnswersOptions
   private readonly listings: Listings
   private readonly logEnd: LogEnd
-  private open_ = 0
+  private underWay = 0
 
   constructor(service: SchedulerService, options: AnswersOptions, calendar: Calendar) {
     this.listings = new Listings(service, options, calendar)
@@ -124,18 +123,18 @@ export class Answers {
   private async answer(message: BusMessage, name: string, handler: Handler): Promise<void> {
     const { reply } = message
     if (reply === undefined) return
-    if (this.open_ >= openMax) {
+    if (this.underWay >= openMax) {
       const error = { code: 'TROUPE_REFUSED', message: `more than ${openMax} requests are open` }
       this.options.bus.publish(reply, text.encode(JSON.stringify({ error })))
       return
     }
-    this.open_++
+    this.underWay++
     try {
       this.reply(reply, await handler(name, message))
     } catch (error) {
       this.reply(reply, { error: errorRecord(error, 'TROUPE_INTERNAL') })
     } finally {
-      this.open_--
+      this.underWay--
     }
   }
 
@@ -172,7 +171,7 @@ export class Answers {
   private async task(id: string, message: BusMessage): Promise<TaskAnswer | Uint8Array> {
     const task = await this.known(id)
     await checkOwnSubmission(task, message, this.options)
-    const packed = wantsPacked(message) && (await packedOutcome(task, this.options.log, this.options.subjects))
+    const packed = wantsPacked(message) && (await packedOutcome(task, this.options))
     return packed || this.shown(task)
   }
 
@@ -192,27 +191,18 @@ export class Answers {
       ...(placement && { placement }),
       ...(negotiation && { negotiation }),
     }
-    const { outcome } = task
-    if (outcome === undefined || task.status !== 'completed') return row
-    const message = await this.options.log.get(outcome.sequence)
-    const result = message && resultAt(unpackMessage(this.options.subjects, message), outcome.index)
-    const value = result === undefined ? undefined : shownValue(result)
+    if (task.status !== 'completed') return row
+    const outcome = await outcomeOf(task, this.options)
+    const value = outcome?.value === undefined ? undefined : shownValue(outcome.value as Payload)
     return value === undefined ? row : { ...row, result: value }
   }
 
   /** A submission of an id whose task has ended is told what that came to. */
   async tellAgain(task: TaskRecord, submitter: Submitter): Promise<void> {
     if (submitter.client === undefined && submitter.replyTo === undefined) return
-    const { outcome, status } = task
-    if (status === 'failed' || status === 'cancelled' || status === 'expired') {
-      const error = task.rare?.lastError ?? { code: 'TROUPE_TASK_FAILED', message: `it was ${status}` }
-      this.service.teller.tellOne(submitter, task.id, status, error)
-      return
-    }
-    const message = outcome === undefined ? undefined : await this.options.log.get(outcome.sequence)
-    if (message === undefined || outcome === undefined || status !== 'completed') return
-    const result = resultAt(unpackMessage(this.options.subjects, message), outcome.index)
-    if (result !== undefined) this.service.teller.tellOne(submitter, task.id, status, result)
+    const outcome = await outcomeOf(task, this.options)
+    if (outcome?.value === undefined) return
+    this.service.teller.tellOne(submitter, task.id, outcome.status, outcome.value)
   }
 
   private async cancel(id: string, message: BusMessage): Promise<TaskAnswer> {

@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto'
 import { queueFull } from '../../actors/ledger/admission.ts'
 import type { LedgerState } from '../../actors/ledger/state.ts'
 import { idConflict, isSubmissionOf } from '../../actors/ledger/submission-entries.ts'
-import { resultAt, unpackMessage } from '../../actors/ledger/values.ts'
 import type { BusMessage } from '../../nats/bus.ts'
 import type { Submission } from '../../protocol/entries.ts'
 import { errorFromRecord } from '../../protocol/error-record.ts'
@@ -15,6 +14,7 @@ import { readSubmission } from '../../protocol/submission.ts'
 import type { LedgerReader } from '../ledger/ledger-reader.ts'
 import type { AnswersOptions } from './answers.ts'
 import type { SchedulerService } from './scheduler-service.ts'
+import { outcomeOf } from './task-outcome.ts'
 import { answerOf } from './teller.ts'
 
 /** What is needed of the scheduler that answers. */
@@ -84,33 +84,27 @@ function outcome(
     if (id === reference) return
     service.teller.wait(reference, (_task, told) => answer(told))
     // It may have been folded before anybody waited for it here.
-    void decidedBefore(service, options, submission, { id, sequence }).then((told) => told && answer(told))
+    decidedBefore(service, options, submission, { id, sequence }).then((told) => told && answer(told), reject)
   })
 }
 
 /** What a submission with an id comes to by what was there before it: a conflict, or the outcome of a task that has ended. */
 async function decidedBefore(
   service: RunService,
-  { reader, log, subjects }: RunOptions,
+  options: RunOptions,
   submission: Submission,
   { id, sequence }: { readonly id: string; readonly sequence: number },
 ): Promise<RunAnswer | { status: 'refused'; error: ErrorRecord } | undefined> {
-  // Whoever waits is told later if this fails.
-  const isFolded = await reader.reached(sequence).then(
+  // Whoever waits is told when it is folded at last.
+  const isFolded = await options.reader.reached(sequence).then(
     () => true,
     () => false,
   )
   const task = isFolded ? service.ledger.state.tasks.get(id) : undefined
   if (task === undefined) return undefined
   if (!isSubmissionOf(task, submission)) return { status: 'refused', error: idConflict(id, submission[0]) }
-  if (!task.ended || task.outcome === undefined) return undefined
-  if (task.status !== 'completed') {
-    const error = task.rare?.lastError ?? { code: 'TROUPE_TASK_FAILED', message: 'it failed' }
-    return answerOf(id, task.status as 'failed', error)
-  }
-  const { outcome } = task
-  const stored = await log.get(outcome.sequence).catch(() => undefined)
-  return stored && answerOf(id, 'completed', resultAt(unpackMessage(subjects, stored), outcome.index) ?? null)
+  const outcome = await outcomeOf(task, options)
+  return outcome && answerOf(id, outcome.status, outcome.value ?? null)
 }
 
 /** Asks one node that has the type; types without a schema take anything. */

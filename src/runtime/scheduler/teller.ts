@@ -3,7 +3,7 @@
  * requests that are open here. A lost message is harmless, for clients ask (rule 15).
  */
 import type { Change, Submitter } from '../../actors/ledger/change.ts'
-import type { TaskRecord } from '../../actors/ledger/task-record.ts'
+import type { TaskRecord, TerminalStatus } from '../../actors/ledger/task-record.ts'
 import type { Bus } from '../../nats/bus.ts'
 import { packBlock } from '../../protocol/blocks.ts'
 import type { Payload } from '../../protocol/entries.ts'
@@ -80,21 +80,12 @@ export class Teller {
   }
 
   /** Tells one submitter an outcome that was reached before. */
-  tellOne(
-    submitter: Submitter,
-    id: string,
-    status: 'completed' | 'failed' | 'cancelled' | 'expired',
-    value: Payload | ErrorRecord,
-  ): void {
+  tellOne(submitter: Submitter, id: string, status: TerminalStatus, value: Payload | ErrorRecord): void {
     this.toSubmitter(submitter, id, status, value)
     this.flush()
   }
 
-  private outcome(
-    task: TaskRecord,
-    status: 'completed' | 'failed' | 'cancelled' | 'expired',
-    value: Payload | ErrorRecord,
-  ): void {
+  private outcome(task: TaskRecord, status: TerminalStatus, value: Payload | ErrorRecord): void {
     if (task.client !== undefined)
       this.row(task.client, [task.reference(this.partition), task.id, status, value] as Outcome)
     const replyTo = task.rare?.replyTo
@@ -109,12 +100,7 @@ export class Teller {
     }
   }
 
-  private toSubmitter(
-    submitter: Submitter,
-    id: string,
-    status: 'completed' | 'failed' | 'cancelled' | 'expired',
-    value: Payload | ErrorRecord,
-  ): void {
+  private toSubmitter(submitter: Submitter, id: string, status: TerminalStatus, value: Payload | ErrorRecord): void {
     if (submitter.client !== undefined) this.row(submitter.client, [submitter.reference, id, status, value] as Outcome)
     if (submitter.replyTo !== undefined) this.reply(submitter.replyTo, answerOf(id, status, value))
   }
@@ -155,11 +141,7 @@ export class Teller {
 }
 
 /** The outcome as JSON; a result that cannot be shown as such says so. */
-export function answerOf(
-  id: string,
-  status: 'completed' | 'failed' | 'cancelled' | 'expired',
-  value: Payload | ErrorRecord,
-): RunAnswer {
+export function answerOf(id: string, status: TerminalStatus, value: Payload | ErrorRecord): RunAnswer {
   if (status !== 'completed') return { id, status, error: value as ErrorRecord }
   const result = shownValue(value as Payload)
   return result === undefined ? { id, status } : { id, status, result }

@@ -15,6 +15,7 @@ function open() {
   const teller = new Teller(bus, log.subjects, 0)
   const folded = Promise.withResolvers<void>()
   let held: (() => void) | undefined
+  let trimmed = false
   const fold = (subject: string, data: Uint8Array, headers: Record<string, string>) => {
     log.append(subject, data, headers)
     teller.tell(log.takeChanges())
@@ -35,7 +36,7 @@ function open() {
       subjects: log.subjects,
       partition: 0,
       reader: { reached: () => folded.promise },
-      log: { append, get: async (sequence: number) => log.messages[sequence - 1] } as Log,
+      log: { append, get: async (sequence: number) => (trimmed ? undefined : log.messages[sequence - 1]) } as Log,
     } satisfies RunOptions
     const message = {
       subject: '',
@@ -48,7 +49,10 @@ function open() {
   const node = log.join('a')
   log.submit({ 'troupe-id': 'one' }, 'work', '{"n":1}')
   node.accept('one')
-  return { log, node, run, foldHeld: () => held?.() }
+  const trim = () => {
+    trimmed = true
+  }
+  return { log, node, run, trim, foldHeld: () => held?.() }
 }
 
 /** All that a promise can do before the next message arrives. */
@@ -87,6 +91,16 @@ for (const order of ['the acknowledgement', 'the log'] as const) {
       await aTurn()
       if (!isLogFirst) foldHeld()
       expect(await answer).toMatchObject({ id: 'one', status: 'completed' })
+    })
+
+    test('the same input is answered also when the log holds the result no more', async () => {
+      const { node, run, trim, foldHeld } = open()
+      node.complete('one')
+      trim()
+      const answer = run(1, isLogFirst)
+      await aTurn()
+      if (!isLogFirst) foldHeld()
+      expect(await answer).toEqual({ id: 'one', status: 'completed' })
     })
   })
 }
