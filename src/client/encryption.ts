@@ -34,8 +34,8 @@ interface Key {
 const keyIdForm = /^[A-Za-z0-9_-]{1,64}$/
 const nonceBytes = 12
 const tagBytes = 16
-/** The beginning of a value that is sealed: a map whose first of one or two keys is this, in msgpack and in JSON. */
-const packedHeads = [0x81, 0x82].map((map) => Buffer.from([map, 0xa7, ...Buffer.from('$sealed')]))
+/** The first key of a value that is sealed, in msgpack and in JSON. */
+const packedKey = Buffer.from('\xa7$sealed', 'latin1')
 const jsonHead = /^\s*\{\s*"\$sealed"\s*:/
 
 export class Keyring {
@@ -157,10 +157,11 @@ export function refuseSealed(payload: Uint8Array | string | null, place: SealedP
   throw new TroupeError('TROUPE_SEALED', `the value of ${place} is encrypted, and no key is configured here`)
 }
 
-/** True for the payload of a sealed value. */
+/** True for the payload of a sealed value: a map of one or two items. Looks at the first byte of most values only. */
 export function isSealed(payload: Payload): boolean {
   if (typeof payload === 'string') return jsonHead.test(payload)
-  return payload instanceof Uint8Array && packedHeads.some((head) => head.equals(payload.subarray(0, head.length)))
+  if (!(payload instanceof Uint8Array) || (payload[0] !== 0x81 && payload[0] !== 0x82)) return false
+  return packedKey.every((byte, index) => payload[1 + index] === byte)
 }
 
 export function isSealedValue(value: unknown): boolean {

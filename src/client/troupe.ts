@@ -148,8 +148,8 @@ export class Troupe {
   /**
    * Resolves with a handle once the log has the task: from there it is never lost. With an `id`, submitting again is safe.
    * Rejects before anything is sent with TROUPE_INVALID_INPUT, TROUPE_INVALID_OPTION, TROUPE_INVALID_NAME,
-   * TROUPE_RESERVED_ID, TROUPE_QUEUE_FULL, TROUPE_NOT_SERIALIZABLE or TROUPE_TOO_LARGE; with TROUPE_REFUSED when the log takes nothing; with
-   * TROUPE_NO_ANSWER when the task may or may not have been accepted.
+   * TROUPE_RESERVED_ID, TROUPE_QUEUE_FULL, TROUPE_NOT_SERIALIZABLE or TROUPE_TOO_LARGE; with TROUPE_REFUSED when the log takes
+   * nothing; with TROUPE_NO_ANSWER when the task may or may not have been accepted.
    */
   submit<Input, Output, Events extends { readonly type: string }>(
     task: TaskDefinition<Input, Output, Events>,
@@ -268,6 +268,7 @@ export class Troupe {
 
   /** Throws TROUPE_QUEUE_FULL unless a partition takes it; where an unnamed one would go is not known yet. */
   #checkQueues(type: string, options: SubmissionOptions | undefined): void {
+    if (!this.#full.some((queue) => queue.isFull(type))) return
     const place = placeOf([type, null, options ?? {}], this.#full.length)
     const queues = place === undefined || options?.unique !== undefined ? this.#full : [this.#full[place]!]
     if (queues.every((queue) => queue.isFull(type))) queues[0]!.check(type)

@@ -39,7 +39,10 @@ export interface BusOptions {
     readonly keyFile?: string
     readonly handshakeFirst?: boolean
   }
-  /** Subjects of answers start with it; for users that may subscribe to their own inbox only. Default: of the credentials, or `_INBOX`. */
+  /**
+   * Subjects of answers start with it; for users that may subscribe to their own inbox only. Default: of the credentials, or
+   * `_INBOX`.
+   */
   readonly inboxPrefix?: string
   /** For the first connection. Default 5,000. */
   readonly connectTimeoutMs?: number

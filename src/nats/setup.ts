@@ -48,7 +48,10 @@ const gibibyte = 1024 ** 3
 const mebibyte = 1024 ** 2
 const logBytesDefault = 8 * gibibyte
 const bytesMin = 16 * mebibyte
-/** Placing a replicated stream takes a cluster some time. One that elects leaders answers nothing for seconds, and now and then forgets one of two requests at once. */
+/**
+ * Placing a replicated stream takes a cluster some time. One that elects leaders answers nothing for seconds, and now and then
+ * forgets one of two requests at once.
+ */
 const createTimeoutMs = 5_000
 const createTries = 8
 const refusedTries = 5

@@ -3,6 +3,7 @@
  * and owns all of it until `stop`.
  */
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import type { Logger } from 'pino'
 import type { AgendaOptions } from '../actors/scheduler/agenda.ts'
@@ -64,7 +65,9 @@ export interface ProcessOptions extends Omit<BusOptions, 'name'> {
 
 export const slotsDefault = 256
 /** Of Troupe. */
-const version = '0.1.0'
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  readonly version: string
+}
 
 export class TroupeProcess {
   readonly name: string

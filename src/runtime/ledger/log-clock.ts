@@ -2,8 +2,8 @@
  * An estimate of log time (the server's clock) from this process's own clock. Each message shows that the server's clock
  * was at its timestamp some latency ago; the smallest difference seen is skew plus the least latency, so the estimate is
  * a little behind and nothing is done early. What has to last for a while begins no earlier than `nowAtMostMs`: the server's
- * clock cannot be further than what it answered plus the time since it was asked. Old observations fade, so that a server's clock that is set is followed;
- * this process's own clock is the monotonic one, which nobody sets.
+ * clock cannot be further than what it answered plus the time since it was asked. Old observations fade, so that a server's
+ * clock that is set is followed; this process's own clock is the monotonic one, which nobody sets.
  */
 const windowMs = 60_000
 

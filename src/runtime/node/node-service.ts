@@ -1,6 +1,7 @@
 /**
- * A node process as a member of one partition: carries out what the node machine decides. Owns the incarnation's journal, subscriptions and turns.
- * An award is answered by handing `accepted` to the journal and running at once; the log says later whose turn it was.
+ * A node process as a member of one partition: carries out what the node machine decides. Owns the incarnation's journal,
+ * subscriptions and turns. An award is answered by handing `accepted` to the journal and running at once; the log says later
+ * whose turn it was.
  */
 import type { Logger } from 'pino'
 import { createActor } from 'xstate'

@@ -1,6 +1,6 @@
 /**
- * The turns of a node in one partition: what is awarded is held until a slot is free, accepted, and run; what cannot run here is handed
- * back. It knows nothing of lives and fences; whoever owns it says when to stop.
+ * The turns of a node in one partition: what is awarded is held until a slot is free, accepted, and run; what cannot run here
+ * is handed back. It knows nothing of lives and fences; whoever owns it says when to stop.
  */
 import { Reservations, type Reserved } from '../../actors/node/reservations.ts'
 import { Slots } from '../../actors/node/slots.ts'
@@ -48,6 +48,7 @@ interface HeldTurn {
 const boundaryMsMax = 24 * 3_600_000
 /** More turns than this are not listed: they are too many to be looked through each second. */
 const listedMax = limits.rowsMax * 10
+
 export class Turns implements CapacityUser {
   readonly slots: Slots<Run>
   private readonly owner: TurnsOwner

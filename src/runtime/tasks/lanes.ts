@@ -1,8 +1,9 @@
 /**
  * Threads and processes that run one turn each at a time. As many as the machine has cores, and at least two; further
  * turns wait in order. Beside a turn that goes on for longer than a second another may start, up to four times as many:
- * a few that loop for ever do not keep the others waiting until they time out. An idle lane is kept for a while, because a new one costs 30 ms and more; it does not keep the
- * process alive. A lane whose turn crashed or had to be killed is never used again.
+ * a few that loop for ever do not keep the others waiting until they time out. An idle lane is kept for a while, because a
+ * new one costs 30 ms and more; it does not keep the process alive. A lane whose turn crashed or had to be killed is never
+ * used again.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'

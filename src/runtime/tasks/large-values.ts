@@ -46,7 +46,12 @@ async function replaced(objects: Objects, entry: JournalEntry): Promise<JournalE
   }
   const name = await objects.storeObject(typeof value === 'string' ? new TextEncoder().encode(value) : value)
   const reference: ObjectReference = [name, bytes, typeof value === 'string' ? 0 : 1]
-  return entry.map((item, index) => (index === place ? reference : item)) as unknown as JournalEntry
+  return withItem(entry, place, reference)
+}
+
+/** Returns the entry with another item at this place of the tuple. */
+export function withItem(entry: JournalEntry, place: number, other: unknown): JournalEntry {
+  return entry.map((item, index) => (index === place ? other : item)) as unknown as JournalEntry
 }
 
 /** Where in the tuple the value stands; 0 for none. */

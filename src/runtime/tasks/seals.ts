@@ -4,7 +4,7 @@
  */
 import { type Keyring, refuseSealed, type SealedPlace } from '../../client/encryption.ts'
 import { type JournalEntry, kind, type Payload } from '../../protocol/entries.ts'
-import { isReference } from './large-values.ts'
+import { isReference, withItem } from './large-values.ts'
 import type { Packed } from './logic.ts'
 
 /** Returns a value that came for a turn, readable. Throws TROUPE_SEALED, TROUPE_NOT_SEALED. */
@@ -20,24 +20,20 @@ export function sealed(keyring: Keyring, entry: JournalEntry): JournalEntry {
     isReference(payload) || typeof payload === 'string' ? payload : keyring.seal(payload as Uint8Array | null, place)
   switch (entry[0]) {
     case kind.completed:
-      return replaced(entry, 3, seal(entry[3], `result:${entry[1]}`))
+      return withItem(entry, 3, seal(entry[3], `result:${entry[1]}`))
     case kind.checkpointed:
     case kind.parked:
     case kind.yielded:
-      return replaced(entry, 3, seal(entry[3], `snapshot:${entry[1]}`))
+      return withItem(entry, 3, seal(entry[3], `snapshot:${entry[1]}`))
     case kind.submitted: {
       const { id } = entry[5]
-      return replaced(entry, 4, seal(entry[4], id === undefined ? `type:${entry[3]}` : `input:${id}`))
+      return withItem(entry, 4, seal(entry[4], id === undefined ? `type:${entry[3]}` : `input:${id}`))
     }
     case kind.signalled:
-      return replaced(entry, 5, seal(entry[5], `signal:${entry[3]}`))
+      return withItem(entry, 5, seal(entry[5], `signal:${entry[3]}`))
     case kind.failed:
-      return replaced(entry, 3, keyring.sealError(entry[3], entry[1]))
+      return withItem(entry, 3, keyring.sealError(entry[3], entry[1]))
     default:
       return entry
   }
-}
-
-function replaced(entry: JournalEntry, place: number, value: unknown): JournalEntry {
-  return entry.map((item, index) => (index === place ? value : item)) as unknown as JournalEntry
 }

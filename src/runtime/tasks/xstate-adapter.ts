@@ -3,8 +3,8 @@
  * whose child ids are unique over restarts, says when something may have changed, takes the persisted snapshot, and tells
  * whether a snapshot still fits its machine.
  *
- * Verified against XState 5.33. What is used beyond its public interface: `_parent`, `_processingStatus`, `_bookId`, `_relay`, the members of
- * `system.scheduler`, and `implementations` and `root` of a machine.
+ * Verified against XState 5.33. What is used beyond its public interface: `_parent`, `_processingStatus`, `_bookId`, `_relay`,
+ * the members of `system.scheduler`, and `implementations` and `root` of a machine.
  */
 import { type AnyActorLogic, type AnyActorRef, type AnyEventObject, createActor, type InspectionEvent } from 'xstate'
 import xstatePackage from 'xstate/package.json' with { type: 'json' }
@@ -170,7 +170,10 @@ export class DurableActor {
     return isAtWork(this.#root)
   }
 
-  /** Returns the packed snapshot. Throws TROUPE_NOT_SERIALIZABLE or its like, TROUPE_INLINE_CHILD or TROUPE_CHILD_WITHOUT_ID, naming the place. */
+  /**
+   * Returns the packed snapshot. Throws TROUPE_NOT_SERIALIZABLE or its like, TROUPE_INLINE_CHILD or TROUPE_CHILD_WITHOUT_ID,
+   * naming the place.
+   */
   persist(): Uint8Array {
     checkChildren(this.#root, '')
     const persisted = this.#persisted()
