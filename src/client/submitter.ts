@@ -1,7 +1,7 @@
 /**
  * Writes submissions to the log in blocks. Single submissions are group-committed: what was submitted in one turn of the
- * event loop, or while two blocks are on their way, travels in one block. Bulk submissions fill blocks of their own,
- * several on their way at once. A submission's place is (log sequence of its block, index in it).
+ * event loop, or while two blocks are on their way, travels in one block. Bulk submissions fill blocks of their own
+ * (`bulk.ts`). A submission's place is (log sequence of its block, index in it).
  *
  * It knows nothing of handles and outcomes.
  */
@@ -20,8 +20,6 @@ export interface SubmitterOptions {
   readonly blockEntriesMax: number
   /** Blocks of single submissions on their way at once. */
   readonly singleBlocksMax: number
-  /** Blocks of one bulk submission on their way at once. */
-  readonly bulkBlocksMax: number
   /** Bytes of single submissions that may wait for their turn; further ones wait before they are packed. */
   readonly waitingBytesMax: number
   readonly deadlineMs: number
@@ -102,58 +100,6 @@ export class Submitter {
   /** Whether a block of so many submissions takes one more, with which it has so many bytes. */
   fits(count: number, bytes: number): boolean {
     return count < this.options.blockEntriesMax && bytes <= this.options.blockBytesMax
-  }
-
-  /**
-   * Writes all that `next` gives, until it gives undefined, in blocks; calls `onStored` per block in any order with the
-   * number of the block's first submission. Rejects with the first failure, after the blocks on their way have ended.
-   */
-  async addAll(
-    next: () => Submission | Promise<Submission> | undefined,
-    onStored: (first: number, count: number, sequence: number) => void,
-  ): Promise<void> {
-    let failure: { error: unknown } | undefined
-    let carried: Submission | undefined
-    let first = 0
-    const under = new Set<Promise<void>>()
-    try {
-      while (failure === undefined) {
-        const block = await this.fill(next, carried)
-        carried = block.carried
-        const submissions = block.submissions
-        if (submissions.length === 0) break
-        const start = first
-        first += submissions.length
-        const done: Promise<void> = this.write(submissions)
-          .then((sequence) => onStored(start, submissions.length, sequence))
-          .catch((error: unknown) => {
-            failure ??= { error }
-          })
-          .finally(() => under.delete(done))
-        under.add(done)
-        if (under.size >= this.options.bulkBlocksMax) await Promise.race(under)
-      }
-    } finally {
-      await Promise.all(under)
-    }
-    if (failure !== undefined) throw (failure as { error: unknown }).error
-  }
-
-  private async fill(
-    next: () => Submission | Promise<Submission> | undefined,
-    carried: Submission | undefined,
-  ): Promise<{ submissions: Submission[]; carried: Submission | undefined }> {
-    const submissions: Submission[] = carried === undefined ? [] : [carried]
-    let bytes = carried === undefined ? 0 : bytesOf(carried)
-    for (;;) {
-      if (submissions.length >= this.options.blockEntriesMax) return { submissions, carried: undefined }
-      let submission = next()
-      if (submission === undefined) return { submissions, carried: undefined }
-      if (submission instanceof Promise) submission = await submission
-      bytes += bytesOf(submission)
-      if (bytes > this.options.blockBytesMax && submissions.length > 0) return { submissions, carried: submission }
-      submissions.push(submission)
-    }
   }
 
   /** Writes these in one block and returns its log sequence; throws TROUPE_TOO_LARGE if they do not fit. */

@@ -59,7 +59,6 @@ export interface TroupeParts {
 type TaskOrType = AnyTaskDefinition | string
 
 const singleBlocksMax = 2
-const bulkBlocksMax = 8
 const blockTasksMax = 512
 const waitingBytesMax = 64 * 1024 * 1024
 
@@ -106,7 +105,6 @@ export class Troupe {
           blockBytesMax: Math.min(limits.blockBytesMax, Math.floor(bus.maxPayloadBytes / 2)),
           blockEntriesMax: blockTasksMax,
           singleBlocksMax,
-          bulkBlocksMax,
           waitingBytesMax,
           deadlineMs: parts.submitDeadlineMs,
         }),
