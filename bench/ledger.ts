@@ -60,8 +60,6 @@ for (let made = 0; made < tasks; ) {
   }
   packed.push(packBlock([formatVersion, submissions]))
 }
-const packedBytes = heapBytes() - emptyBytes
-const ids: string[] = []
 const queuedUs = timed(() => {
   for (const [i, block] of packed.entries()) {
     append(subjects.block('client'), block)
@@ -71,10 +69,7 @@ const queuedUs = timed(() => {
 })
 packed.length = 0
 const perTask = Math.round((heapBytes() - emptyBytes) / tasks)
-console.log(
-  `${tasks.toLocaleString('en')} queued: ${perTask} B per task, ${queuedUs} µs per task`,
-  packedBytes > 0 ? '' : '',
-)
+console.log(`${tasks.toLocaleString('en')} queued: ${perTask} B per task, ${queuedUs} µs per task`)
 
 if (!values.delayed) {
   const load = { loop: 0, cpu: 0, memory: 0, rssMb: 0 }
@@ -98,7 +93,6 @@ if (!values.delayed) {
   })
   console.log(`run: ${runUs} µs per task, completed ${ledger.state.totals.completed.toLocaleString('en')}`)
 }
-ids.length = 0
 
 function timed(work: () => void): string {
   const start = process.cpuUsage()

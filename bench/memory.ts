@@ -2,9 +2,6 @@
  * Resident memory of each process while a million tasks pass through: it has to stay flat once the kept results are full.
  *   node bench/memory.ts [--tasks 1000000] [--batch 100000]
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { connect } from '../src/client/index.ts'
@@ -18,8 +15,7 @@ const { values } = parseArgs({
 })
 const batch = Number(values.batch)
 const pad = 'x'.repeat(184)
-const storeDir = mkdtempSync(join(tmpdir(), 'troupe-bench-'))
-const server = await startEmbeddedServer({ storeDir })
+const server = await startEmbeddedServer()
 const scheduler = await startChild(pipeline, [server.url, 'scheduler,supervisor'])
 const node = await startChild(pipeline, [server.url, 'node'])
 const troupe = await connect({ servers: server.url })
@@ -42,4 +38,3 @@ for (let done = 0; done < Number(values.tasks); done += batch) {
 await troupe.close()
 await Promise.all([endChild(node), endChild(scheduler)])
 await server.stop()
-rmSync(storeDir, { recursive: true, force: true })

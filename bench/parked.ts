@@ -3,9 +3,6 @@
  * with supervisor, node, client.
  *   node bench/parked.ts [--tasks 100000] [--spread 60] [--idle 10] [--signals 300] [--profile DIR]
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -61,11 +58,10 @@ async function measure(): Promise<void> {
     },
   })
   const count = Number(values.tasks)
-  const storeDir = mkdtempSync(join(tmpdir(), 'troupe-bench-'))
-  const server = await startEmbeddedServer({ storeDir })
-  const execArgv = values.profile ? ['--cpu-prof', '--cpu-prof-dir', values.profile] : []
-  const scheduler = await startChild(script, [server.url, 'scheduler,supervisor'], execArgv)
-  const node = await startChild(script, [server.url, 'node'], execArgv)
+  const server = await startEmbeddedServer()
+  const profile = { execArgv: values.profile ? ['--cpu-prof', '--cpu-prof-dir', values.profile] : [] }
+  const scheduler = await startChild(script, [server.url, 'scheduler,supervisor'], profile)
+  const node = await startChild(script, [server.url, 'node'], profile)
   const troupe = await connect({ servers: server.url })
   const pids = { scheduler: scheduler.pid ?? 0, node: node.pid ?? 0, server: server.pid }
 
@@ -110,7 +106,6 @@ async function measure(): Promise<void> {
   await troupe.close()
   await Promise.all([endChild(node), endChild(scheduler)])
   await server.stop()
-  rmSync(storeDir, { recursive: true, force: true })
 }
 
 /** Submits tasks that sleep, the first until `firstMs` from now, the others spread behind it; resolves with their latencies. */

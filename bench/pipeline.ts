@@ -54,7 +54,7 @@ async function measure(): Promise<void> {
   })
   const count = Number(values.tasks)
   const servers = await startServers(Number(values.replicas), values.sync)
-  const profile = values.profile ? ['--cpu-prof', '--cpu-prof-dir', values.profile] : []
+  const profile = { execArgv: values.profile ? ['--cpu-prof', '--cpu-prof-dir', values.profile] : [] }
   const how = ['1', values.replicas, `partitions=${values.partitions}`]
   const scheduler = await startChild(script, [servers.url, 'scheduler,supervisor', ...how], profile)
   const node = await startChild(script, [servers.url, 'node', ...how], profile)

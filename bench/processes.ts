@@ -1,10 +1,10 @@
 /** What benches do with the processes that they measure: start them, read what they cost, end them. Linux only. */
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, type ForkOptions, fork } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
 /** Resolves once the script has sent its first message; rejects when it ends before. */
-export function startChild(script: string, args: readonly string[], execArgv: string[] = []): Promise<ChildProcess> {
-  const started = fork(script, args, { execArgv })
+export function startChild(script: string, args: readonly string[], options: ForkOptions = {}): Promise<ChildProcess> {
+  const started = fork(script, args, options)
   return new Promise((resolve, reject) => {
     started.once('message', () => resolve(started))
     started.once('exit', (code) => reject(new Error(`${args.join(' ')} ended with ${code}`)))

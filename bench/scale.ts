@@ -4,9 +4,6 @@
  *   node bench/scale.ts [--tasks 1000000] [--batch 100000] [--types 1] [--priorities] [--delayed 0] [--no-drain]
  */
 import type { ChildProcess } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -34,8 +31,7 @@ const [tasks, batch, types, delayed] = [values.tasks, values.batch, values.types
   number,
 ]
 const pad = 'x'.repeat(184)
-const storeDir = mkdtempSync(join(tmpdir(), 'troupe-bench-'))
-const server = await startEmbeddedServer({ storeDir })
+const server = await startEmbeddedServer()
 let scheduler = await child('scheduler,supervisor')
 const troupe = await connect({ servers: server.url })
 
@@ -97,7 +93,6 @@ if (!values['no-drain']) {
 await troupe.close()
 await endChild(scheduler)
 await server.stop()
-rmSync(storeDir, { recursive: true, force: true })
 
 /** Submits so many, and returns once the scheduler has them. */
 async function queue(count: number, first: number): Promise<void> {

@@ -3,16 +3,14 @@
  * machine lengthens every stage at random, so the tenth percentile says more about the program than the median does.
  *   node bench/timeline.ts [--tasks 6000]
  */
-import { type ChildProcess, fork } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import type { ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { connect, task } from '../src/client/index.ts'
 import { createLogger } from '../src/runtime/logger.ts'
 import { type Role, TroupeProcess } from '../src/runtime/process.ts'
 import { startEmbeddedServer } from '../src/runtime/server/embedded.ts'
+import { startChild } from './processes.ts'
 import { clockUs, type WireEvent, wireEvents } from './wire-clock.ts'
 
 type Told = WireEvent & { readonly by: string }
@@ -56,8 +54,7 @@ async function beChild(): Promise<void> {
 async function measure(): Promise<void> {
   const { values } = parseArgs({ options: { tasks: { type: 'string', default: '6000' } } })
   const count = Number(values.tasks)
-  const storeDir = mkdtempSync(join(tmpdir(), 'troupe-bench-'))
-  const server = await startEmbeddedServer({ storeDir })
+  const server = await startEmbeddedServer()
   const children = { scheduler: await child(server.url, 'scheduler,supervisor'), node: await child(server.url, 'node') }
   const troupe = await connect({ servers: server.url })
   const run = (i: number) => troupe.submit('noop', { i, ms: 0, pad }).then((handle) => handle.result())
@@ -75,7 +72,6 @@ async function measure(): Promise<void> {
     for (const event of await eventsOf(each)) told.push({ ...event, by })
   await troupe.close()
   await server.stop()
-  rmSync(storeDir, { recursive: true, force: true })
   print(tasks, told)
 }
 
@@ -108,11 +104,7 @@ function print(tasks: readonly { fromUs: number; toUs: number }[], told: Told[])
 }
 
 function child(servers: string, roles: string): Promise<ChildProcess> {
-  const started = fork(fileURLToPath(import.meta.url), [servers, roles], { serialization: 'advanced' })
-  return new Promise((resolve, reject) => {
-    started.once('message', () => resolve(started))
-    started.once('exit', (code) => reject(new Error(`${roles} ended with ${code}`)))
-  })
+  return startChild(fileURLToPath(import.meta.url), [servers, roles], { serialization: 'advanced' })
 }
 
 function eventsOf(process: ChildProcess): Promise<WireEvent[]> {
