@@ -8,7 +8,7 @@
  * only: with the server's `allow_responses` a request's reply subject could make its answerer publish anywhere.
  */
 import { TroupeError } from './errors.ts'
-import { Subjects, supervisorLease } from './subjects.ts'
+import { Subjects, schedulerLease, supervisorLease } from './subjects.ts'
 
 export const authRoles = ['client', 'node', 'scheduler', 'supervisor', 'viewer', 'operator', 'installer'] as const
 export type AuthRole = (typeof authRoles)[number]
@@ -205,7 +205,7 @@ function streamPermissions(s: Subjects): Permission[] {
     ...consumerPermissions(log),
     api(`STREAM.MSG.GET.${checkpoints}`, control),
     api(`STREAM.PURGE.${checkpoints}`, control),
-    row(`$KV.${s.leaseBucket}.scheduler-${partition}`, ['scheduler'], none),
+    row(`$KV.${s.leaseBucket}.${schedulerLease(partition)}`, ['scheduler'], none),
     row(`$KV.${s.leaseBucket}.${supervisorLease(partition)}`, ['supervisor'], none),
   ]
 }

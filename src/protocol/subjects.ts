@@ -264,7 +264,12 @@ export class Subjects {
   }
 }
 
-/** The key of the lease of a partition's supervisor; `scheduler-<partition>` is that of its scheduler. */
+/** The key of the lease of a partition's scheduler. */
+export function schedulerLease(partition: number): string {
+  return `scheduler-${partition}`
+}
+
+/** The key of the lease of a partition's supervisor. */
 export function supervisorLease(partition: number): string {
   return partition === 0 ? 'supervisor' : `supervisor-${partition}`
 }

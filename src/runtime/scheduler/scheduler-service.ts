@@ -16,7 +16,7 @@ import type { Bus, CheckpointStore, LeaseStore, Log, Subscription } from '../../
 import { packBlock, unpackNodeReport } from '../../protocol/blocks.ts'
 import { type ControlEntry, type FoldRules, kind } from '../../protocol/entries.ts'
 import { TroupeError } from '../../protocol/errors.ts'
-import type { Subjects } from '../../protocol/subjects.ts'
+import { type Subjects, schedulerLease } from '../../protocol/subjects.ts'
 import { Leadership } from '../leadership.ts'
 import type { FoldListener, LedgerReader } from '../ledger/ledger-reader.ts'
 import { Answers, type NodeStatusSource } from './answers.ts'
@@ -213,7 +213,7 @@ export class SchedulerService implements FoldListener {
     return new Leadership({
       leases,
       bus,
-      key: `scheduler-${partition}`,
+      key: schedulerLease(partition),
       holder: name,
       // A scheduler that leads without a lease does no harm, for its epoch is void once another leads; so it goes on
       // through a busy moment rather than losing what it has at hand.
