@@ -93,10 +93,10 @@ export class TaskHandle<Output = unknown, Events extends { readonly type: string
     const state = await asking.catch(() => undefined)
     const unknown = state?.status === 'ready' ? await unknownType(bus, subjects, state.type) : undefined
     const why = unknown?.message ?? state?.waiting
-    const now = state === undefined ? '' : `, it is ${state.status}${why === undefined ? '' : `: ${why}`}`
+    const now = state === undefined ? '' : `; it is ${state.status}${why === undefined ? '' : `: ${why}`}`
     return new TroupeError(
       unknown?.code ?? 'TROUPE_NO_ANSWER',
-      `task "${this.id}" did not end within ${timeoutMs} ms; it goes on${now}`,
+      `task "${this.id}" did not end within ${timeoutMs} ms and goes on${now}`,
       { details: { timeoutMs, ...(state && { status: state.status }) } },
     )
   }

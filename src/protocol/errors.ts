@@ -180,7 +180,7 @@ const table = {
     retryable: false,
     next: 'Put nats-server 2.14 on the PATH, set NATS_SERVER_BIN, or give --nats URL.',
   },
-  TROUPE_STORE_IN_USE: { retryable: false, next: 'Stop the other server, or use another folder.' },
+  TROUPE_STORE_IN_USE: { retryable: false, next: 'Stop the other server, or use another folder (--store).' },
   TROUPE_NOT_ALLOWED: {
     retryable: false,
     next: 'Run `troupe doctor` with the same credentials: it names what is missing; `troupe auth` makes credentials per role.',

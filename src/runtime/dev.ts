@@ -64,6 +64,8 @@ class DevCluster implements AsyncDisposable {
   private readonly options: DevOptions
   private readonly logger: Logger
   private readonly nodes = new Map<number, DevNode>()
+  /** All that live, also those that are not told yet what to do: this process cannot end while one does. */
+  private readonly children = new Set<ChildProcess>()
   private readonly deaths: number[] = []
   private server: EmbeddedServer | undefined
   private troupe: TroupeProcess | undefined
@@ -117,7 +119,7 @@ class DevCluster implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.stopping = true
-    await Promise.all([...this.nodes.values()].map(({ child }) => endOf(child)))
+    await Promise.all([...this.children].map(endOf))
     await this.troupe?.stop()
     await this.server?.stop()
     if (this.temporary !== undefined) rmSync(this.temporary, { recursive: true, force: true, maxRetries: 3 })
@@ -128,10 +130,13 @@ class DevCluster implements AsyncDisposable {
     const entry = import.meta.url.endsWith('.ts') ? './node-process.ts' : './node-process.js'
     // Compiled code is shared between the processes, which halves the time until they are ready.
     const cache = getCompileCacheDir()
-    return fork(fileURLToPath(new URL(entry, import.meta.url)), {
+    const child = fork(fileURLToPath(new URL(entry, import.meta.url)), {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       env: cache === undefined ? process.env : { ...process.env, NODE_COMPILE_CACHE: cache },
     })
+    this.children.add(child)
+    child.once('exit', () => this.children.delete(child))
+    return child
   }
 
   /** Tells a child to join; resolves when it has. */

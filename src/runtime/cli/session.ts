@@ -37,7 +37,8 @@ export async function jsonArgument(argument: string | undefined): Promise<unknow
     return parseJson(source)
   } catch (cause) {
     const where = argument === '-' ? 'stdin' : `the argument ${JSON.stringify(argument.slice(0, 80))}`
-    throw new TroupeError('TROUPE_UNREADABLE', `${where} is not JSON: ${(cause as Error).message}`, { cause })
+    const hint = `; in a shell it stands in single quotes: '{"name":"value"}'`
+    throw new TroupeError('TROUPE_UNREADABLE', `${where} is not JSON: ${(cause as Error).message}${hint}`, { cause })
   }
 }
 

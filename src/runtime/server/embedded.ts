@@ -163,7 +163,10 @@ async function readiness(
   }
   const log = readFileSync(logFile, 'utf8').trim().split('\n').slice(-5).join('\n')
   if (/address already in use/.test(log)) {
-    throw new TroupeError('TROUPE_INVALID_OPTION', `the port is taken by another process: ${log.split('\n').at(-1)}`)
+    throw new TroupeError(
+      'TROUPE_INVALID_OPTION',
+      `the port is taken by another process (0 picks a free one): ${log.split('\n').at(-1)}`,
+    )
   }
   const what = ended ? `ended with ${ended.code ?? 'a signal'} before it was ready` : `was not ready in ${timeoutMs} ms`
   throw new TroupeError('TROUPE_NO_SERVER', `nats-server ${what}; the end of its log:\n${log}`)

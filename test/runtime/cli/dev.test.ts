@@ -93,6 +93,12 @@ test('bench measures with a node of its own or with those of a type, and leaves 
   expect((await run('ls', '--type', 'nobody-has-it', '--json')).values).toEqual([])
 })
 
+test('a port that is taken is said, and nothing is left running', async () => {
+  const taken = await run('dev', tasks, '--ephemeral', '--port', new URL(ready.nats).port)
+  expect(taken.code).toBe(2)
+  expect(taken.stderr).toMatch(/the port is taken by another process/)
+})
+
 test('doctor finds all well; a drained node leaves', async () => {
   expect((await run('doctor')).stdout).not.toMatch(/^fail/m)
   expect((await run('nodes', '--json')).values).toMatchObject([{ status: 'ready' }, { status: 'ready' }])
