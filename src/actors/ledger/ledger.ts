@@ -3,7 +3,15 @@
  * same ledger. It knows who wrote an entry from the subject alone (rule 13), validates before it changes anything, and
  * never throws on what it is given: what cannot count is set aside or void, alone.
  */
-import { unpackControlBlock, unpackJournalBlock, unpackSubmissionBlock } from '../../protocol/blocks.ts'
+import {
+  type UnpackedControl,
+  type UnpackedForward,
+  type UnpackedJournal,
+  unpackControlBlock,
+  unpackForwardBlock,
+  unpackJournalBlock,
+  unpackSubmissionBlock,
+} from '../../protocol/blocks.ts'
 import { type ControlEntry, type JournalEntry, kind, type LogMessage, type Submission } from '../../protocol/entries.ts'
 import { isName } from '../../protocol/names.ts'
 import { placeOf } from '../../protocol/partitions.ts'
@@ -16,12 +24,14 @@ import type { Member } from './member.ts'
 import { foldFenced, foldJoined } from './node-entries.ts'
 import { foldSignal, foldTurnSignal } from './signal-entries.ts'
 import { LedgerState } from './state.ts'
-import { foldForward } from './stray-entries.ts'
+import { foldBrought } from './stray-entries.ts'
 import { foldChild, foldDismissed, foldSubmission, foldUnreadable, unreadableType } from './submission-entries.ts'
 import { foldTurnEntry } from './turn-entries.ts'
 
 /** The newest meaning of entries that this code knows. */
 export const foldVersion = 1
+
+type Unpacked = UnpackedJournal | UnpackedControl | UnpackedForward
 
 export class Ledger {
   readonly subjects: Subjects
@@ -79,7 +89,7 @@ export class Ledger {
       case 'control':
         return this.foldControl(message, tokens[2] ?? '')
       case 'forward':
-        return foldForward(this.state, message, Number(tokens[1]))
+        return this.foldForward(message, Number(tokens[1]))
       default:
         this.state.setAside(subject, {
           code: 'TROUPE_UNREADABLE',
@@ -131,13 +141,7 @@ export class Ledger {
   private foldJournal(message: LogMessage, known: Member | undefined, node = '', incarnation = ''): void {
     const { state } = this
     const block = unpackJournalBlock(message.data)
-    if (!block.ok) {
-      state.setAside(message.subject, { code: 'TROUPE_UNREADABLE', message: block.reason })
-      return
-    }
-    for (const { reason } of block.rejected) {
-      state.setAside(message.subject, { code: 'TROUPE_UNREADABLE', message: reason })
-    }
+    if (!this.canRead(message.subject, block)) return
     let member = known
     const { entries } = block
     // Its number says that it has counted: the broker took again what was sent again. A fence has none.
@@ -197,13 +201,7 @@ export class Ledger {
   private foldControl(message: LogMessage, scheduler: string): void {
     const { state } = this
     const block = unpackControlBlock(message.data)
-    if (!block.ok) {
-      state.setAside(message.subject, { code: 'TROUPE_UNREADABLE', message: block.reason })
-      return
-    }
-    for (const { reason } of block.rejected) {
-      state.setAside(message.subject, { code: 'TROUPE_UNREADABLE', message: reason })
-    }
+    if (!this.canRead(message.subject, block)) return
     for (let index = 0; index < block.entries.length && !this.outdated; index++) {
       const entry: ControlEntry | undefined = block.entries[index]
       if (entry === undefined) continue
@@ -217,6 +215,31 @@ export class Ledger {
         this.setAsideThrown(message.subject, error)
       }
     }
+  }
+
+  private foldForward(message: LogMessage, from: number): void {
+    const { state } = this
+    const block = unpackForwardBlock(message.data)
+    if (!this.canRead(message.subject, block)) return
+    for (const [index, entry] of block.entries.entries()) {
+      if (entry === undefined) continue
+      try {
+        if (!foldBrought(state, from, entry, index, message.subject)) state.totals.void++
+      } catch (error) {
+        this.setAsideThrown(message.subject, error)
+      }
+    }
+  }
+
+  /** Sets aside what cannot be read of a block: single entries, or all of it, and then returns false. */
+  private canRead<Block extends Unpacked>(
+    subject: string,
+    block: Block,
+  ): block is Extract<Block, { readonly ok: true }> {
+    const read: Unpacked = block
+    const unread = read.ok ? read.rejected : [read]
+    for (const { reason } of unread) this.state.setAside(subject, { code: 'TROUPE_UNREADABLE', message: reason })
+    return read.ok
   }
 
   /** Rule 8: what throws is a defect of ours; it is set aside, alone, and the fold goes on. */

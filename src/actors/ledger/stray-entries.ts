@@ -2,15 +2,7 @@
  * What partitions say to each other through their logs: what a leader has brought over, what came from another's log, and how
  * a task ended that is not here.
  */
-import { unpackForwardBlock } from '../../protocol/blocks.ts'
-import {
-  type Astray,
-  type ForwardEntry,
-  type Forwarded,
-  kind,
-  type LogMessage,
-  type Settled,
-} from '../../protocol/entries.ts'
+import { type Astray, type ForwardEntry, type Forwarded, kind, type Settled } from '../../protocol/entries.ts'
 import { systemTaskId } from '../../protocol/names.ts'
 import { foldSignal } from './signal-entries.ts'
 import type { LedgerState } from './state.ts'
@@ -39,19 +31,14 @@ export function foldSettled(state: LedgerState, [, id, status]: Settled, index: 
   return true
 }
 
-/** What the scheduler of partition `from` has brought. */
-export function foldForward(state: LedgerState, message: LogMessage, from: number): void {
-  const block = unpackForwardBlock(message.data)
-  if (!block.ok) return state.setAside(message.subject, { code: 'TROUPE_UNREADABLE', message: block.reason })
-  for (const { reason } of block.rejected) {
-    state.setAside(message.subject, { code: 'TROUPE_UNREADABLE', message: reason })
-  }
-  for (const [index, entry] of block.entries.entries()) {
-    if (entry !== undefined && !foldBrought(state, from, entry, index, message.subject)) state.totals.void++
-  }
-}
-
-function foldBrought(state: LedgerState, from: number, entry: ForwardEntry, index: number, subject: string): boolean {
+/** Something that the scheduler of partition `from` has brought. Returns whether it counted. */
+export function foldBrought(
+  state: LedgerState,
+  from: number,
+  entry: ForwardEntry,
+  index: number,
+  subject: string,
+): boolean {
   if (entry[0] === kind.broughtSignal) {
     foldSignal(state, entry[1], entry[2], index, subject, true)
     return true

@@ -69,6 +69,20 @@ describe('a submission that landed in the wrong log', () => {
     expect(ledger.state.strays.isNew(0, 10)).toBe(true)
   })
 
+  test('is set aside alone when it makes the fold throw, a defect of ours', () => {
+    const log = new TestLog(partitions, 2)
+    const [poison, fine] = [idAt(2), idAt(2, 'fine')]
+    const { tasks } = log.state
+    const get = tasks.get.bind(tasks)
+    tasks.get = (id) => {
+      if (id === poison) throw new Error('defect')
+      return get(id)
+    }
+    bring(log, 0, [kind.brought, 7, 'work', null, { id: poison }], [kind.brought, 9, 'work', null, { id: fine }])
+    expect([...tasks.keys()]).toEqual([fine])
+    expect([...log.state.setAsides].map(({ reason }) => reason.code)).toEqual(['TROUPE_INTERNAL'])
+  })
+
   test('meets its gang', () => {
     const log = new TestLog(partitions, partitionOf('gang job', partitions))
     for (const id of ['a', 'b', 'c']) log.submit({ 'troupe-id': id, 'troupe-gang': 'job/3' })
