@@ -97,8 +97,6 @@ export class Agenda {
           this.calendar.enter(change.task, nowMs)
           break
         case 'completed':
-          this.over(change.task)
-          break
         case 'failed':
         case 'cancelled':
         case 'expired':
@@ -118,6 +116,7 @@ export class Agenda {
         case 'recalled': {
           const reason = change.what === 'recalled' ? change.reason : 'the turn belongs to another'
           effects.push({ do: 'drop', member: change.member, turns: [[change.id, change.turn, reason]] })
+          this.offers.freed(change.member)
           break
         }
         default:
@@ -237,7 +236,7 @@ export class Agenda {
     this.offers.settle(task)
     if (this.gate.active && task.owner !== undefined) this.gate.claims.take(task, task.owner)
     this.calendar.watchTurn(task)
-    if (task.profile?.hedge !== undefined) this.placing.hedging.watch(task)
+    this.placing.hedging.watch(task)
   }
 
   /** The task's award or turn is over. */

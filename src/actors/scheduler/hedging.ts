@@ -11,7 +11,7 @@ import type { TaskRecord } from '../ledger/task-record.ts'
 import type { SchedulerEffect } from './effects.ts'
 import type { Gate } from './gate.ts'
 import { Heap } from './heap.ts'
-import { awardTtlMs, type Offer } from './offers.ts'
+import { awardTtlMs, type Offer, type Offers } from './offers.ts'
 import type { Candidate } from './placement.ts'
 import { Hedges } from './policies/hedges.ts'
 
@@ -41,6 +41,7 @@ export interface HedgingRound {
 
 export class Hedging {
   private readonly gate: Gate
+  private readonly offers: Offers
   private readonly hedges = new Hedges()
   /** Running turns by when they are looked at, marked with their number. */
   private readonly watched = new Heap<TaskRecord>()
@@ -51,8 +52,9 @@ export class Hedging {
   /** Some type hedges. */
   active = false
 
-  constructor(gate: Gate) {
+  constructor(gate: Gate, offers: Offers) {
     this.gate = gate
+    this.offers = offers
   }
 
   /** When to look again although nothing happens. */
@@ -191,6 +193,7 @@ export class Hedging {
     if (award === undefined) return
     this.awards.delete(task)
     award.offer.awarded--
+    this.offers.freed(award.offer.member)
   }
 
   private sweep(): void {

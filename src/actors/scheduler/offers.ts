@@ -110,7 +110,7 @@ export class Offers {
     this.watcher?.note(offer)
   }
 
-  /** A turn has ended there. */
+  /** A turn has ended there, or does not begin. */
   freed({ incarnation }: Member): void {
     if (this.watcher === undefined) return
     const offer = this.byIncarnation.get(incarnation)
@@ -177,11 +177,5 @@ export class Offers {
 
   get awardedCount(): number {
     return this.awards.size
-  }
-
-  clear(): void {
-    this.awards.clear()
-    this.byIncarnation.clear()
-    this.list.length = 0
   }
 }

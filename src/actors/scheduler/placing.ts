@@ -107,7 +107,7 @@ export class Placing {
     this.ordering = policies.ordering ?? priority
     this.placements = policies.placements ?? new Map()
     this.gate = new Gate(state, offers)
-    this.hedging = new Hedging(this.gate)
+    this.hedging = new Hedging(this.gate, offers)
     this.rebalancing = new Rebalancing(policies.rebalancing, offers, this.gate)
     const chooseReserved = (task: TaskRecord, open: readonly OpenPlace[], nowMs: number) =>
       this.chooseReserved(task, open, nowMs)

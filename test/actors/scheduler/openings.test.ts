@@ -1,7 +1,6 @@
 /** Placing with so many nodes that not all are looked at for every task. */
 import { describe, expect, test } from 'vitest'
 import { Agenda } from '../../../src/actors/scheduler/agenda.ts'
-import type { SchedulerEffect } from '../../../src/actors/scheduler/effects.ts'
 import { randomPlacement } from '../../../src/actors/scheduler/policies/placements.ts'
 import type { TaskProfile } from '../../../src/protocol/options.ts'
 import { TestLog, type TestNode, taskProfile } from '../ledger/test-log.ts'
@@ -36,22 +35,20 @@ class Many {
     )
   }
 
-  /** Rounds are a few ms apart. Returns the awards of one, by node. */
+  /** Rounds are a few ms apart; what one wants written is written. Returns its awards, by node. */
   round(): Map<string, string[]> {
     const { agenda, log } = this
     log.advance(5)
     const { nowMs } = log
     agenda.note(log.takeChanges(), nowMs)
     const given = new Map<string, string[]>()
-    for (const effect of agenda.place(nowMs).filter(isAward)) {
+    for (const effect of agenda.place(nowMs)) {
+      if (effect.do === 'append') log.decide(...effect.entries)
+      if (effect.do !== 'award') continue
       given.set(effect.member.node, [...(given.get(effect.member.node) ?? []), ...effect.tasks.map(({ id }) => id)])
     }
     return given
   }
-}
-
-function isAward(effect: SchedulerEffect): effect is Extract<SchedulerEffect, { do: 'award' }> {
-  return effect.do === 'award'
 }
 
 describe('with many nodes', () => {
@@ -103,6 +100,24 @@ describe('with many nodes', () => {
     expect([...it.round().keys()]).toEqual(['n123'])
     it.nodes[5]!.fail(given.get('n5')![0]!)
     expect([...it.round().keys()]).toEqual(['n5'])
+  })
+
+  test('so does that of a second turn which came to nothing', () => {
+    const it = new Many({}, () => [taskProfile('work', { hedge: { afterMs: 100, budget: 1 } })])
+    it.bid(() => ({ credits: 1 }))
+    it.submit(nodesMany - 1)
+    const given = it.round()
+    for (const node of it.nodes) for (const id of given.get(node.node) ?? []) node.accept(id)
+    it.round()
+    it.log.advance(100)
+    it.round()
+    const [[second, [id]]] = [...it.round()] as [[string, [string]]]
+    it.nodes.find(({ node }) => node === second)!.accept(id, 2)
+    it.submit(2)
+    expect(it.round().size).toBe(0)
+    const first = it.nodes.find(({ node }) => node === it.log.task(id).owner?.node)!
+    first.complete(id)
+    expect([...it.round().keys()].sort()).toEqual([first.node, second].sort())
   })
 
   test('bids that have lapsed, nodes that drain and nodes that are gone get nothing', () => {
