@@ -15,27 +15,24 @@ import { Hedging } from './hedging.ts'
 import type { Offer, Offers } from './offers.ts'
 import { Openings } from './openings.ts'
 import { type OrderingPolicy, priority } from './ordering.ts'
+import { Patience } from './patience.ts'
 import { type Candidate, leastDelay, type PlacementPolicy, preferenceMs } from './placement.ts'
-import { Arrivals } from './policies/arrivals.ts'
 import { type BidSeen, type Decision, Decisions } from './policies/decisions.ts'
 import { unfit } from './policies/demands.ts'
 import { probationBelow } from './policies/health.ts'
 import { LaneQueue } from './policies/lane-queue.ts'
-import { worthWaiting } from './policies/patience.ts'
 import type { ReadyTasks } from './policies/ready-tasks.ts'
 import type { RebalancingPolicy } from './policies/rebalance.ts'
 import { Preemption } from './preemption.ts'
 import { Quotes, refusedPauseMs } from './quotes.ts'
 import { ReadyQueue } from './ready-queue.ts'
 import { Rebalancing } from './rebalancing.ts'
-import { OpenNodes, type Room } from './room.ts'
+import { fewNodes, OpenNodes, type Room } from './room.ts'
 import type { OpenPlace } from './tender.ts'
 import { Tenders } from './tenders.ts'
 
 /** How long a task at the head of its queue finds no room before places are reserved for it. */
 const largeAfterMs = 1_000
-/** With more nodes than this, not all are looked at for every task. */
-const fewNodes = 32
 /** With many nodes, how long the next round waits for each award of the last, and at most: what comes meanwhile shares awards. */
 const pausePerAwardMs = 1 / 16
 const pauseMsMax = 2
@@ -74,7 +71,7 @@ export class Placing {
   ready: ReadyTasks
   private readonly state: LedgerState
   private readonly later: (task: TaskRecord, atMs: number) => void
-  private patienceEndsMs = Number.POSITIVE_INFINITY
+  private readonly patience: Patience
   /** There are many nodes. */
   private openings: Openings | undefined
   private lastType = ''
@@ -84,13 +81,10 @@ export class Placing {
   private readonly ordering: OrderingPolicy
   private readonly placement: PlacementPolicy
   private readonly placements: ReadonlyMap<string, PlacementPolicy>
-  private readonly arrivals = new Arrivals()
   private readonly bidCall = new BidCall()
   private readonly decisions = new Decisions()
   /** By type, the task that finds no room, and since when. */
   private readonly short = new Map<string, { readonly task: TaskRecord; readonly sinceMs: number }>()
-  /** By type, the task that waits for a faster node, and since when. */
-  private readonly patience = new Map<string, { readonly task: TaskRecord; readonly sinceMs: number }>()
 
   /** `later` takes a task that is to be admitted again at a time. */
   constructor(
@@ -103,6 +97,7 @@ export class Placing {
     this.later = later
     this.offers = offers
     this.experience = new Experience(offers)
+    this.patience = new Patience(state, offers, this.experience, this.quotes)
     this.placement = policies.placement ?? leastDelay
     this.ordering = policies.ordering ?? priority
     this.placements = policies.placements ?? new Map()
@@ -120,9 +115,8 @@ export class Placing {
   place(epoch: number, nowMs: number): SchedulerEffect[] {
     this.nowMs = nowMs
     if (nowMs < this.pausedUntilMs) return []
-    this.patienceEndsMs = Number.POSITIVE_INFINITY
     this.experience.judge(nowMs)
-    this.arrivals.perMs(this.state.totals.submitted, nowMs)
+    this.patience.begin(nowMs)
     this.quotes.begin()
     if (this.gate.active) this.gate.open(nowMs, this.ready)
     const effects = this.tenders.proceed(epoch, nowMs)
@@ -176,9 +170,9 @@ export class Placing {
 
   /** When to look again although nothing happens. */
   get nextMs(): number {
-    const { patienceEndsMs, experience, preemption, tenders, quotes, hedging } = this
-    const soonestMs = Math.min(experience.nextMs, preemption.nextMs, tenders.nextMs, quotes.nextMs, hedging.nextMs)
-    const nextMs = Math.min(patienceEndsMs, soonestMs)
+    const { experience, patience, preemption, tenders, quotes, hedging } = this
+    const learnedMs = Math.min(experience.nextMs, patience.nextMs, quotes.nextMs)
+    const nextMs = Math.min(learnedMs, preemption.nextMs, tenders.nextMs, hedging.nextMs)
     return this.pausedUntilMs > this.nowMs ? Math.min(nextMs, this.pausedUntilMs) : nextMs
   }
 
@@ -223,7 +217,8 @@ export class Placing {
     }
     const able = this.rebalancing.awayFrom(task, candidates)
     const chosen = able.length === 0 ? undefined : this.choose(task, able, nowMs)
-    const waits = chosen === undefined || this.awaitsFaster(task, chosen, nowMs)
+    const isPatient = this.placementOf(task).patient === true
+    const waits = chosen === undefined || (isPatient && this.patience.awaitsFaster(task, chosen, nowMs))
     // They stand for other tasks, too.
     if (this.quotes.isFor(task.type)) for (const candidate of candidates) candidate.extraMs = 0
     if (!waits) return chosen
@@ -307,39 +302,6 @@ export class Placing {
     const wished = mostWished(task, candidates)
     const bestMs = experience.paces.bestMs(task.type) ?? 0
     return this.placementOf(task).choose(task, wished, bestMs).offer.member
-  }
-
-  /** It does better to wait for a faster node, which has no credit left now, than to start on the chosen one. */
-  private awaitsFaster(task: TaskRecord, chosen: Candidate, nowMs: number): boolean {
-    if (this.placementOf(task).patient !== true) return false
-    const here = this.experience.seen(chosen, task.type, nowMs)
-    const known = this.patience.get(task.type)
-    const expectedMs = this.experience.paces.bestMs(task.type) ?? 0
-    const ms = this.quotes.isFor(task.type)
-      ? this.quotes.worthWaitingMs(task, here, this.experience.all(task.type, nowMs), expectedMs)
-      : this.worthWaitingMs(task, here, expectedMs, nowMs)
-    if (ms === undefined || ms <= 0) {
-      this.patience.delete(task.type)
-      return false
-    }
-    const sinceMs = known?.task === task ? known.sinceMs : nowMs
-    this.patience.set(task.type, { task, sinceMs })
-    if (nowMs - sinceMs >= ms) return false
-    this.patienceEndsMs = Math.min(this.patienceEndsMs, sinceMs + ms)
-    return true
-  }
-
-  private worthWaitingMs({ type }: TaskRecord, here: Candidate, expectedMs: number, nowMs: number): number | undefined {
-    const { state, offers, arrivals, experience } = this
-    // Of very many nodes some are asked, for their share of what waits.
-    const share = Math.min(1, fewNodes / offers.count)
-    const outlook = {
-      waiting: (state.queuedOf(type) - offers.awardedCount) * share,
-      expectedMs,
-      arrivalsPerMs: arrivals.perMs(state.totals.submitted, nowMs) * share,
-      running: state.counts.running * share,
-    }
-    return worthWaiting(here, outlook, () => experience.some(type, nowMs, fewNodes))
   }
 
   private placementOf(task: TaskRecord): PlacementPolicy {

@@ -3,6 +3,9 @@ import type { TaskRecord } from '../ledger/task-record.ts'
 import type { Gate } from './gate.ts'
 import type { Candidate } from './placement.ts'
 
+/** With more nodes than this, not all are looked at for every task. */
+export const fewNodes = 32
+
 export interface Room {
   readonly isEmpty: boolean
   /** Nodes that can have the task, those worth looking at if there are very many. */
