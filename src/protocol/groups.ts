@@ -129,16 +129,3 @@ function record(what: string, value: unknown, known: readonly string[]): Record<
 function invalid(what: string, why: string): TroupeError {
   return new TroupeError('TROUPE_INVALID_OPTION', `${what} ${why}`, { details: { what } })
 }
-
-/** Returns a header that says the same as the levels. */
-export function groupHeader(levels: readonly GroupLevel[]): string {
-  if (levels.every((one) => Object.keys(one).length === 1)) return levels.map(({ name }) => name).join('/')
-  let options: GroupOptions | undefined
-  for (const { name, strategy, intensity, periodMs, backoffMs, restartFrom, nodeLoss } of levels) {
-    const restart = { intensity, period: periodMs, backoff: backoffMs, from: restartFrom, nodeLoss } as NonNullable<
-      GroupOptions['restart']
-    >
-    options = { name, strategy, restart, parent: options } as GroupOptions
-  }
-  return JSON.stringify(options)
-}

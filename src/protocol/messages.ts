@@ -389,11 +389,3 @@ export interface LifecycleEvent {
   readonly progress?: { readonly fraction: number; readonly note?: string }
   readonly error?: ErrorRecord
 }
-
-/**
- * An answer that is an error. With TROUPE_UNKNOWN_TASK, `details.position` is the log sequence up to which the scheduler
- * has read, so that a submitter can tell "not yet" from "not there".
- */
-export interface ErrorAnswer {
-  readonly error: ErrorRecord
-}

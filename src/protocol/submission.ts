@@ -4,7 +4,7 @@
  */
 import type { LogMessage, ObjectReference, Payload, Submission } from './entries.ts'
 import { type ErrorCode, type ErrorRecord, TroupeError } from './errors.ts'
-import { checkGroup, groupHeader, groupLevels } from './groups.ts'
+import { checkGroup, groupLevels } from './groups.ts'
 import { decodeUtf8, parseJson } from './json.ts'
 import { limits } from './limits.ts'
 import { checkName, checkTaskId } from './names.ts'
@@ -268,31 +268,6 @@ function checkPriority(what: string, value: unknown): number {
 function checkWhole(what: string, value: unknown, min: number, max: number): number {
   if (typeof value === 'number') return integerBetween(what, value, min, max)
   throw invalid(what, value, `a whole number between ${min} and ${max}`)
-}
-
-/** Returns the headers that say the same as `options`, for a plain message. */
-export function submissionHeaders(options: SubmissionOptions): Record<string, string> {
-  const headers: Record<string, string> = {}
-  if (options.id !== undefined) headers['Troupe-Id'] = options.id
-  if (options.priority !== undefined) headers['Troupe-Priority'] = String(options.priority)
-  if (options.delayMs !== undefined) headers['Troupe-Delay'] = String(options.delayMs)
-  if (options.deadlineAtMs !== undefined) headers['Troupe-Deadline'] = new Date(options.deadlineAtMs).toISOString()
-  if (options.key !== undefined) headers['Troupe-Key'] = options.key
-  if (options.after !== undefined && options.after.length > 0) headers['Troupe-After'] = options.after.join(',')
-  if (options.replyTo !== undefined) headers['Troupe-Reply-To'] = options.replyTo
-  if (options.startWithinMs !== undefined) headers['Troupe-Start-Within'] = String(options.startWithinMs)
-  if (options.group !== undefined) headers['Troupe-Group'] = groupHeader(options.group)
-  if (options.restart !== undefined) headers['Troupe-Restart'] = options.restart
-  if (options.expectedMs !== undefined) headers['Troupe-Expected'] = String(options.expectedMs)
-  if (options.unique !== undefined) {
-    headers['Troupe-Unique'] = String(options.unique.withinMs)
-    if (options.unique.key !== undefined) headers['Troupe-Unique-Key'] = options.unique.key
-  }
-  if (options.gang !== undefined) {
-    const { id, size, restart } = options.gang
-    headers['Troupe-Gang'] = [id, size, ...(restart === undefined ? [] : [restart])].join('/')
-  }
-  return headers
 }
 
 /**

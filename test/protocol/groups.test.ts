@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { resolveOptions } from '../../src/client/submit-options.ts'
-import { checkGroup, type GroupOptions, groupHeader, groupLevels } from '../../src/protocol/groups.ts'
+import { checkGroup, type GroupOptions, groupLevels } from '../../src/protocol/groups.ts'
 import { limits } from '../../src/protocol/limits.ts'
 
 const shop: GroupOptions = { name: 'shop', strategy: 'rest-for-one' }
@@ -27,13 +27,11 @@ test('options, the same as JSON, and what travels say the same, from the root do
   expect(groupLevels(payments)).toEqual(levels)
   expect(groupLevels(JSON.stringify(payments))).toEqual(levels)
   expect(checkGroup(levels)).toEqual(levels)
-  expect(groupLevels(groupHeader(groupLevels(payments)))).toEqual(levels)
   expect(resolveOptions({ group: payments })).toEqual({ group: levels })
 })
 
 test('a path names groups that are there', () => {
   expect(groupLevels('shop/payments')).toEqual([{ name: 'shop' }, { name: 'payments' }])
-  expect(groupHeader(groupLevels('shop/payments'))).toBe('shop/payments')
   expect(groupLevels({ name: 'till', parent: 'shop/payments' }).map(({ name }) => name)).toEqual([
     'shop',
     'payments',

@@ -3,13 +3,7 @@ import type { LogMessage } from '../../src/protocol/entries.ts'
 import { limits } from '../../src/protocol/limits.ts'
 import type { SubmissionOptions } from '../../src/protocol/options.ts'
 import { packValue } from '../../src/protocol/payload.ts'
-import {
-  checkReplyTo,
-  checkSubmissionOptions,
-  inputHash,
-  readSubmission,
-  submissionHeaders,
-} from '../../src/protocol/submission.ts'
+import { checkReplyTo, checkSubmissionOptions, inputHash, readSubmission } from '../../src/protocol/submission.ts'
 
 const nowMs = Date.parse('2026-01-01T00:00:00Z')
 
@@ -45,6 +39,13 @@ describe('a plain message as a submission', () => {
         'Troupe-Key': 'kunde 7, Köln',
         'Troupe-After': 'a, 0-12-3 ,b,a',
         'Troupe-Reply-To': '_INBOX.abc.1',
+        'Troupe-Expected': '40s',
+        'Troupe-Start-Within': '5s',
+        'Troupe-Unique': '1h',
+        'Troupe-Unique-Key': 'order 7',
+        'Troupe-Gang': 'job/3/alone',
+        'Troupe-Group': '{"name":"h","strategy":"one-for-all","parent":"g"}',
+        'Troupe-Restart': 'temporary',
       }),
     ).toEqual({
       id: 'img-1',
@@ -54,6 +55,12 @@ describe('a plain message as a submission', () => {
       key: 'kunde 7, Köln',
       after: ['a', '0-12-3', 'b'],
       replyTo: '_INBOX.abc.1',
+      expectedMs: 40_000,
+      startWithinMs: 5_000,
+      unique: { withinMs: 3_600_000, key: 'order 7' },
+      gang: { id: 'job', size: 3, restart: 'alone' },
+      group: [{ name: 'g' }, { name: 'h', strategy: 'one-for-all' }],
+      restart: 'temporary',
     })
   })
 
@@ -181,22 +188,6 @@ describe('a plain message as a submission', () => {
     }
     expect(reason({}, new Uint8Array(limits.blockBytesMax + 1).fill(0x31))).toBe('TROUPE_TOO_LARGE')
     expect(reason({}, '1', 'a.b')).toBe('TROUPE_INVALID_NAME')
-  })
-
-  test('the headers of options say the same as the options', () => {
-    const options: SubmissionOptions = {
-      id: 'a',
-      priority: 0,
-      delayMs: 1_234,
-      deadlineAtMs: nowMs + 5_000,
-      key: 'k',
-      after: ['b', 'c'],
-      replyTo: 'x.y',
-      group: [{ name: 'g' }, { name: 'h', strategy: 'one-for-all', intensity: 2 }],
-      restart: 'temporary',
-    }
-    expect(read(submissionHeaders(options))).toEqual(options)
-    expect(submissionHeaders({})).toEqual({})
   })
 })
 

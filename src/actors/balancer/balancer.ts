@@ -23,7 +23,7 @@ export interface BalancerSettings {
   readonly roundTripMs: number
 }
 
-export const defaultBalancer: BalancerSettings = {
+const defaultBalancer: BalancerSettings = {
   easeLagMs: 50,
   memoryMax: 0.9,
   memoryRoom: 0.05,

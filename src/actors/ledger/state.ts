@@ -47,7 +47,7 @@ export interface Totals {
 const deadIncarnationsMax = 10_000
 
 /** Children whose outcomes are held for as long as their parent lives; as many as one `ctx.map` may have. */
-export const childrenHeldMax = 100_000
+const childrenHeldMax = 100_000
 
 /** Saves records as they were, before they change, while a checkpoint is being written. */
 export interface Saving {

@@ -104,7 +104,7 @@ class Course {
 }
 
 /** More than the entries in a block, since a message of its own has a place as well. */
-export const placesPerMessage = 2 ** 13
+const placesPerMessage = 2 ** 13
 
 export class TaskRecord {
   readonly id: string

@@ -4,6 +4,7 @@
  * nothing but the time.
  */
 import type { TypeCount } from '../../protocol/messages.ts'
+import { countByType } from '../scheduler/tender.ts'
 import type { Quantities } from './quantities.ts'
 
 interface Place {
@@ -80,7 +81,7 @@ export class Reservations {
         has++
       }
     }
-    const places = placesOf(reservation.places)
+    const places = countByType(reservation.places)
     if (places.length === 0) this.byTender.delete(tender)
     return { places, reason }
   }
@@ -125,10 +126,4 @@ export class Reservations {
 
 function countOf(places: readonly Place[], type: string): number {
   return places.reduce((count, place) => count + (place.type === type ? 1 : 0), 0)
-}
-
-function placesOf(places: readonly Place[]): TypeCount[] {
-  const counts = new Map<string, number>()
-  for (const { type } of places) counts.set(type, (counts.get(type) ?? 0) + 1)
-  return [...counts]
 }

@@ -84,17 +84,20 @@ export const leastDelay: PlacementPolicy = {
   name: 'least-delay',
   patient: true,
   byCost: true,
-  choose(_task, candidates, expectedMs) {
-    let best = candidates[0]!
-    let bestCost = preferenceMs(best, expectedMs)
-    for (let i = 1; i < candidates.length; i++) {
-      const candidate = candidates[i]!
-      const cost = preferenceMs(candidate, expectedMs)
-      if (cost < bestCost || (cost === bestCost && candidate.offer.member.node < best.offer.member.node)) {
-        best = candidate
-        bestCost = cost
-      }
+  choose: (_task, candidates, expectedMs) => leastBy(candidates, (candidate) => preferenceMs(candidate, expectedMs)),
+}
+
+/** The candidate of least cost; ties go to the node id, so that every leader chooses alike. */
+export function leastBy(candidates: readonly Candidate[], cost: (candidate: Candidate) => number): Candidate {
+  let best = candidates[0]!
+  let bestCost = cost(best)
+  for (let i = 1; i < candidates.length; i++) {
+    const candidate = candidates[i]!
+    const itsCost = cost(candidate)
+    if (itsCost < bestCost || (itsCost === bestCost && candidate.offer.member.node < best.offer.member.node)) {
+      best = candidate
+      bestCost = itsCost
     }
-    return best
-  },
+  }
+  return best
 }

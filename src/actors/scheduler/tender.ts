@@ -91,8 +91,8 @@ export class Tender {
   }
 }
 
-export function countByType(tasks: readonly TaskRecord[]): TypeCount[] {
+export function countByType(items: readonly { readonly type: string }[]): TypeCount[] {
   const counts = new Map<string, number>()
-  for (const { type } of tasks) counts.set(type, (counts.get(type) ?? 0) + 1)
+  for (const { type } of items) counts.set(type, (counts.get(type) ?? 0) + 1)
   return [...counts]
 }

@@ -154,6 +154,7 @@ export class Answers {
     bus.publish(subject, data, data === body ? { headers: packedHeaders } : {})
   }
 
+  /** Who does not know it says up to where it has read, so that a submitter can tell "not yet" from "not there". */
   private async known(id: string): Promise<TaskRecord> {
     const name = checkName('task id', id)
     const known = this.service.ledger.state.tasks.get(name)

@@ -3,7 +3,7 @@
  * the task: whether a node has the type, a free credit, the resources and the labels was decided before.
  */
 import type { TaskRecord } from '../../ledger/task-record.ts'
-import { type Candidate, type PlacementPolicy, preferenceMs } from '../placement.ts'
+import { type Candidate, leastBy, type PlacementPolicy, preferenceMs } from '../placement.ts'
 import { type Random, seededRandom } from './random.ts'
 import { preferredPlace } from './rendezvous.ts'
 
@@ -137,21 +137,6 @@ export function affinity({ bound = 1.25 }: { readonly bound?: number } = {}): Pl
       return preferredPlace(task.key ?? task.id, places, { bound })!.candidate
     },
   }
-}
-
-/** The candidate of least cost; ties go to the node id, so that every leader chooses alike. */
-function leastBy(candidates: readonly Candidate[], cost: (candidate: Candidate) => number): Candidate {
-  let best = candidates[0]!
-  let bestCost = cost(best)
-  for (let i = 1; i < candidates.length; i++) {
-    const candidate = candidates[i]!
-    const itsCost = cost(candidate)
-    if (itsCost < bestCost || (itsCost === bestCost && candidate.offer.member.node < best.offer.member.node)) {
-      best = candidate
-      bestCost = itsCost
-    }
-  }
-  return best
 }
 
 function pick(random: Random, count: number): number {

@@ -17,7 +17,7 @@ export interface WeightedPlace {
 const hashes = 2 ** 52
 
 /** Greater is preferred; never equal for two places but by chance. */
-export function rendezvousScore(key: string, { id, weight }: { readonly id: string; readonly weight: number }): number {
+function rendezvousScore(key: string, { id, weight }: { readonly id: string; readonly weight: number }): number {
   const share = (inputHash(`${id} ${key}`) + 1) / (hashes + 1)
   return -weight / Math.log(share)
 }

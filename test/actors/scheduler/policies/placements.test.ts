@@ -12,7 +12,8 @@ import {
   twoChoices,
 } from '../../../../src/actors/scheduler/policies/placements.ts'
 import { preferredPlace } from '../../../../src/actors/scheduler/policies/rendezvous.ts'
-import { candidateOf, profileOf, waitingTask } from './tasks.ts'
+import { taskProfile } from '../../ledger/test-log.ts'
+import { candidateOf, waitingTask } from './tasks.ts'
 
 const nodesChosen = (policy: PlacementPolicy, candidates: Parameters<PlacementPolicy['choose']>[1], times: number) =>
   Array.from({ length: times }, (_, i) => policy.choose(waitingTask(i + 1), candidates, 10).offer.member.node)
@@ -66,7 +67,7 @@ describe('placement', () => {
 })
 
 describe('a vector of resources', () => {
-  const types = [profileOf('job', { resources: { cpu: 1, memory: 100 } })]
+  const types = [taskProfile('job', { resources: { cpu: 1, memory: 100 } })]
   const resources = { cpu: 4, memory: 1_000 }
   const nodes = [
     candidateOf('empty', { types, resources, credits: 10 }),

@@ -2,7 +2,8 @@
 import { Member } from '../../../../src/actors/ledger/member.ts'
 import { TaskRecord } from '../../../../src/actors/ledger/task-record.ts'
 import type { Candidate } from '../../../../src/actors/scheduler/placement.ts'
-import { defaultRestart, defaultRetry, type NodeProfile, type TaskProfile } from '../../../../src/protocol/options.ts'
+import type { NodeProfile } from '../../../../src/protocol/options.ts'
+import { nodeProfile, taskProfile } from '../../ledger/test-log.ts'
 
 export interface TaskGiven {
   readonly type?: string
@@ -31,19 +32,6 @@ export function waitingTask(sequence: number, given: TaskGiven = {}): TaskRecord
   return task
 }
 
-export function profileOf(type: string, more: Partial<TaskProfile> = {}): TaskProfile {
-  return {
-    type,
-    logic: 'function',
-    retry: defaultRetry,
-    restart: defaultRestart,
-    timeoutMs: 0,
-    resources: {},
-    schema: false,
-    ...more,
-  }
-}
-
 export interface NodeGiven extends Partial<Omit<NodeProfile, 'node'>> {
   readonly credits?: number
   readonly free?: number
@@ -53,24 +41,10 @@ export interface NodeGiven extends Partial<Omit<NodeProfile, 'node'>> {
   readonly room?: Record<string, number>
 }
 
-export function memberOf(node: string, given: Partial<NodeProfile> = {}): Member {
-  const profile: NodeProfile = {
-    host: 'h',
-    pid: 1,
-    version: '0',
-    slots: 4,
-    resources: {},
-    labels: {},
-    types: [profileOf('job')],
-    ...given,
-    node,
-  }
-  return new Member(`journal.${node}`, `${node}-1`, profile, 0, 0)
-}
-
 /** A bid of a node with free credits. */
 export function candidateOf(node: string, given: NodeGiven = {}): Candidate {
-  const member = memberOf(node, given)
+  const profile = { ...nodeProfile(node, [taskProfile('job')]), ...given }
+  const member = new Member(`journal.${node}`, `${node}-1`, profile, 0, 0)
   const credits = given.credits ?? member.profile.slots
   const bid = {
     credits,
