@@ -8,8 +8,8 @@ import { defaultRules } from '../src/actors/ledger/state.ts'
 import { Agenda } from '../src/actors/scheduler/agenda.ts'
 import { packBlock } from '../src/protocol/blocks.ts'
 import { formatVersion, kind, type Submission } from '../src/protocol/entries.ts'
-import { defaultRestart, defaultRetry } from '../src/protocol/options.ts'
 import { Subjects } from '../src/protocol/subjects.ts'
+import { nodeProfile } from './profiles.ts'
 
 const { values } = parseArgs({
   options: {
@@ -34,18 +34,8 @@ append(subjects.control(0, 'bench'), packBlock([formatVersion, 0, [[kind.led, de
 const agenda = new Agenda(ledger.state)
 agenda.build(timeMs)
 const typeNames = Array.from({ length: types }, (_, i) => `type-${i}`)
-const profile = (type: string) => ({
-  type,
-  logic: 'function' as const,
-  retry: defaultRetry,
-  restart: defaultRestart,
-  timeoutMs: 0,
-  resources: {},
-  schema: false,
-})
 const journal = subjects.journal(0, 'node', 'life')
-const node = { node: 'node', host: 'h', pid: 1, version: '0', slots: 1e9, resources: {}, labels: {} }
-const joined = [kind.joined, { ...node, types: typeNames.map(profile) }] as const
+const joined = [kind.joined, nodeProfile('node', 1e9, typeNames)] as const
 append(journal, packBlock([formatVersion, 1, [joined]]))
 agenda.note(ledger.takeChanges(), timeMs)
 

@@ -25,8 +25,9 @@ import {
 import { seededRandom } from '../../src/actors/scheduler/policies/random.ts'
 import type { HedgePolicy } from '../../src/protocol/options.ts'
 import { simulateHedging } from './hedge.ts'
-import { quantile, type Ran, simulate, summary } from './orders.ts'
+import { type Ran, simulate, summary } from './orders.ts'
 import { type SimulatedNode, simulatePlacing } from './place.ts'
+import { quantile, spreadOf } from './statistics.ts'
 import { barChart, lineChart } from './svg.ts'
 import { exponential, type Job, mixedTrace } from './traces.ts'
 
@@ -272,9 +273,8 @@ function drawPlacement(files: Map<string, string>, tables: Map<string, string>):
   const batch = jobs.slice(0, 1_000).map((job): Job => ({ ...job, atMs: 0 }))
   const makespans = policies.map((policy) => simulatePlacing(batch, uneven, policy).makespanMs)
   const rows = runs.map(({ name, waitsMs }, i) => {
-    const sorted = [...waitsMs].sort((a, b) => a - b)
-    const meanMs = sorted.reduce((sum, wait) => sum + wait, 0) / sorted.length
-    return [name, meanMs.toFixed(0), quantile(sorted, 0.99).toFixed(0), (makespans[i]! / 1_000).toFixed(1)]
+    const { meanMs, p99Ms } = spreadOf(waitsMs)
+    return [name, meanMs.toFixed(0), p99Ms.toFixed(0), (makespans[i]! / 1_000).toFixed(1)]
   })
   tables.set('placement', table(['placement', 'mean wait ms', 'p99', 'a batch of 1,000, s'], rows))
 }

@@ -17,8 +17,8 @@ import { type Random, seededRandom } from '../../src/actors/scheduler/policies/r
 import { schedulerMachine } from '../../src/actors/scheduler/scheduler.ts'
 import { packBlock } from '../../src/protocol/blocks.ts'
 import { formatVersion, type JournalEntry, kind } from '../../src/protocol/entries.ts'
-import { defaultRestart, defaultRetry } from '../../src/protocol/options.ts'
 import { Subjects } from '../../src/protocol/subjects.ts'
+import { nodeProfile } from '../profiles.ts'
 import { exponential } from './traces.ts'
 
 export type Placer = 'troupe' | 'random' | 'round-robin' | 'two-choices' | 'contract-net'
@@ -374,8 +374,7 @@ class Troupe implements Decider {
       const { name, processors: slots } = node
       const subject = this.subjects.journal(0, name, `life-${name}`)
       this.journals.push({ subject, pending: [], inFlight: false, number: 0 })
-      const about = { node: name, host: 'h', pid: 1, version: '0', slots, resources: { cpu: slots }, labels: {} }
-      this.write(node, [kind.joined, { ...about, types: [profileOf('small'), profileOf('large')] }])
+      this.write(node, [kind.joined, nodeProfile(name, slots, ['small', 'large'])])
       this.balance(node)
     }
   }
@@ -509,9 +508,4 @@ class Troupe implements Decider {
       this.actor.send({ type: 'ALARM', nowMs: this.nowMs })
     })
   }
-}
-
-function profileOf(type: string) {
-  const logic = 'function' as const
-  return { type, logic, retry: defaultRetry, restart: defaultRestart, timeoutMs: 0, resources: {}, schema: false }
 }

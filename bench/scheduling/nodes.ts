@@ -10,8 +10,8 @@ import { Agenda } from '../../src/actors/scheduler/agenda.ts'
 import { packBlock } from '../../src/protocol/blocks.ts'
 import { formatVersion, type JournalEntry, kind } from '../../src/protocol/entries.ts'
 import type { NodeReport } from '../../src/protocol/messages.ts'
-import { defaultRestart, defaultRetry } from '../../src/protocol/options.ts'
 import { Subjects } from '../../src/protocol/subjects.ts'
+import { nodeProfile } from '../profiles.ts'
 
 const { values } = parseArgs({
   options: {
@@ -21,15 +21,6 @@ const { values } = parseArgs({
   },
 })
 const slots = 8
-const profile = {
-  type: 'job',
-  logic: 'function' as const,
-  retry: defaultRetry,
-  restart: defaultRestart,
-  timeoutMs: 0,
-  resources: {},
-  schema: false,
-}
 
 for (const nodes of values.nodes.split(',').map(Number)) {
   const { taskUs, bidUs } = measure(nodes, Number(values.tasks))
@@ -59,19 +50,7 @@ function measure(nodes: number, tasks: number): { taskUs: number; bidUs: number 
     numbers.set(node, numbers.get(node)! + 1)
     fold(journals.get(node)!, [formatVersion, numbers.get(node)!, entries])
   }
-  for (const node of names) {
-    const about = {
-      node,
-      host: 'h',
-      pid: 1,
-      version: '0',
-      slots,
-      resources: { cpu: slots },
-      labels: {},
-      types: [profile],
-    }
-    write(node, [[kind.joined, about]])
-  }
+  for (const node of names) write(node, [[kind.joined, nodeProfile(node, slots, ['job'])]])
   const settle = () => agenda.note(ledger.takeChanges(), timeMs)
   settle()
   const running: { node: string; id: string; turn: number }[] = []

@@ -6,6 +6,7 @@ import { TaskRecord } from '../../src/actors/ledger/task-record.ts'
 import { Heap } from '../../src/actors/scheduler/heap.ts'
 import type { OrderingPolicy } from '../../src/actors/scheduler/ordering.ts'
 import { LaneQueue } from '../../src/actors/scheduler/policies/lane-queue.ts'
+import { quantile, type Spread, spreadOf } from './statistics.ts'
 import type { Job } from './traces.ts'
 
 const shortestMs = 0.001
@@ -170,27 +171,12 @@ class Simulation {
   }
 }
 
-export interface Summary {
-  readonly meanMs: number
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly worstMs: number
+export interface Summary extends Spread {
   readonly slowdownP99: number
 }
 
+/** How long the jobs waited, and how much slower than alone they were served. */
 export function summary(ran: readonly Ran[]): Summary {
-  const waits = ran.map(({ waitedMs }) => waitedMs).sort((a, b) => a - b)
   const slowdowns = ran.map(({ slowdown }) => slowdown).sort((a, b) => a - b)
-  return {
-    meanMs: waits.reduce((sum, wait) => sum + wait, 0) / Math.max(1, waits.length),
-    p50Ms: quantile(waits, 0.5),
-    p99Ms: quantile(waits, 0.99),
-    worstMs: waits.at(-1) ?? 0,
-    slowdownP99: quantile(slowdowns, 0.99),
-  }
-}
-
-/** Of sorted numbers. */
-export function quantile(sorted: readonly number[], share: number): number {
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0
+  return { ...spreadOf(ran.map(({ waitedMs }) => waitedMs)), slowdownP99: quantile(slowdowns, 0.99) }
 }

@@ -8,7 +8,7 @@ import { Member } from '../../src/actors/ledger/member.ts'
 import { TaskRecord } from '../../src/actors/ledger/task-record.ts'
 import { Offers } from '../../src/actors/scheduler/offers.ts'
 import type { PlacementPolicy } from '../../src/actors/scheduler/placement.ts'
-import { defaultRestart, defaultRetry } from '../../src/protocol/options.ts'
+import { nodeProfile } from '../profiles.ts'
 import type { Job } from './traces.ts'
 
 export interface SimulatedNode {
@@ -49,17 +49,7 @@ class Node {
   constructor(spec: SimulatedNode) {
     this.spec = spec
     const { name, slots, cpus } = spec
-    const profile = {
-      type: 'job',
-      logic: 'function' as const,
-      retry: defaultRetry,
-      restart: defaultRestart,
-      timeoutMs: 0,
-      resources: {},
-      schema: false,
-    }
-    const about = { host: 'h', pid: 1, version: '0', slots, resources: { cpu: cpus }, labels: {}, types: [profile] }
-    this.member = new Member(`journal.${name}`, name, { node: name, ...about }, 0, 0)
+    this.member = new Member(`journal.${name}`, name, nodeProfile(name, slots, ['job'], cpus), 0, 0)
   }
 
   /** What each turn gets of a processor: fair shares among all threads that want one. */

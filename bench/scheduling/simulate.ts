@@ -17,8 +17,9 @@ import {
   placementNames,
 } from '../../src/actors/scheduler/policies/named.ts'
 import { TroupeError } from '../../src/protocol/errors.ts'
-import { quantile, simulate } from './orders.ts'
+import { type Summary, simulate, summary } from './orders.ts'
 import { type SimulatedNode, simulatePlacing } from './place.ts'
+import { meanOf, spreadOf } from './statistics.ts'
 import type { Job } from './traces.ts'
 
 const defaultNodes: readonly SimulatedNode[] = [
@@ -61,13 +62,8 @@ function jobOf(row: Partial<Job> | null, index: number, hints: boolean): Job {
   }
 }
 
-export interface OrderRow {
-  readonly meanMs: number
-  readonly p50Ms: number
-  readonly p99Ms: number
-  readonly worstMs: number
+export interface OrderRow extends Summary {
   readonly slowdownMean: number
-  readonly slowdownP99: number
   readonly makespanMs: number
   readonly missed: number
 }
@@ -75,34 +71,18 @@ export interface OrderRow {
 /** What the order makes of the trace: waits (time in the system less duration), slowdowns, and missed deadlines. */
 export function orderRow(jobs: readonly Job[], order: string, slots: number): OrderRow {
   const ran = simulate(jobs, orderingNamed(order), slots)
-  const waits = ran.map(({ waitedMs }) => waitedMs).sort((a, b) => a - b)
-  const slowdowns = ran.map(({ slowdown }) => slowdown).sort((a, b) => a - b)
   return {
-    ...spreadOf(waits),
-    slowdownMean: meanOf(slowdowns),
-    slowdownP99: quantile(slowdowns, 0.99),
+    ...summary(ran),
+    slowdownMean: meanOf(ran.map(({ slowdown }) => slowdown)),
     makespanMs: ran.reduce((latest, { finishedAtMs }) => Math.max(latest, finishedAtMs), 0),
     missed: ran.filter(({ job, finishedAtMs }) => finishedAtMs > (job.deadlineAtMs ?? Number.POSITIVE_INFINITY)).length,
   }
 }
 
-function spreadOf(sorted: readonly number[]) {
-  return {
-    meanMs: meanOf(sorted),
-    p50Ms: quantile(sorted, 0.5),
-    p99Ms: quantile(sorted, 0.99),
-    worstMs: sorted.at(-1) ?? 0,
-  }
-}
-
-function meanOf(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length)
-}
-
 function placeRow(jobs: readonly Job[], nodes: readonly SimulatedNode[], place: string) {
   const { waitsMs, makespanMs, nodes: had } = simulatePlacing(jobs, nodes, placementNamed(place))
   const tasks = had.map((node) => [node.name, node.tasks] as const)
-  return { ...spreadOf([...waitsMs].sort((a, b) => a - b)), makespanMs, ...Object.fromEntries(tasks) }
+  return { ...spreadOf(waitsMs), makespanMs, ...Object.fromEntries(tasks) }
 }
 
 function main(): void {

@@ -5,6 +5,7 @@
  */
 import { parseArgs } from 'node:util'
 import { type FleetResult, type Placer, simulateFleet, type Workload } from './fleet.ts'
+import { spreadOf } from './statistics.ts'
 
 const { values } = parseArgs({
   options: {
@@ -45,12 +46,11 @@ for (const workload of values.workloads.split(',') as Workload[]) {
 }
 
 function row(workload: string, load: number, placer: string, result: FleetResult): void {
-  const { waitsMs, publishes } = result
-  const quantile = (share: number) => waitsMs[Math.floor(share * (waitsMs.length - 1))] ?? 0
-  const mean = waitsMs.reduce((sum, ms) => sum + ms, 0) / waitsMs.length
+  const { publishes } = result
+  const { meanMs, p50Ms, p99Ms } = spreadOf(result.waitsMs)
   const all = Object.values(publishes).reduce((sum, count) => sum + count, 0)
   const parts = Object.entries(publishes).map(([what, count]) => `${what} ${count.toFixed(2)}`)
   const rate = Math.round(result.tasksPerSecond / 100) * 100
-  const times = [mean, quantile(0.5), quantile(0.99), result.meanStayMs].map((ms) => ms.toFixed(1))
+  const times = [meanMs, p50Ms, p99Ms, result.meanStayMs].map((ms) => ms.toFixed(1))
   line([workload, load, placer, rate.toLocaleString('en'), ...times, all.toFixed(2), parts.join(', ')])
 }
