@@ -40,6 +40,8 @@ const moments = {
   'thread hangs': 8_000,
 } as const
 
+export const momentKinds: readonly string[] = Object.keys(moments)
+
 /** Kinds that are about single messages, with what they set. */
 const shares: Readonly<Record<string, (server: Server, random: Random) => void>> = {
   delay: ({ network }, random) => Object.assign(network.faults, { delayMaxMs: random.integer(20, 400) }),

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { momentKinds } from './faults.ts'
 import { plants } from './planted.ts'
 
 const run = promisify(execFile)
@@ -28,9 +29,14 @@ test(
       ran: number
       found: unknown[]
       steps: number
+      voids: number
+      fired: Readonly<Record<string, number>>
     }
     expect(report).toMatchObject({ ran: 400, found: [] })
     expect(report.steps).toBeGreaterThan(4_000_000)
+    // A history in which a planned fault never came about shows nothing about it; that is about one in twenty.
+    expect(report.voids).toBeLessThan(40)
+    expect(Object.keys(report.fired)).toEqual(expect.arrayContaining([...momentKinds]))
   },
   30 * minutes,
 )
