@@ -127,7 +127,8 @@ describe('in four partitions', () => {
     await using troupe = await connect({ servers: server.url, namespace: cluster.namespace })
     const leads = async () => (await troupe.stats()).partitions?.map(({ leader = '' }) => leader.replace(/-[^-]*$/, ''))
     await until(async () => new Set(await leads()).size === 2, 'both processes lead some of the partitions')
-    const inputs = Array.from({ length: 60 }, () => ({ steps: 10, everyMs: 40 }))
+    // Long enough to be seen at work on a busy machine.
+    const inputs = Array.from({ length: 60 }, () => ({ steps: 10, everyMs: 200 }))
     const handles = await troupe.submitMany('counting', inputs, { id: (_, n) => `c-${n}` })
     const [victim] = cluster.processes
     await until(async () => {
