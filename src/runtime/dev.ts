@@ -156,7 +156,7 @@ class DevCluster implements AsyncDisposable {
       ...(options.encryption !== undefined && { encryption: options.encryption }),
     }
     const ready = readiness(child, id)
-    child.send(start)
+    tell(child, start)
     await ready
   }
 
@@ -188,6 +188,11 @@ class DevCluster implements AsyncDisposable {
   }
 }
 
+/** One that is ending by itself does not hear it any more; its exit says all. */
+function tell(child: ChildProcess, message: NodeProcessStart | { readonly what: 'stop' }): void {
+  child.send(message, () => undefined)
+}
+
 function readiness(child: ChildProcess, id: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => fail(`it was not ready within ${startMsMax} ms`), startMsMax)
@@ -213,7 +218,7 @@ function endOf(child: ChildProcess): Promise<void> {
       clearTimeout(timer)
       resolve()
     })
-    if (child.connected) child.send({ what: 'stop' })
+    if (child.connected) tell(child, { what: 'stop' })
     else child.kill('SIGTERM')
   })
 }

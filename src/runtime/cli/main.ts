@@ -17,6 +17,7 @@ const usageCodes = new Set<string>([
   'TROUPE_INVALID_INSTANT',
   'TROUPE_INVALID_PRIORITY',
   'TROUPE_INVALID_EVENT',
+  'TROUPE_INVALID_SCHEDULE',
   'TROUPE_UNKNOWN_OPTION',
   'TROUPE_WAITS_FOR_ITSELF',
   'TROUPE_NO_TASKS',
@@ -54,7 +55,9 @@ function report(error: unknown, output: Output): number {
   if (output.json) output.value({ error: { code, message, ...(details === undefined ? {} : { details }) } })
   output.problem(`${message} (${code})`)
   for (let cause = error.cause; cause instanceof TroupeError; cause = cause.cause) {
-    if (!message.includes(cause.message)) output.note(`caused by: ${cause.message} (${cause.code})`)
+    // What other libraries throw has no code of its own; it stands in the message already.
+    if (cause.code !== 'TROUPE_INTERNAL' && !message.includes(cause.message))
+      output.note(`caused by: ${cause.message} (${cause.code})`)
   }
   const next = adviceFor(code)
   if (next !== undefined) output.note(next)

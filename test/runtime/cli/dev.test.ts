@@ -1,6 +1,6 @@
 /** `troupe dev` as a user runs it, and every command against it. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -93,7 +93,14 @@ test('bench measures with a node of its own or with those of a type, and leaves 
   expect((await run('ls', '--type', 'nobody-has-it', '--json')).values).toEqual([])
 })
 
-test('a port that is taken is said, and nothing is left running', async () => {
+test('a file that cannot be imported and a port that is taken are said, and nothing is left running', async () => {
+  const broken = join(folder, 'broken.ts')
+  writeFileSync(broken, "throw new Error('oops')\n")
+  const failed = await run('dev', broken, '--ephemeral', '--port', '0')
+  expect(failed.code).toBe(1)
+  expect(failed.stderr).toMatch(/^error: .*broken\.ts cannot be imported: oops \(TROUPE_IMPORT_FAILED\)$/m)
+  expect(failed.stderr).not.toMatch(/^ {4}at /m)
+
   const taken = await run('dev', tasks, '--ephemeral', '--port', new URL(ready.nats).port)
   expect(taken.code).toBe(2)
   expect(taken.stderr).toMatch(/the port is taken by another process/)
