@@ -5,10 +5,10 @@
 import { Packr, Unpackr } from 'msgpackr'
 import { packBlock, unpackJournalBlock, unpackJournalEntry } from '../src/protocol/blocks.ts'
 import { formatVersion, type JournalBlock, type JournalEntry, type SubmissionBlock } from '../src/protocol/entries.ts'
+import { inputHash } from '../src/protocol/input-hash.ts'
 import { parseJson } from '../src/protocol/json.ts'
 import { scanMsgpack } from '../src/protocol/msgpack-scan.ts'
 import { packValue, unpackValue } from '../src/protocol/payload.ts'
-import { inputHash } from '../src/protocol/submission.ts'
 
 function bestNs(run: () => unknown, times: number, rounds = 15): number {
   let best = Number.POSITIVE_INFINITY

@@ -3,10 +3,10 @@
  * submission made again meets the task that is there. It knows nothing of logs and of who leads them.
  */
 import type { Submission } from './entries.ts'
+import { inputHash } from './input-hash.ts'
 import { limits } from './limits.ts'
 import { isSystemId } from './names.ts'
 import { integerBetween } from './options.ts'
-import { inputHash } from './submission.ts'
 
 /** Returns the number of partitions; throws TROUPE_INVALID_OPTION unless it is a whole number from 1 to 64. */
 export function checkPartitions(count: unknown): number {

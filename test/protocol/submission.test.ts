@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import type { LogMessage } from '../../src/protocol/entries.ts'
+import { inputHash } from '../../src/protocol/input-hash.ts'
 import { limits } from '../../src/protocol/limits.ts'
 import type { SubmissionOptions } from '../../src/protocol/options.ts'
 import { packValue } from '../../src/protocol/payload.ts'
-import { checkReplyTo, checkSubmissionOptions, inputHash, readSubmission } from '../../src/protocol/submission.ts'
+import { checkReplyTo, checkSubmissionOptions, readSubmission } from '../../src/protocol/submission.ts'
 
 const nowMs = Date.parse('2026-01-01T00:00:00Z')
 

@@ -4,10 +4,11 @@
  */
 import type { Dismissed, Payload, Submission, Submitted } from '../../protocol/entries.ts'
 import type { ErrorRecord } from '../../protocol/errors.ts'
+import { inputHash } from '../../protocol/input-hash.ts'
 import { limits } from '../../protocol/limits.ts'
 import { isName, isSystemId, systemTaskId } from '../../protocol/names.ts'
 import { defaultPriority, type SubmissionOptions, type UniqueWindow } from '../../protocol/options.ts'
-import { checkSubmissionOptions, inputHash } from '../../protocol/submission.ts'
+import { checkSubmissionOptions } from '../../protocol/submission.ts'
 import { queueFull } from './admission.ts'
 import type { Submitter } from './change.ts'
 import { jitterHash } from './delays.ts'

@@ -8,9 +8,9 @@ import { Ledger } from '../../actors/ledger/ledger.ts'
 import type { LedgerState } from '../../actors/ledger/state.ts'
 import type { CheckpointStore, Log, LogInfo, StoredCheckpoint } from '../../nats/bus.ts'
 import { hasCode, TroupeError } from '../../protocol/errors.ts'
+import { inputHash } from '../../protocol/input-hash.ts'
 import { unpackValue } from '../../protocol/payload.ts'
 import type { Subjects } from '../../protocol/subjects.ts'
-import { inputHash } from '../../protocol/submission.ts'
 
 interface LoadOptions {
   readonly log: Log

@@ -5,8 +5,8 @@ import type { Ledger } from '../../actors/ledger/ledger.ts'
 import type { CheckpointStore, Log } from '../../nats/bus.ts'
 import type { LogMessage } from '../../protocol/entries.ts'
 import { TroupeError } from '../../protocol/errors.ts'
+import { inputHash } from '../../protocol/input-hash.ts'
 import { packValue } from '../../protocol/payload.ts'
-import { inputHash } from '../../protocol/submission.ts'
 
 /** Records in one part; a row is some hundred bytes, so a part stays well below a message's limit. */
 const rowsPerPart = 1_000

@@ -4,7 +4,7 @@
  * own away. With bounded load (Mirrokni and others 2018) a place takes no more than c times its share, and a key whose place
  * is full goes to the next in its order; max ÷ mean ≤ c, up to one task, for a few more moved keys.
  */
-import { inputHash } from '../../../protocol/submission.ts'
+import { inputHash } from '../../../protocol/input-hash.ts'
 
 export interface WeightedPlace {
   readonly id: string
