@@ -38,6 +38,7 @@ const moments = {
   'rolling restart': 30_000,
   'crash thread': 3_000,
   'thread hangs': 8_000,
+  'nodes fall silent': 15_000,
 } as const
 
 export const momentKinds: readonly string[] = Object.keys(moments)
@@ -77,28 +78,39 @@ const uncertain = new Set([
   'stall',
 ])
 
+/** Kinds that have promises of their own, which can be judged only where nothing else goes wrong. */
+const judgedAlone = ['crash node', 'full log', 'nodes fall silent']
+/** The share of the log that is taken in the end: below that at which its door opens again. */
+const roomyShare = 0.45
+
+/** Half of those that draw none have one alone. */
 export function drawKinds(random: Random): string[] {
   const kinds = [...Object.keys(moments), ...Object.keys(shares), 'clock skew']
   // The youngest come last, so that they change little of what older seeds have drawn.
-  for (const young of ['full log', 'rolling restart', 'crash thread', 'thread hangs'])
+  for (const young of ['full log', 'rolling restart', 'crash thread', 'thread hangs', 'nodes fall silent'])
     kinds.push(...kinds.splice(kinds.indexOf(young), 1))
   const share = random.pick([0, 0.15, 0.3, 0.5])
+  if (share === 0) return random.chance(0.5) ? [random.pick(judgedAlone)] : []
   return kinds.filter((kind) => random.chance(rare.has(kind) ? share / 6 : share))
 }
 
 export class FaultDriver {
   readonly kinds: readonly string[]
   readonly fired: (kind: string, detail: string) => void
+  /** So much of the log's room is taken from now on. */
+  private readonly filled: (share: number) => void
   private readonly world: World
   private readonly random: Random
   private readonly server: Server
   private readonly machines: Machines
   private isOver = false
+  private isFull = false
 
   constructor(
     parts: { world: World; random: Random; server: Server; machines: Machines },
     kinds: readonly string[],
     fired: (kind: string, detail: string) => void,
+    filled: (share: number) => void,
   ) {
     this.world = parts.world
     this.random = parts.random
@@ -106,6 +118,7 @@ export class FaultDriver {
     this.machines = parts.machines
     this.kinds = kinds
     this.fired = fired
+    this.filled = filled
   }
 
   /** Kinds that must have come about, or the run shows nothing about them. */
@@ -137,8 +150,8 @@ export class FaultDriver {
     shelf.loss = 0
     this.endGap(log)
     this.endGap(leases)
-    log.stream.doorOpen = true
-    log.stream.fill(0)
+    // Opening the door is for whoever leads.
+    if (this.isFull) this.fill(roomyShare)
     for (const machine of this.all()) {
       if (!core.has(machine)) {
         machine.crash()
@@ -220,10 +233,13 @@ export class FaultDriver {
         return ''
       }
       case 'full log': {
-        const forMs = random.integer(1_000, 20_000)
-        server.log.stream.fill(1)
-        this.world.schedule(undefined, forMs, 'room is made', () => server.log.stream.fill(0))
-        return `${forMs} ms`
+        if (this.isFull) return undefined
+        this.isFull = true
+        const [fullMs, lessMs] = [random.integer(1_000, 25_000), random.integer(1_000, 15_000)]
+        this.fill(random.pick([0.85, 0.95, 1]))
+        this.world.schedule(undefined, fullMs, 'some room is made', () => this.isOver || this.fill(0.7))
+        this.world.schedule(undefined, fullMs + lessMs, 'room is made', () => this.isOver || this.fill(roomyShare))
+        return `${fullMs} ms`
       }
       case 'rolling restart':
         this.restartAll()
@@ -232,7 +248,29 @@ export class FaultDriver {
         return machines.threads.endOne(random, 'crash')
       case 'thread hangs':
         return machines.threads.endOne(random, 'hang')
+      case 'nodes fall silent':
+        return this.silence(random.integer(1_000, 10_000))
     }
+  }
+
+  private fill(share: number): void {
+    this.isFull = share > roomyShare
+    this.server.log.stream.fill(share)
+    this.filled(share)
+  }
+
+  /** Of all nodes, or all but one, nothing comes for a while, and nothing reaches them. */
+  private silence(forMs: number): string | undefined {
+    const { network } = this.server
+    const { nodes } = this.machines
+    const silent = nodes.length > 2 && this.random.chance(0.5) ? nodes.slice(1) : nodes
+    const links = silent.flatMap((node) => this.linksOf(node, network))
+    if (links.length === 0) return undefined
+    for (const link of links) network.block(link, ['out', 'in'])
+    this.world.schedule(undefined, forMs, 'nodes are heard again', () => {
+      for (const link of links) network.heal(link)
+    })
+    return `${forMs} ms`
   }
 
   private crash(machine: SimMachine): string | undefined {

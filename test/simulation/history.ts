@@ -55,6 +55,8 @@ export type HistoryEvent =
       readonly key: string
       readonly attempt: number
     }
+  /** So much of the log's room is taken from here on, 0 to 1. */
+  | { readonly what: 'filled'; readonly atMs: number; readonly share: number }
   | { readonly what: 'fault'; readonly atMs: number; readonly kind: string; readonly detail: string }
 
 /** What one task is in a ledger at the end. */
@@ -80,6 +82,8 @@ export interface History {
     readonly holder: string
     readonly position: number
     readonly tasks: readonly LedgerTask[]
+    /** Where it differs from a fold of the whole log; left out where nobody has compared. */
+    readonly differences?: readonly string[]
   }[]
   /** Errors that left an event handler or a promise: in a real process, its end. */
   readonly escaped: readonly { readonly process: string; readonly atMs: number; readonly error: unknown }[]
@@ -94,6 +98,8 @@ export interface History {
   readonly epochMs: number
   /** By how much estimates of log time may have been apart, ms: latencies, and steps of the server's own clock. */
   readonly clockErrorMs: number
+  /** The log took submissions at the end; left out where that is not known. */
+  readonly doorOpen?: boolean
   /** Waits that clients still had at the end. */
   readonly waiting: number
 }

@@ -124,4 +124,11 @@ export const plantedInLog: readonly Plant[] = [
     // Results that are kept for long hold the log, which is then trimmed once at most.
     features: ['retention'],
   },
+  {
+    name: 'door-stays-open',
+    bug: 'The door of a log that is nearly full is not closed.',
+    wrapLog: () => (log) =>
+      changedLog(log, { setDoor: async (open) => (open ? log.setDoor(open) : undefined), takeReserve: async () => {} }),
+    kinds: ['full log'],
+  },
 ]

@@ -1,7 +1,10 @@
 /** Planted bugs in what carries decisions out: schedulers, nodes, clients. */
 
+import { type CheckpointPart, LedgerSaving } from '../../src/actors/ledger/checkpoint.ts'
+import type { LedgerState } from '../../src/actors/ledger/state.ts'
 import type { TaskRecord } from '../../src/actors/ledger/task-record.ts'
 import { Timers } from '../../src/actors/scheduler/timers.ts'
+import { defaultSupervision } from '../../src/actors/supervision/settings.ts'
 import { Outcomes } from '../../src/client/outcomes.ts'
 import type { Payload } from '../../src/protocol/entries.ts'
 import { LogTime } from '../../src/runtime/ledger/log-time.ts'
@@ -139,4 +142,36 @@ export const plantedInRuntime: readonly Plant[] = [
     },
     kinds: [],
   },
+  {
+    name: 'mass-silence-not-held',
+    bug: 'A supervisor that hears hardly anybody fences all of them.',
+    patch: () => {
+      const kept = { ...defaultSupervision }
+      Object.assign(defaultSupervision, { goneHoldMs: 0, silentHoldMs: 0 })
+      return () => Object.assign(defaultSupervision, kept)
+    },
+    kinds: ['nodes fall silent'],
+  },
+  {
+    name: 'saved-as-it-is-later',
+    bug: 'A checkpoint has the members as they are when the last of it is written.',
+    patch: () =>
+      replaceMethod<LedgerSaving, [], CheckpointPart[]>(LedgerSaving.prototype, 'others', (original) => {
+        return function () {
+          const { state } = this as unknown as { state: LedgerState }
+          const parts = original.call(this)
+          return parts.map((part) => {
+            if (part[0] !== 'members') return part
+            const rows = part[1].filter(({ incarnation }) => state.members.has(incarnation))
+            return ['members', rows.map((row) => ({ ...row, ...placeIn(state, row.incarnation) }))] as CheckpointPart
+          })
+        }
+      }),
+    kinds: ['crash control', 'crash node'],
+  },
 ]
+
+function placeIn({ members }: LedgerState, incarnation: string): { lastSequence: number; lastBlock: number } {
+  const { lastSequence, lastBlock } = members.get(incarnation)!
+  return { lastSequence, lastBlock }
+}

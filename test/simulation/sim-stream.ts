@@ -125,9 +125,9 @@ export class SimStream {
     return [...this.ofSubject.keys()]
   }
 
-  /** Others take all the room that is left; 0 gives it back. */
-  fill(share: 0 | 1): void {
-    this.ballastBytes = share * (this.options.bytesMax - this.bytes)
+  /** Others take so much room that this share of it is taken in all. */
+  fill(share: number): void {
+    this.ballastBytes = Math.max(0, Math.floor(share * this.options.bytesMax) - this.bytes)
   }
 
   info(nowMs: number): LogInfo {

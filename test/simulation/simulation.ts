@@ -4,6 +4,7 @@
  */
 import { Subjects } from '../../src/protocol/subjects.ts'
 import { noteOrigin } from '../../src/runtime/tasks/load.ts'
+import { differencesFromLog } from './checker/refold.ts'
 import { ClientMachine } from './client-machine.ts'
 import {
   type ClusterSettings,
@@ -83,6 +84,7 @@ class Simulation {
   private marks = 0
   private clockErrorMs = 0
   private heal: { atMs: number; untilMs: number } | undefined
+  private differences: ReturnType<typeof differencesFromLog> = new Map()
 
   constructor(options: SimulationOptions) {
     this.options = options
@@ -128,6 +130,7 @@ class Simulation {
         this.recorder.add({ what: 'fault', atMs: world.nowMs, kind, detail })
         if (kind === 'power loss') this.recorder.loseFrom(log.last + 1)
       },
+      (share) => this.recorder.add({ what: 'filled', atMs: world.nowMs, share }),
     )
   }
 
@@ -189,6 +192,7 @@ class Simulation {
       this.faults.start()
       await world.run({ untilMs: Number.POSITIVE_INFINITY, stepsMax: options.steps ?? 10_000 })
       await this.liveness()
+      this.differences = this.compareLedgers()
     } finally {
       world.current = undefined
       unplant?.()
@@ -273,8 +277,16 @@ class Simulation {
     if (reader === undefined || reader.ledger.state.position < this.server.log.stream.last) return false
     const { counts } = reader.ledger.state
     if (counts.blocked + counts.waiting + counts.held + counts.running + counts.parked > 0) return false
-    if (this.operators.some(({ done }) => !done)) return false
+    if (this.operators.some(({ done }) => !done) || !this.server.log.stream.doorOpen) return false
     return this.clients.every((client) => client.done && client.waiting.size === 0)
+  }
+
+  /** While the limits of this seed are in force, and the bug that was planted. */
+  private compareLedgers(): ReturnType<typeof differencesFromLog> {
+    const states = this.controls.flatMap(({ process, reader }) =>
+      process.alive && reader?.live ? [reader.ledger.state] : [],
+    )
+    return differencesFromLog(this.server.subjects, this.recorder.log, states)
   }
 
   private history(): History {
@@ -283,6 +295,7 @@ class Simulation {
     const ledgers = this.controls.flatMap(({ process, reader }) => {
       if (!process.alive || reader === undefined || !reader.live) return []
       const { state } = reader.ledger
+      const differences = this.differences.get(state) ?? []
       const tasks = [...state.tasks.values()].map(
         (task): LedgerTask => ({
           id: task.id,
@@ -293,7 +306,7 @@ class Simulation {
           outcome: task.outcome && `${task.outcome.sequence}/${task.outcome.index}`,
         }),
       )
-      return [{ holder: process.name, position: state.position, tasks }]
+      return [{ holder: process.name, position: state.position, tasks, differences }]
     })
     return {
       events: recorder.events,
@@ -308,6 +321,7 @@ class Simulation {
       brokenFences: (server.network.fired.get('two writers') ?? 0) > 0,
       epochMs: world.epochMs,
       clockErrorMs: this.clockErrorMs,
+      doorOpen: server.log.stream.doorOpen,
       waiting,
     }
   }

@@ -137,8 +137,8 @@ function timedOut(state: LedgerState, task: TaskRecord, turn: number, place: Pla
 }
 
 /**
- * An operator lets a dead letter run again, from its last snapshot, with all its attempts; one that never began because of
- * what it waited for waits for that again. What was cancelled or expired keeps no input and cannot come back.
+ * An operator lets a dead letter run again, from its last snapshot, with all its attempts and its time to start; one that never
+ * began because of what it waited for waits for that again. What was cancelled or expired keeps no input and cannot come back.
  */
 function retried(state: LedgerState, task: TaskRecord, skips: boolean): boolean {
   if (task.status !== 'failed' || task.rare?.unreadable) return false
@@ -154,6 +154,7 @@ function retried(state: LedgerState, task: TaskRecord, skips: boolean): boolean 
     delete rare.deaths
     delete rare.failing
     delete rare.deadlineAtMs
+    delete rare.startByMs
   }
   rejoinGang(state, task)
   rejoinGroup(state, task)

@@ -1,4 +1,5 @@
 /** A ledger's state as plain data, equal for equal ledgers however they came about; and what must hold of each. */
+import type { Gang } from '../../../src/actors/ledger/gangs.ts'
 import { secondOf } from '../../../src/actors/ledger/hedges.ts'
 import type { LedgerState } from '../../../src/actors/ledger/state.ts'
 import { type Group, groupOf } from '../../../src/actors/ledger/supervision.ts'
@@ -67,7 +68,15 @@ export function describeState(state: LedgerState): object {
       sorted(state.groups.keys()).map((path) => [path, describeGroup(state.groups.get(path)!)]),
     ),
     limits: Object.fromEntries(sorted(state.limits.keys()).map((type) => [type, state.limits.get(type)])),
+    breakers: Object.fromEntries(sorted(state.breakers.keys()).map((type) => [type, state.breakers.get(type)])),
+    gangs: Object.fromEntries(sorted(state.gangs.keys()).map((id) => [id, describeGang(state.gangs.get(id)!)])),
+    strays: state.strays.rows(),
   })
+}
+
+function describeGang({ members, starting, ...gang }: Gang): object {
+  const ids = (tasks: ReadonlySet<TaskRecord>) => sorted([...tasks].map(({ id }) => id))
+  return { ...gang, members: ids(members), starting: ids(starting) }
 }
 
 function describeGroup({ level, order, failures, members, groups }: Group): object {
@@ -91,6 +100,22 @@ function checkGroups(state: LedgerState): void {
   demand(held === expected.length, 'members of groups')
 }
 
+function checkGangs(state: LedgerState): void {
+  for (const [id, { members, starting, begun, size }] of state.gangs) {
+    demand(members.size > 0 && members.size <= size, `gang ${id} has ${members.size} of ${size} members`)
+    for (const task of members) demand(!task.ended && task.rare?.gang?.id === id, `${task.id} is not in gang ${id}`)
+    for (const task of starting) {
+      demand(members.has(task), `${task.id} starts with gang ${id} and is no member`)
+      demand(task.status !== 'running', `${task.id} runs before its gang ${id} has started`)
+    }
+    if (!begun) demand(starting.size === members.size, `gang ${id} has not begun, and a member need not start`)
+  }
+  for (const task of state.tasks.values()) {
+    if (task.status !== 'held') continue
+    demand(state.gangs.get(task.rare?.gang?.id ?? '')?.starting.has(task) === true, `${task.id} is held for nothing`)
+  }
+}
+
 function demand(condition: boolean, what: string): void {
   if (!condition) throw new Error(what)
 }
@@ -102,7 +127,8 @@ export function checkState(state: LedgerState): void {
   for (const [id, task] of state.tasks) {
     counts[task.status] = (counts[task.status] ?? 0) + 1
     demand(task.id === id, `${id} is listed under another id`)
-    demand((task.owner !== undefined) === (task.status === 'running'), `${id}: owner ⇔ running`)
+    const isOwned = task.status === 'running' || task.status === 'held'
+    demand((task.owner !== undefined) === isOwned, `${id}: owner ⇔ running or held`)
     if (task.owner !== undefined) {
       running++
       demand(task.owner.live, `${id} is owned by the dead`)
@@ -132,6 +158,7 @@ export function checkState(state: LedgerState): void {
   checkIndex(state.dependents, (task) => (task.status === 'blocked' ? task.rare?.after : undefined), state)
   checkIndex(state.awaiters, (task) => task.rare?.awaited, state)
   checkGroups(state)
+  checkGangs(state)
   const queued = [...state.results, ...state.dead]
   demand(new Set(queued).size === queued.length, 'queued twice for forgetting')
   for (const task of queued)

@@ -75,7 +75,14 @@ export class RandomActors {
   }
 
   #limits(): TypeLimits | null {
-    return this.#chance(0.3) ? null : { paused: this.#chance(0.5), runningMax: 1 + this.#below(9) }
+    if (this.#chance(0.3)) return null
+    const breaker = { attempts: 2 + this.#below(3), failurePercent: 40, openMs: this.#below(3_000), trials: 2 }
+    return {
+      paused: this.#chance(0.5),
+      runningMax: 1 + this.#below(9),
+      ...(this.#chance(0.5) && { breaker }),
+      ...(this.#chance(0.2) && { queuedMax: 20 + this.#below(200) }),
+    }
   }
 
   #chance(odds: number): boolean {
@@ -117,6 +124,8 @@ export class RandomActors {
     if (this.#chance(0.03)) headers['troupe-priority'] = 'x'
     if (this.#chance(0.4)) headers['troupe-group'] = JSON.stringify(this.#one(trees))
     if (this.#chance(0.1)) headers['troupe-restart'] = 'temporary'
+    if (this.#chance(0.1)) headers['troupe-start-within'] = `${1 + this.#below(9_000)}ms`
+    if (this.#chance(0.25)) headers['troupe-gang'] = `g${this.#below(8)}/2${this.#chance(0.2) ? '/alone' : ''}`
     const type = this.#one(['work', 'work', 'play', 'rest'])
     if (this.#chance(0.7)) this.log.submit(headers, type, String(this.#below(2)))
     else this.log.submitBlock('c', [[type, null], [type, 'x', { after: [this.#id()] }], 3 as never])
@@ -138,8 +147,17 @@ export class RandomActors {
     else if (dice < 0.6) this.log.decideAs(name, epoch, [kind.retried, id, this.#chance(0.3)])
     else if (dice < 0.65) this.log.decideAs(name, epoch, [kind.removed, id])
     else if (dice < 0.7) this.log.decideAs(name, epoch, ...this.#cron())
-    else if (dice < 0.8) this.log.decideAs(name, epoch, [kind.limited, `t${this.#below(4)}`, this.#limits()])
+    else if (dice < 0.75)
+      this.log.decideAs(name, epoch, [kind.limited, this.#one([...types, taskProfile('other')]).type, this.#limits()])
+    else if (dice < 0.8) this.log.decideAs(name, epoch, ...this.#ungathered())
     else this.log.decideAs(name, epoch, [kind.kept, id, input, 'null', task?.snapshot?.sequence ?? 0, null])
+  }
+
+  /** Gangs whose members have waited for too long, mostly those that do. */
+  #ungathered(): ControlEntry[] {
+    return [...this.log.state.gangs.values()].map(
+      ({ id, heldSince }) => [kind.ungathered, id, heldSince + (this.#chance(0.8) ? 0 : 1), 'too long'] as const,
+    )
   }
 
   #hedge(name: string, epoch: number): void {
@@ -198,6 +216,8 @@ export class RandomActors {
     const ready = [...this.log.state.tasks.values()].filter(
       (task) => task.status === 'waiting' || task.status === 'parked' || isHedgeOpen(task),
     )
+    const awaited = ready.filter(({ rare }) => (this.log.state.gangs.get(rare?.gang?.id ?? '')?.heldSince ?? 0) > 0)
+    if (awaited.length > 0 && this.#chance(0.3)) return this.#one(awaited)
     return ready.length === 0 ? undefined : this.#one(ready)
   }
 

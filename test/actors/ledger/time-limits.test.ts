@@ -91,6 +91,23 @@ test('the time to start counts from when a task may start, once', () => {
   expect([held!, revoked].map((id) => log.task(id).status)).toEqual(['expired', 'expired'])
 })
 
+test('a dead letter that never started has its time to start again when it is retried', () => {
+  const log = new TestLog()
+  log.lead()
+  const members = { 'troupe-start-within': '5s', 'troupe-gang': 'pair/2' }
+  const [stays, goes] = [log.submit(members), log.submit(members)]
+  log.decide([kind.cancelled, goes, ''])
+  expect(log.task(stays).status).toBe('failed')
+  log.nowMs += 60_000
+  log.decide([kind.retried, stays])
+  log.submit(members)
+  log.decide([kind.expired, stays])
+  expect(log.task(stays).status).toBe('waiting')
+  log.nowMs += 5_000
+  log.decide([kind.expired, stays])
+  expect(log.task(stays).status).toBe('expired')
+})
+
 test('a parent that has no use for a child any more cancels it; nobody else can', () => {
   const log = new TestLog()
   log.lead()

@@ -253,6 +253,13 @@ export const predicates: readonly Predicate[] = [
       }),
   },
   {
+    name: 'saved-whole',
+    promise: 'P3, P4',
+    sentence: 'A ledger that was restored from checkpoints is, to the last field, the one that folds the whole log.',
+    broken: ({ history }) =>
+      history.ledgers.flatMap(({ holder, differences = [] }) => differences.map((place) => `${holder} ${place}`)),
+  },
+  {
     name: 'resumed',
     promise: 'P4',
     sentence: 'A task goes on from its last committed checkpoint: none is made twice, none is left out.',
@@ -383,6 +390,36 @@ export const predicates: readonly Predicate[] = [
         const over = turns.filter(({ owned }) => owned > runningMax)
         return over.map(({ id, owned }) => `${id} was the ${owned}th ${type} of ${runningMax}`)
       }),
+  },
+  {
+    name: 'door-in-time',
+    promise: 'P8',
+    sentence:
+      'Nothing new is stored while the log has been more than 80 % full for a while, nor before it is less than 60 % full again; then it is.',
+    broken: ({ history }) => {
+      if (history.healed === undefined || history.doorOpen === undefined || history.lost.length > 0) return []
+      const shut = history.doorOpen ? [] : ['the log has room, and its door is closed']
+      if (history.events.some((event) => event.what === 'fault' && event.kind !== 'full log')) return shut
+      const spans = fullSpans(history)
+      const late = history.log.filter(
+        ({ subject, timestampMs }) =>
+          doorSubject.test(subject) && spans.some(({ fromMs, toMs }) => timestampMs > fromMs && timestampMs < toMs),
+      )
+      return [...shut, ...late.map(({ sequence, subject }) => `${sequence} on ${subject} was stored in a full log`)]
+    },
+  },
+  {
+    name: 'mass-silence',
+    promise: 'P7',
+    sentence: 'When most nodes fall silent at once, for less than the hold, none of them is fenced for it.',
+    broken: ({ history, replay }) => {
+      const faults = history.events.filter((event) => event.what === 'fault')
+      const healedAtMs = history.epochMs + (history.healed?.atMs ?? Number.POSITIVE_INFINITY)
+      if (faults.length === 0 || faults.some(({ kind }) => kind !== 'nodes fall silent')) return []
+      return replay.lives
+        .filter(({ toMs }) => toMs < healedAtMs)
+        .map(({ node, toMs }) => `${node} lost its life at ${(toMs - history.epochMs).toFixed(0)} ms`)
+    },
   },
   {
     name: 'poison-bounded',
@@ -516,6 +553,26 @@ export const predicates: readonly Predicate[] = [
 ]
 
 const failoverMs = 4_000
+/** Subjects that a full log does not take. */
+const doorSubject = /\.(submit|block|signal)\./
+/** Housekeeping looks every three seconds at most, and two looks may pass until the door is closed. */
+const doorMs = 8_000
+
+/** When the door has to be closed, in log time: from a while after the log was too full until it was roomy again. */
+function fullSpans({ events, epochMs }: History): { readonly fromMs: number; readonly toMs: number }[] {
+  const spans: { fromMs: number; toMs: number }[] = []
+  let fullAtMs: number | undefined
+  for (const event of events) {
+    if (event.what !== 'filled') continue
+    const atMs = epochMs + event.atMs
+    if (event.share >= 0.8) fullAtMs ??= atMs
+    else if (fullAtMs !== undefined && (event.share <= 0.6 || atMs < fullAtMs + doorMs)) {
+      spans.push({ fromMs: fullAtMs + doorMs, toMs: atMs })
+      fullAtMs = undefined
+    }
+  }
+  return spans
+}
 
 /** Which of those that ended at the same instant is forgotten first is not promised. */
 function tied(replay: Replay, id: string): ReplayTask | undefined {
