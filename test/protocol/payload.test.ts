@@ -305,3 +305,13 @@ describe('values that are refused', () => {
     }
   })
 })
+
+test('keys that hardly differ are told apart, however often they come and in whatever order', () => {
+  const letters = [...'abcdefghijklmnopqrstuvwxyz0123456789']
+  for (const rest of ['', 'a', 'ab', 'abc', 'name', 'names']) {
+    const keys = letters.flatMap((first) => [`${first}${rest}`, `${rest}${first}`, `a${first}${rest}`])
+    for (const order of [keys, keys.toReversed(), keys]) {
+      for (const key of order) expect(Object.keys(roundTrip({ [key]: 1 }) as object)).toEqual([key])
+    }
+  }
+})

@@ -268,4 +268,16 @@ describe('the hash of an input', () => {
     hashes.add(inputHash('ab')).add(inputHash('ba'))
     expect(hashes.size).toBe(517)
   })
+
+  test('differs by one byte or character anywhere in a large input', () => {
+    const size = 100_000
+    const text = 'x'.repeat(size)
+    const hashes = new Set([inputHash(new Uint8Array(size)), inputHash(text)])
+    for (const at of [0, 4_095, 4_096, 65_535, 65_536, size - 1]) {
+      const changed = new Uint8Array(size)
+      changed[at] = 1
+      hashes.add(inputHash(changed)).add(inputHash(`${text.slice(0, at)}y${text.slice(at + 1)}`))
+    }
+    expect(hashes.size).toBe(14)
+  })
 })

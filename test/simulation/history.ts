@@ -85,6 +85,8 @@ export interface History {
     /** Where it differs from a fold of the whole log; left out where nobody has compared. */
     readonly differences?: readonly string[]
   }[]
+  /** The newest checkpoints at the end, and where they differ from a fold of the log up to their place. */
+  readonly checkpoints?: readonly { readonly name: string; readonly differences: readonly string[] }[]
   /** Errors that left an event handler or a promise: in a real process, its end. */
   readonly escaped: readonly { readonly process: string; readonly atMs: number; readonly error: unknown }[]
   /** Kinds of faults that were planned, and how often each came about. */

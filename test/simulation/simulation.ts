@@ -2,9 +2,10 @@
  * One simulated life of an installation from one seed: a safety phase with faults, then a liveness phase in which a random
  * core is healed and everything must come to its end. Returns the history for the checker.
  */
+import type { LedgerState } from '../../src/actors/ledger/state.ts'
 import { Subjects } from '../../src/protocol/subjects.ts'
 import { noteOrigin } from '../../src/runtime/tasks/load.ts'
-import { differencesFromLog } from './checker/refold.ts'
+import { differencesFromLog, savedState } from './checker/refold.ts'
 import { ClientMachine } from './client-machine.ts'
 import {
   type ClusterSettings,
@@ -85,6 +86,7 @@ class Simulation {
   private clockErrorMs = 0
   private heal: { atMs: number; untilMs: number } | undefined
   private differences: ReturnType<typeof differencesFromLog> = new Map()
+  private saved: { readonly name: string; readonly state: LedgerState }[] = []
 
   constructor(options: SimulationOptions) {
     this.options = options
@@ -192,7 +194,7 @@ class Simulation {
       this.faults.start()
       await world.run({ untilMs: Number.POSITIVE_INFINITY, stepsMax: options.steps ?? 10_000 })
       await this.liveness()
-      this.differences = this.compareLedgers()
+      this.differences = this.compareWithLog()
     } finally {
       world.current = undefined
       unplant?.()
@@ -281,12 +283,17 @@ class Simulation {
     return this.clients.every((client) => client.done && client.waiting.size === 0)
   }
 
-  /** While the limits of this seed are in force, and the bug that was planted. */
-  private compareLedgers(): ReturnType<typeof differencesFromLog> {
+  /** Of ledgers and of checkpoints, while the limits of this seed are in force, and the bug that was planted. */
+  private compareWithLog(): ReturnType<typeof differencesFromLog> {
+    const { recorder, server } = this
     const states = this.controls.flatMap(({ process, reader }) =>
       process.alive && reader?.live ? [reader.ledger.state] : [],
     )
-    return differencesFromLog(this.server.subjects, this.recorder.log, states)
+    this.saved = server.shelf.checkpoints.flatMap(({ name, manifest, parts }) => {
+      const state = manifest && savedState(manifest, parts, recorder.log)
+      return state === undefined ? [] : [{ name, state }]
+    })
+    return differencesFromLog(server.subjects, recorder.log, [...states, ...this.saved.map(({ state }) => state)])
   }
 
   private history(): History {
@@ -314,6 +321,7 @@ class Simulation {
       lost: recorder.lost,
       objects: new Map([...server.shelf.objects].map(([name, { data }]) => [name, data])),
       ledgers,
+      checkpoints: this.saved.map(({ name, state }) => ({ name, differences: this.differences.get(state) ?? [] })),
       escaped: world.escaped,
       planned: this.faults.certain,
       fired: server.network.fired,

@@ -184,18 +184,22 @@ test.each<[string, (id: string, sequence: number) => ControlEntry]>([
   expect(savedRows(saving)).toEqual(asItWas)
 })
 
-/** By task; a profile has another number in each saving. */
+/** By task or kind; a profile has another number in each saving. */
 function savedRows(saving: LedgerSaving): Map<unknown, string> {
   const rows = saving.rows(100_000) ?? []
   saving.abandon()
-  const [profiles] = saving.others()
+  const [profiles, members, ...others] = saving.others()
+  const lives = (members?.[1] ?? []).map((member) => ({ ...(member as object), types: [] }))
   const profileAt = 18
-  return new Map(
-    rows.map((row) => {
-      const named = row.map((field, at) => (at === profileAt ? profiles?.[1][field as number] : field))
-      return [row[0], JSON.stringify(named)]
-    }),
-  )
+  const tasks = rows.map((row) => {
+    const named = row.map((field, at) => (at === profileAt ? profiles?.[1][field as number] : field))
+    return [row[0], JSON.stringify(named)] as const
+  })
+  return new Map([
+    ...tasks,
+    [members?.[0], JSON.stringify(lives)],
+    ...others.map(([of, more]) => [of, JSON.stringify(more)] as const),
+  ])
 }
 
 test('a ledger does not depend on how the messages came in', () => {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { type CheckpointPart, LedgerSaving, restoreState } from '../../../src/actors/ledger/checkpoint.ts'
 import { kind } from '../../../src/protocol/entries.ts'
-import { TestLog, type TestNode } from './test-log.ts'
+import { noJitter, TestLog, type TestNode, taskProfile } from './test-log.ts'
 
 function gangOf(log: TestLog, size: number, more = ''): string[] {
   return Array.from({ length: size }, (_, n) => log.submit({ 'troupe-id': `m${n}`, 'troupe-gang': `g/${size}${more}` }))
@@ -207,4 +207,21 @@ test('a checkpoint keeps gangs as they are', () => {
   expect(statuses(log, ids)).toEqual(['held', 'held', 'waiting'])
   b.accept('m2')
   expect(statuses(log, ids)).toEqual(['running', 'running', 'running'])
+})
+
+test('the time that a member is held for its gang is no part of the time that its turn may take', () => {
+  const log = new TestLog()
+  log.lead()
+  const types = [taskProfile('work', { timeoutMs: 1_000, retry: { ...noJitter, attempts: 1 } })]
+  const [a, b] = [log.join('a', 'a1', types), log.join('b', 'b1', types)]
+  gangOf(log, 2)
+  a.accept('m0')
+  log.advance(900)
+  b.accept('m1')
+  log.advance(999)
+  log.decide([kind.timedOut, 'm0', 1], [kind.timedOut, 'm1', 1])
+  expect(statuses(log, ['m0', 'm1'])).toEqual(['running', 'running'])
+  log.advance(1)
+  log.decide([kind.timedOut, 'm0', 1])
+  expect(log.task('m0').status).toBe('failed')
 })

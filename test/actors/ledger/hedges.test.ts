@@ -1,7 +1,10 @@
 /** Two turns side by side: which of them the log takes, and what becomes of the other. */
 import { beforeEach, describe, expect, test } from 'vitest'
+import { type CheckpointPart, LedgerSaving, restoreState } from '../../../src/actors/ledger/checkpoint.ts'
+import { Ledger } from '../../../src/actors/ledger/ledger.ts'
 import { kind } from '../../../src/protocol/entries.ts'
 import type { TaskProfile } from '../../../src/protocol/options.ts'
+import { checkState, describeState } from './describe.ts'
 import { TestLog, type TestNode, taskProfile } from './test-log.ts'
 
 const hedge = { afterMs: 100, budget: 1 }
@@ -210,4 +213,17 @@ describe('of two turns', () => {
     const change = log.takeChanges().find(({ what }) => what === 'overtaken')
     expect(change).toMatchObject({ member: { node: 'b' }, loser: { node: 'a' }, lastedMs: 270 })
   })
+})
+
+test('a second turn survives a checkpoint: its node still holds it, and gives it back when it dies', () => {
+  beside()
+  const saving = new LedgerSaving(log.state, 1)
+  const parts: CheckpointPart[] = [['tasks', saving.rows(10) ?? []], ...saving.others()]
+  saving.rows(10)
+  const restored = restoreState(saving.manifest(0, 0), parts)
+  expect(describeState(restored)).toEqual(describeState(log.state))
+  log.ledger = new Ledger(log.subjects, 0, restored)
+  log.fence(b!)
+  expect(log.task(id).rare?.hedge).toMatchObject({ kept: 'first' })
+  checkState(log.state)
 })

@@ -158,6 +158,19 @@ describe('a task whose node dies', () => {
     checkState(log.state)
   })
 
+  test('is charged the same when its node just joins again: a task that ends its process each time ends as a dead letter', () => {
+    const log = new TestLog()
+    const id = log.submit()
+    for (let life = 1; life <= 3; life++) {
+      log.join('a', `a${life}`, [fragile]).accept(id, life)
+      expect(log.task(id)).toMatchObject({ status: 'running', turn: life })
+      log.join('a', `b${life}`)
+      log.advance(200)
+    }
+    expect(log.task(id)).toMatchObject({ status: 'failed', attempt: 1, turn: 3 })
+    expect(log.task(id).rare?.lastError?.code).toBe('TROUPE_RESTART_INTENSITY')
+  })
+
   test('is a dead letter when node after node dies of it and it never gets any further, however long each takes', () => {
     const log = new TestLog()
     const id = log.submit()

@@ -186,3 +186,20 @@ test('an entry with a due time that is no whole second, or a next one that is no
   log.decide([kind.scheduled, 'tock', { ...schedule(), overlap: 'sometimes' as never }, null, due(3)])
   expect([record().fired, log.state.schedules.size, log.state.totals.setAside]).toEqual([0, 1, 4])
 })
+
+test('a schedule that is set anew knows of the firing that still runs', () => {
+  const { log, fire, record, tasks } = ticking('skip')
+  fire(1)
+  log.decide(set('skip', { type: 'other' }))
+  fire(2)
+  expect(tasks()).toEqual([[id(1), 'waiting']])
+  expect(record()).toMatchObject({ fired: 1, skipped: 1 })
+})
+
+test('a firing that is made late is known by when it was due', () => {
+  const { log, record, tasks } = ticking()
+  log.nowMs = due(1) + 3_000
+  log.decide(fired(1))
+  expect(tasks()).toEqual([[id(1), 'waiting']])
+  expect(record()).toMatchObject({ nextAtMs: due(2), lastAtMs: due(1), lastTask: id(1) })
+})

@@ -381,3 +381,22 @@ test('without a group all is as it was', () => {
   node.fail(id)
   expect(log.task(id).dueAtMs).toBeGreaterThan(log.nowMs)
 })
+
+test('a sibling that waits for its own next try is not tried earlier because the group is restarted', () => {
+  const log = new TestLog()
+  log.lead()
+  const retry = { ...noJitter, attempts: 9, backoffMs: 60_000, maxMs: 60_000 }
+  const node = log.join('n', 'n1', [taskProfile('slow', { retry }), ...types])
+  const group = JSON.stringify({ name: 'g', strategy: 'rest-for-one', restart: { intensity: 9, period: '1h' } })
+  const quick = log.submit({ 'troupe-group': group }, 'work')
+  const slow = log.submit({ 'troupe-group': group }, 'slow')
+  node.accept(quick)
+  node.accept(slow)
+  node.fail(slow)
+  const dueAtMs = log.nowMs + 60_000
+  expect(log.task(slow)).toMatchObject({ status: 'waiting', dueAtMs })
+  log.advance(1_000)
+  node.fail(quick)
+  expect(log.task(quick).status).toBe('waiting')
+  expect(log.task(slow)).toMatchObject({ status: 'waiting', dueAtMs })
+})

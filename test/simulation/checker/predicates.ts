@@ -255,9 +255,12 @@ export const predicates: readonly Predicate[] = [
   {
     name: 'saved-whole',
     promise: 'P3, P4',
-    sentence: 'A ledger that was restored from checkpoints is, to the last field, the one that folds the whole log.',
-    broken: ({ history }) =>
-      history.ledgers.flatMap(({ holder, differences = [] }) => differences.map((place) => `${holder} ${place}`)),
+    sentence:
+      'A checkpoint, and a ledger that was restored from one, is to the last field what folding the whole log gives.',
+    broken: ({ history: { ledgers, checkpoints = [] } }) => [
+      ...ledgers.flatMap(({ holder, differences = [] }) => differences.map((place) => `${holder} ${place}`)),
+      ...checkpoints.flatMap(({ name, differences }) => differences.map((place) => `checkpoint ${name} ${place}`)),
+    ],
   },
   {
     name: 'resumed',

@@ -2,10 +2,13 @@
  * Ledgers that have come a long way (through checkpoints, gaps and other processes) against one that folds the whole log from
  * its first message, by the product's own fold: what a checkpoint leaves out, or saves as it was a moment later, differs.
  */
+import { type CheckpointPart, type Manifest, restoreState } from '../../../src/actors/ledger/checkpoint.ts'
 import { Ledger } from '../../../src/actors/ledger/ledger.ts'
 import type { LedgerState } from '../../../src/actors/ledger/state.ts'
 import type { LogMessage } from '../../../src/protocol/entries.ts'
+import { unpackValue } from '../../../src/protocol/payload.ts'
 import type { Subjects } from '../../../src/protocol/subjects.ts'
+import { inputHash } from '../../../src/protocol/submission.ts'
 import { describeState } from '../../actors/ledger/describe.ts'
 
 const differencesMax = 5
@@ -27,6 +30,21 @@ export function differencesFromLog(
     found.set(state, differences)
   }
   return found
+}
+
+/** The state that a stored checkpoint holds; undefined if the message at its position is not the log's (the server lost that). */
+export function savedState(
+  packed: Uint8Array,
+  parts: readonly Uint8Array[],
+  log: readonly LogMessage[],
+): LedgerState | undefined {
+  const manifest = unpackValue(packed) as Manifest
+  const message = log.find(({ sequence }) => sequence === manifest.position)
+  if (message === undefined || inputHash(message.data) !== manifest.hash) return undefined
+  return restoreState(
+    manifest,
+    parts.map((part) => unpackValue(part) as CheckpointPart),
+  )
 }
 
 function compare(path: string, mine: unknown, theirs: unknown, differences: string[]): void {
