@@ -77,3 +77,12 @@ test('what is wrong with keys is said without showing them', () => {
     expect(made).toThrow(expect.objectContaining({ message: expect.not.stringContaining(short) }))
   }
 })
+
+test('no nonce serves two values, not even at one place', () => {
+  const nonces = new Set<string>()
+  for (let value = 0; value < 200; value++) {
+    const { $sealed } = unpackValue(ring.seal(packValue({ value }), 'snapshot:a')!) as { $sealed: string }
+    nonces.add(Buffer.from($sealed.split('.')[3]!, 'base64url').subarray(0, 12).toString('hex'))
+  }
+  expect(nonces.size).toBe(200)
+})

@@ -1,7 +1,8 @@
 /** Outcomes that were told before anybody asked for them. */
 import { expect, test } from 'vitest'
-import type { Ending } from '../../src/client/ending.ts'
+import { type Ending, endingOf } from '../../src/client/ending.ts'
 import { KeptEndings } from '../../src/client/kept-endings.ts'
+import type { TaskAnswer } from '../../src/protocol/messages.ts'
 
 const ending = (id: string): Ending => ({ id, status: 'completed', payload: new Uint8Array(10) })
 
@@ -27,3 +28,30 @@ test('what is taken leaves nothing behind, and what is told again after that is 
   expect(kept.take('14')).toBeUndefined()
   expect(kept.take('15')?.id).toBe('15')
 })
+
+test('what is kept holds nothing of the message in which it came', () => {
+  const message = new Uint8Array(100_000)
+  const kept = new KeptEndings(10, 1_000_000)
+  kept.add('a', { id: 'a', status: 'completed', payload: message.subarray(5, 15) })
+  message.fill(9)
+  const taken = kept.take('a') as { payload: Uint8Array }
+  expect(taken.payload).toEqual(new Uint8Array(10))
+  expect(taken.payload.buffer.byteLength).toBe(10)
+})
+
+test.each(['failed', 'cancelled', 'expired'] as const)(
+  'an answer that a task was %s is its ending, with its error',
+  (status) => {
+    const error = { code: 'TROUPE_TASK_EXPIRED', message: 'too late' }
+    const answer = { id: 'a', type: 'work', status, attempt: 1 }
+    expect(endingOf({ ...answer, error } as TaskAnswer)).toEqual({ id: 'a', status, error })
+    expect(endingOf(answer as TaskAnswer)).toMatchObject({ id: 'a', status, error: { code: expect.any(String) } })
+  },
+)
+
+test.each(['blocked', 'delayed', 'ready', 'running', 'parked'] as const)(
+  'an answer that a task is %s is no ending',
+  (status) => {
+    expect(endingOf({ id: 'a', type: 'work', status, attempt: 1 } as TaskAnswer)).toBeUndefined()
+  },
+)

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import type { Ending } from '../../src/client/ending.ts'
 import { TaskFailed } from '../../src/client/failures.ts'
 import { Outcomes } from '../../src/client/outcomes.ts'
 import { packValue } from '../../src/protocol/payload.ts'
@@ -133,5 +134,23 @@ test('outcomes that nobody asks for are bounded in number and bytes, and the old
   expect(outcomes.sizes.keptBytes).toBeLessThanOrEqual(1_000)
   outcomes.onTell([['0-10-0', 't10', 'completed', new Uint8Array(2_000)]])
   expect(outcomes.sizes).toMatchObject({ kept: 0, keptBytes: 0 })
+  outcomes.close()
+})
+
+test('a tell is for the submission that it names, not for others who wait for the task of that id', () => {
+  const askEnding = () => new Promise<undefined>(() => undefined)
+  const outcomes = new Outcomes({ askEnding, keepCount: 10, keepBytes: 10_000, askEveryMs: 60_000 })
+  const told: string[] = []
+  const waiter = (name: string) => ({
+    onEnding: (ending: Ending) => told.push(`${name} ${ending.status}`),
+    onError: () => undefined,
+  })
+  outcomes.wait('one', undefined, 0, waiter('by id'))
+  outcomes.wait('one', '0-5-0', 5, waiter('first'))
+  outcomes.wait('one', '0-6-0', 6, waiter('second'))
+  outcomes.onTell([['0-6-0', 'one', 'refused', { code: 'TROUPE_ID_CONFLICT', message: 'another input' }]])
+  expect(told).toEqual(['second refused'])
+  outcomes.onTell([['0-5-0', 'one', 'completed', null]])
+  expect(told).toEqual(['second refused', 'first completed'])
   outcomes.close()
 })

@@ -166,6 +166,20 @@ describe('a leader that was stopped', () => {
 })
 
 describe('a store that does not answer', () => {
+  test('nor tell a leader that was stopped for a moment makes it step down, and it leads again when it is back', () => {
+    const { election, leader } = settled('a')
+    election.store = 'down'
+    leader.life = 'stopped'
+    election.run(900)
+    leader.life = 'running'
+    election.run(100)
+    expect([leader.leads, election.acting()]).toEqual([true, []])
+    election.run(5_000)
+    expect(leader.stepDowns).toEqual(['the process was stopped and cannot renew the lease'])
+    election.store = 'up'
+    expect(failoverMs(election, { name: 'nobody' })).toBeLessThanOrEqual(2_500)
+  })
+
   test('makes the leader step down by itself, and elects one again when it is back', () => {
     const { election, leader } = settled('a', 'b')
     election.store = 'down'
@@ -187,6 +201,17 @@ describe('a store that does not answer', () => {
 })
 
 describe('a standby', () => {
+  test('that reads the same lease again and again takes that for no sign of life', () => {
+    const { election, leader, others } = settled('a', 'b')
+    leader.life = 'dead'
+    const { revision, holder, term } = election
+    for (let again = 0; again < 18; again++) {
+      election.run(100)
+      others[0]!.send({ type: 'lease', revision, holder, term, nowMs: election.nowMs })
+    }
+    expect(failoverMs(election, leader)).toBeLessThanOrEqual(100)
+  })
+
   test('that was stopped does not take its own pause for silence', () => {
     const { election, leader, others } = settled('a', 'b')
     others[0]!.life = 'stopped'

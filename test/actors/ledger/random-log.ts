@@ -26,6 +26,7 @@ const types = ['work', 'play', 'rest'].map((type) =>
     retry: { ...noJitter, jitterPercent: 30 },
     restart: { intensity: 3, periodMs: 20_000 },
     timeoutMs: type === 'rest' ? 2_000 : 0,
+    ...(type === 'work' && { heartbeatMs: 3_000 }),
     ...(type === 'play' ? {} : { hedge: { afterMs: 50, budget: 1 } }),
   }),
 )

@@ -46,6 +46,34 @@ describe('a killed node', () => {
   })
 })
 
+describe('a second node that dies', () => {
+  test('before the ledger has followed the fence of the first makes no mass silence with it', () => {
+    const cluster = settled(6)
+    cluster.logWrites = false
+    cluster.nodes[0]!.life = 'dead'
+    cluster.run(2_000)
+    expect(cluster.fenced).toEqual(['n1'])
+    const killedAtMs = cluster.nowMs
+    cluster.nodes[1]!.life = 'dead'
+    cluster.run(2_000)
+    expect(cluster.fencedAtMs(cluster.nodes[1]!)! - killedAtMs).toBeLessThanOrEqual(700)
+  })
+})
+
+test('a supervisor that leads again asks for the fences that it did not see stored, at once', () => {
+  const cluster = settled(3)
+  cluster.logWrites = false
+  cluster.nodes[0]!.life = 'dead'
+  cluster.run(2_000)
+  const fences = () => cluster.effects.filter(({ effect }) => effect.kind === 'fence').length
+  expect(fences()).toBe(1)
+  cluster.actor.send({ type: 'stand.by' })
+  cluster.run(500)
+  cluster.actor.send({ type: 'lead' })
+  cluster.run(100)
+  expect(fences()).toBe(2)
+})
+
 describe('a frozen node', () => {
   test.each([2, 3, 10])('of %i is fenced by phi within 1.5 s, although its connection stands', (count) => {
     const cluster = settled(count)
