@@ -3,7 +3,7 @@ import type { Payload } from '../protocol/entries.ts'
 import type { ErrorRecord } from '../protocol/errors.ts'
 import type { Outcome, TaskAnswer } from '../protocol/messages.ts'
 
-/** How a task ended. `payload` when told, `value` when asked for. */
+/** How a task ended. `payload` when told, `value` when asked for; `refused` also when a result is not kept any more. */
 export type Ending =
   | { readonly id: string; readonly status: 'completed'; readonly payload: Payload }
   | { readonly id: string; readonly status: 'completed'; readonly value: unknown }
@@ -22,7 +22,10 @@ export function toldEnding(outcome: Outcome): Ending {
 
 /** Returns how the task ended, or undefined while it has not. */
 export function endingOf(answer: TaskAnswer): Ending | undefined {
-  if (answer.status === 'completed') return { id: answer.id, status: 'completed', value: answer.result }
+  if (answer.status === 'completed') {
+    const { id, result: value, error } = answer
+    return error === undefined ? { id, status: 'completed', value } : { id, status: 'refused', error }
+  }
   if (answer.status === 'failed' || answer.status === 'cancelled' || answer.status === 'expired') {
     const error = answer.error ?? { code: `TROUPE_TASK_${answer.status.toUpperCase()}`, message: answer.status }
     return { id: answer.id, status: answer.status, error }

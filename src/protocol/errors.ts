@@ -131,6 +131,10 @@ const table = {
     retryable: false,
     next: 'Find out who purged or deleted messages of the log, which only Troupe may do; then submit the task again.',
   },
+  TROUPE_RESULT_GONE: {
+    retryable: false,
+    next: 'Give the log more room, or keep large results elsewhere: the task is done, and its result had to make room for others.',
+  },
   TROUPE_MIGRATION_FAILED: {
     retryable: false,
     next: 'Make `migrate` take that version, deploy, then `troupe retry <id>`; `troupe check` tells beforehand.',

@@ -49,6 +49,14 @@ test.each(['failed', 'cancelled', 'expired'] as const)(
   },
 )
 
+test('an answer that a task completed has its result, or says why it has none any more', () => {
+  const answer = { id: 'a', type: 'work', status: 'completed', attempt: 1 }
+  const error = { code: 'TROUPE_RESULT_GONE', message: 'it is not kept' }
+  expect(endingOf({ ...answer, result: 7 } as TaskAnswer)).toEqual({ id: 'a', status: 'completed', value: 7 })
+  expect(endingOf(answer as TaskAnswer)).toEqual({ id: 'a', status: 'completed', value: undefined })
+  expect(endingOf({ ...answer, error } as TaskAnswer)).toEqual({ id: 'a', status: 'refused', error })
+})
+
 test.each(['blocked', 'delayed', 'ready', 'running', 'parked'] as const)(
   'an answer that a task is %s is no ending',
   (status) => {

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import type { Ending } from '../../src/client/ending.ts'
 import { TaskFailed } from '../../src/client/failures.ts'
 import { Outcomes } from '../../src/client/outcomes.ts'
+import { TroupeError } from '../../src/protocol/errors.ts'
 import { packValue } from '../../src/protocol/payload.ts'
 import { until } from '../harness/server.ts'
 import { useStages } from './setup.ts'
@@ -152,5 +153,23 @@ test('a tell is for the submission that it names, not for others who wait for th
   expect(told).toEqual(['second refused'])
   outcomes.onTell([['0-5-0', 'one', 'completed', null]])
   expect(told).toEqual(['second refused', 'first completed'])
+  outcomes.close()
+})
+
+test('that nobody answers is no outcome: it is asked again', async () => {
+  let asked = 0
+  const askEnding = async (id: string): Promise<Ending | undefined> => {
+    if (++asked <= 20) throw new TroupeError('TROUPE_NO_ANSWER', 'nobody leads just now')
+    return { id, status: 'completed', value: 7 }
+  }
+  const outcomes = new Outcomes({ askEnding, keepCount: 10, keepBytes: 10_000, askEveryMs: 60_000 })
+  const told: string[] = []
+  const onError = (error: unknown) => told.push(String(error))
+  outcomes.wait('one', undefined, 0, { onEnding: ({ status }) => told.push(status), onError })
+  while (told.length === 0) {
+    outcomes.askAbout('one')
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  expect(told).toEqual(['completed'])
   outcomes.close()
 })

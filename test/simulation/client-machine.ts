@@ -294,6 +294,7 @@ export class ClientMachine extends SimMachine {
       const cause = (error as { cause?: { code?: string } }).cause?.code ?? ''
       if (status !== undefined) recorder.add({ what: 'told', atMs: world.nowMs, id, status, detail: cause })
       else if (code === 'TROUPE_UNKNOWN_TASK') recorder.add({ what: 'forgotten', atMs: world.nowMs, id })
+      else if (code === 'TROUPE_RESULT_GONE') recorder.add({ what: 'gone', atMs: world.nowMs, id })
     }
     waiting.delete(wait)
     return told

@@ -33,6 +33,8 @@ export type HistoryEvent =
   | { readonly what: 'conflict'; readonly atMs: number; readonly mark: number; readonly id: string }
   /** A client was told that an accepted task is not known. */
   | { readonly what: 'forgotten'; readonly atMs: number; readonly id: string }
+  /** A client was told that an accepted task has completed, and that its result is not kept any more. */
+  | { readonly what: 'gone'; readonly atMs: number; readonly id: string }
   | { readonly what: 'signalled'; readonly atMs: number; readonly id: string; readonly value: number }
   /** An operator's retry: the task may end once more. */
   | { readonly what: 'retried'; readonly atMs: number; readonly id: string }

@@ -26,7 +26,7 @@ import { bodyOf } from './request-body.ts'
 import { placeOfRun, runTask } from './run-request.ts'
 import type { SchedulerService } from './scheduler-service.ts'
 import { outcomeOf, packedHeaders, packedOutcome, wantsPacked } from './task-outcome.ts'
-import { shownValue } from './teller.ts'
+import { resultGone, shownValue } from './teller.ts'
 
 /** What supervisors know of nodes. */
 export interface NodeStatusSource {
@@ -194,7 +194,8 @@ export class Answers {
     }
     if (task.status !== 'completed') return row
     const outcome = await outcomeOf(task, this.options)
-    const value = outcome?.value === undefined ? undefined : shownValue(outcome.value as Payload)
+    if (outcome?.value === undefined) return { ...row, error: resultGone(task.id) }
+    const value = shownValue(outcome.value as Payload)
     return value === undefined ? row : { ...row, result: value }
   }
 

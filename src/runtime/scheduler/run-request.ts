@@ -15,7 +15,7 @@ import type { LedgerReader } from '../ledger/ledger-reader.ts'
 import type { AnswersOptions } from './answers.ts'
 import type { SchedulerService } from './scheduler-service.ts'
 import { outcomeOf } from './task-outcome.ts'
-import { answerOf } from './teller.ts'
+import { answerOf, resultGone } from './teller.ts'
 
 /** What is needed of the scheduler that answers. */
 export type RunService = Pick<SchedulerService, 'ledger' | 'teller' | 'nowMs'>
@@ -104,7 +104,9 @@ async function decidedBefore(
   if (task === undefined) return undefined
   if (!isSubmissionOf(task, submission)) return { status: 'refused', error: idConflict(id, submission[0]) }
   const outcome = await outcomeOf(task, options)
-  return outcome && answerOf(id, outcome.status, outcome.value ?? null)
+  if (outcome === undefined) return undefined
+  if (outcome.value === undefined) return { status: 'refused', error: resultGone(id) }
+  return answerOf(id, outcome.status, outcome.value)
 }
 
 /** Asks one node that has the type; types without a schema take anything. */

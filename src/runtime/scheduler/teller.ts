@@ -147,6 +147,11 @@ export function answerOf(id: string, status: TerminalStatus, value: Payload | Er
   return result === undefined ? { id, status } : { id, status, result }
 }
 
+/** What is said of a task that completed, once the log holds its result no more: a nearly full log makes room. */
+export function resultGone(id: string): ErrorRecord {
+  return { code: 'TROUPE_RESULT_GONE', message: `task "${id}" completed, and its result is not kept any more` }
+}
+
 /** A payload as JSON can show it; a large value stored as an object is shown as a reference. */
 export function shownValue(payload: Payload): unknown {
   if (Array.isArray(payload)) return { object: payload[0], bytes: payload[1] }

@@ -54,9 +54,9 @@ async function leading(change: (log: Log) => Partial<Log> = () => ({})) {
     if (result.outcome !== 'stored') throw new Error(result.message)
     return result.sequence
   }
-  const ask = async (subject: string) => {
-    const { data } = await bus.request(subject, new Uint8Array(0), { timeoutMs: 20_000 })
-    return JSON.parse(new TextDecoder().decode(data)) as { status?: string; error?: { code: string } }
+  const ask = async (subject: string, body = '', headers = {}) => {
+    const { data } = await bus.request(subject, text.encode(body), { timeoutMs: 20_000, headers })
+    return JSON.parse(new TextDecoder().decode(data)) as { status?: string; result?: unknown; error?: { code: string } }
   }
   const submit = (headers: Record<string, string>) => append(subjects.submit('work'), text.encode('1'), headers)
   /** A node without a process. */
@@ -179,4 +179,26 @@ test('who submits again what has ended is told what came of it', async () => {
   const second = await on.append(subjects.block('c1'), block)
   await until(() => told.length > 1, 'it is told again')
   expect(told).toEqual([`0-${first}-0`, `0-${second}-0`].map((reference) => [reference, 'one', 'completed', '2']))
+})
+
+test('a result that the log had no room for any more is said to be gone, not to be nothing', async () => {
+  await using on = await leading()
+  const node = await on.join('a')
+  const results = { one: '2', two: null }
+  for (const [id, result] of Object.entries(results)) {
+    await on.submit({ 'troupe-id': id })
+    await node.write([kind.accepted, id, 1])
+    await node.write([kind.completed, id, 1, result])
+  }
+  const task = () => Promise.all(Object.keys(results).map((id) => on.ask(on.subjects.task(id))))
+  await until(() => on.reader.ledger.state.counts.completed === 2, 'both have completed')
+  expect((await task()).map(({ result, error }) => [result, error])).toEqual([
+    [2, undefined],
+    [undefined, undefined],
+  ])
+  await on.log.trim((await on.log.info()).lastSequence + 1)
+  const gone = { status: 'completed', error: { code: 'TROUPE_RESULT_GONE' } }
+  expect(await task()).toMatchObject([gone, gone])
+  const again = await on.ask(`${on.subjects.root}.run.work`, '1', { 'troupe-id': 'one' })
+  expect(again).toMatchObject({ error: { code: 'TROUPE_RESULT_GONE' } })
 })

@@ -142,14 +142,19 @@ export const predicates: readonly Predicate[] = [
   {
     name: 'not-forgotten',
     promise: 'P1',
-    sentence: 'Nobody is told that a task which was acknowledged is not known, as long as it is to be kept.',
-    broken: (evidence) =>
-      evidence.serverLostData
-        ? []
-        : evidence
-            .events('forgotten')
-            .filter(({ id }) => !evidence.everOf(id).some(({ isForgotten }) => isForgotten))
-            .map(({ id }) => `${id} was said to be unknown`),
+    sentence:
+      'Nobody is told that a task which was acknowledged is not known, as long as it is to be kept, nor that its result is gone, unless the log was full.',
+    broken: (evidence) => {
+      if (evidence.serverLostData) return []
+      const unknown = evidence
+        .events('forgotten')
+        .filter(({ id }) => !evidence.everOf(id).some(({ isForgotten }) => isForgotten))
+      const gone = evidence.events('filled').length > 0 ? [] : evidence.events('gone')
+      return [
+        ...unknown.map(({ id }) => `${id} was said to be unknown`),
+        ...gone.map(({ id }) => `the result of ${id} was said to be gone`),
+      ]
+    },
   },
   {
     name: 'one-task',

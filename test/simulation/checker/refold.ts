@@ -6,9 +6,9 @@ import { type CheckpointPart, type Manifest, restoreState } from '../../../src/a
 import { Ledger } from '../../../src/actors/ledger/ledger.ts'
 import type { LedgerState } from '../../../src/actors/ledger/state.ts'
 import type { LogMessage } from '../../../src/protocol/entries.ts'
+import { inputHash } from '../../../src/protocol/input-hash.ts'
 import { unpackValue } from '../../../src/protocol/payload.ts'
 import type { Subjects } from '../../../src/protocol/subjects.ts'
-import { inputHash } from '../../../src/protocol/submission.ts'
 import { describeState } from '../../actors/ledger/describe.ts'
 
 const differencesMax = 5
