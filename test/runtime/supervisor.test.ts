@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import pino from 'pino'
 import { afterEach, describe, expect, test } from 'vitest'
+import type { Log } from '../../src/nats/bus.ts'
 import { packBlock, unpackJournalBlock, unpackNodeMessage } from '../../src/protocol/blocks.ts'
 import { formatVersion, kind } from '../../src/protocol/entries.ts'
 import type { NodeProfile } from '../../src/protocol/options.ts'
@@ -9,6 +10,7 @@ import { LedgerMembers } from '../../src/runtime/ledger/ledger-members.ts'
 import { LedgerReader } from '../../src/runtime/ledger/ledger-reader.ts'
 import { Supervisor, type SupervisorReport } from '../../src/runtime/supervisor.ts'
 import { type OpenTest, openTest, until, useServer } from '../harness/server.ts'
+import { changedLog } from '../simulation/changed-log.ts'
 
 const server = useServer()
 const children: ChildProcess[] = []
@@ -58,7 +60,7 @@ async function join({ log, subjects }: OpenTest, node: string): Promise<void> {
   expect(await log.append(subjects.journal(0, node, `${node}-life`), block)).toMatchObject({ outcome: 'stored' })
 }
 
-function supervise(on: Scene, holder = 's1') {
+function supervise(on: Omit<Scene, 'log'> & { readonly log: Log }, holder = 's1') {
   const reports: SupervisorReport[] = []
   const supervisor = new Supervisor({
     ...on,
@@ -112,6 +114,23 @@ describe('a supervisor', () => {
     on.nodes.get('n1')!.kill('SIGCONT')
     await until(() => told.length > 0, 'it is told')
     expect(told[0]).toEqual(['fenced', expect.any(String)])
+  })
+
+  test('whose fence was lost on its way writes it again: no answer is no fence', async () => {
+    const on = await scene('n1', 'n2')
+    let lost = 0
+    const log = changedLog(on.log, {
+      append: async (subject, data, options) => {
+        if (lost++ > 0) return on.log.append(subject, data, options)
+        return { outcome: 'unknown', code: 0, message: 'no acknowledgement in time' }
+      },
+    })
+    const { supervisor, allHeard } = supervise({ ...on, log })
+    await until(() => supervisor.leading, 'it leads')
+    await allHeard()
+    on.nodes.get('n1')!.kill('SIGKILL')
+    await until(() => isFenced(on, 'n1'), 'the fence is in the journal')
+    expect(lost).toBe(2)
   })
 
   test('fences a member that was never heard, while another beats', async () => {
