@@ -233,7 +233,8 @@ export interface CronAnswer {
 
 /** The answer of `run.<type>`. */
 export type RunAnswer =
-  | { readonly id: string; readonly status: 'completed'; readonly result?: unknown }
+  /** With an error (TROUPE_RESULT_GONE) instead of a result that is not kept any more. */
+  | { readonly id: string; readonly status: 'completed'; readonly result?: unknown; readonly error?: ErrorRecord }
   | { readonly id: string; readonly status: 'failed' | 'cancelled' | 'expired'; readonly error: ErrorRecord }
 
 export interface NodeAnswer {

@@ -105,7 +105,7 @@ async function decidedBefore(
   if (!isSubmissionOf(task, submission)) return { status: 'refused', error: idConflict(id, submission[0]) }
   const outcome = await outcomeOf(task, options)
   if (outcome === undefined) return undefined
-  if (outcome.value === undefined) return { status: 'refused', error: resultGone(id) }
+  if (outcome.value === undefined) return { id, status: 'completed', error: resultGone(id) }
   return answerOf(id, outcome.status, outcome.value)
 }
 

@@ -93,14 +93,15 @@ for (const order of ['the acknowledgement', 'the log'] as const) {
       expect(await answer).toMatchObject({ id: 'one', status: 'completed' })
     })
 
-    test('the same input is answered also when the log holds the result no more', async () => {
+    test('the same input is answered also when the log holds the result no more, and says so', async () => {
       const { node, run, trim, foldHeld } = open()
       node.complete('one')
       trim()
       const answer = run(1, isLogFirst)
       await aTurn()
       if (!isLogFirst) foldHeld()
-      expect(await answer).toEqual({ id: 'one', status: 'completed' })
+      const error = expect.objectContaining({ code: 'TROUPE_RESULT_GONE' })
+      expect(await answer).toEqual({ id: 'one', status: 'completed', error })
     })
   })
 }
