@@ -79,15 +79,13 @@ class Simulation {
   private arrive(index: number): void {
     const job = this.jobs[index]!
     const task = new TaskRecord({
-      id: `t-${index}`,
+      name: `t-${index}`,
       type: job.type,
       priority: job.priority ?? 4,
       key: job.key,
-      sequence: index + 1,
+      arrival: { partition: 0, sequence: index + 1, submittedAtMs: job.atMs, client: undefined },
       index: -1,
-      submittedAtMs: job.atMs,
       hash: 0,
-      client: undefined,
     })
     if (job.deadlineAtMs !== undefined) task.more.deadlineAtMs = job.deadlineAtMs
     if (job.expectedMs !== undefined) task.more.expectedMs = job.expectedMs

@@ -131,9 +131,9 @@ export function simulatePlacing(
 }
 
 function turnOf(job: Job, index: number): Turn {
-  const about = { type: 'job', priority: 4, key: job.key, sequence: index + 1, index: -1, submittedAtMs: job.atMs }
+  const arrival = { partition: 0, sequence: index + 1, submittedAtMs: job.atMs, client: undefined }
   return {
-    task: new TaskRecord({ id: `t-${index}`, ...about, hash: 0, client: undefined }),
+    task: new TaskRecord({ name: `t-${index}`, type: 'job', priority: 4, key: job.key, arrival, index: -1, hash: 0 }),
     job,
     leftMs: job.durationMs,
   }

@@ -24,6 +24,35 @@ export function systemTaskId(partition: number, sequence: number, index?: number
   return index === undefined ? `${partition}-${sequence}` : `${partition}-${sequence}-${index}`
 }
 
+/**
+ * The place that a system id of this partition names, as `sequence * perMessage + index`; −1 for any other name, and for a
+ * system id without an index. Asked for every entry of the log, so it makes no garbage.
+ */
+export function systemPlace(id: string, partition: number, perMessage: number): number {
+  const first = id.indexOf('-')
+  const second = id.indexOf('-', first + 1)
+  if (first < 0 || second < 0 || wholeNumber(id, 0, first) !== partition) return -1
+  const sequence = wholeNumber(id, first + 1, second)
+  const index = wholeNumber(id, second + 1, id.length)
+  return sequence < 0 || index < 0 || index >= perMessage ? -1 : sequence * perMessage + index
+}
+
+/** More would not stay exact as a place. */
+const digitsMax = 12
+const zero = 48
+
+/** The number that stands there as JavaScript writes it, −1 if none does. */
+function wholeNumber(text: string, from: number, to: number): number {
+  if (from === to || to - from > digitsMax || (text.charCodeAt(from) === zero && to - from > 1)) return -1
+  let number = 0
+  for (let at = from; at < to; at++) {
+    const digit = text.charCodeAt(at) - zero
+    if (digit < 0 || digit > 9) return -1
+    number = number * 10 + digit
+  }
+  return number
+}
+
 /** Returns `text`; throws TROUPE_INVALID_NAME if it cannot be a name. `what` names it in the message. */
 export function checkName(what: string, text: unknown): string {
   if (isName(text)) return text

@@ -206,7 +206,7 @@ export class LedgerSaving implements Saving {
 
   private row(task: TaskRecord): TaskRow {
     return [
-      task.id,
+      task.passingId,
       task.type,
       task.status,
       task.turn,
@@ -358,18 +358,9 @@ function restoreTask(state: LedgerState, profiles: readonly TaskProfile[], row: 
     Record<string, unknown> | null,
     number,
   ]
-  const born = {
-    id,
-    type,
-    priority,
-    key: key ?? undefined,
-    sequence,
-    index,
-    submittedAtMs,
-    hash,
-    client: client ?? undefined,
-  }
-  const task = new TaskRecord(born)
+  const arrival = state.tasks.arrival(sequence, submittedAtMs, client ?? undefined)
+  const name = state.tasks.isPlace(id, sequence, index) ? undefined : id
+  const task = new TaskRecord({ name, type, priority, key: key ?? undefined, arrival, index, hash })
   // One by one: a million of them are restored, and a list of names costs more than all else.
   task.status = status
   task.turn = turn

@@ -20,6 +20,7 @@ import { type Counts, StatusCounts } from './status-counts.ts'
 import { Strays } from './strays.ts'
 import { type Group, leaveGroup, loseMember } from './supervision.ts'
 import { isTerminal, type Place, type RecordStatus, type TaskRecord, type TerminalStatus } from './task-record.ts'
+import { TaskTable } from './task-table.ts'
 import { beginStartLimit } from './time-limits.ts'
 import { UniqueWindows } from './unique-windows.ts'
 
@@ -66,7 +67,7 @@ export class LedgerState {
   readonly partition: number
   /** Of the namespace, this one included. */
   readonly partitions: number
-  readonly tasks = new Map<string, TaskRecord>()
+  readonly tasks: TaskTable
   /** The live ones, by incarnation and by the subject of their journal. */
   readonly members = new Map<string, Member>()
   readonly membersBySubject = new Map<string, Member>()
@@ -111,6 +112,7 @@ export class LedgerState {
 
   constructor(partition: number, partitions = 1) {
     this.partition = partition
+    this.tasks = new TaskTable(partition)
     this.partitions = partitions
   }
 
@@ -137,7 +139,7 @@ export class LedgerState {
   }
 
   add(task: TaskRecord): void {
-    this.tasks.set(task.id, task)
+    this.tasks.add(task)
     this.statuses.add(task.type, task.status)
     if (this.saving !== undefined) task.savedIn = this.saving.number
   }
@@ -372,7 +374,7 @@ export class LedgerState {
   forget(task: TaskRecord): void {
     this.touch(task)
     task.retained = 0
-    this.tasks.delete(task.id)
+    this.tasks.delete(task)
     this.statuses.remove(task.type, task.status)
     const parentId = task.rare?.parent
     if (parentId === undefined || task.rare?.detached) return

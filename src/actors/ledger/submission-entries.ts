@@ -37,7 +37,6 @@ export function foldSubmission(
   id?: string,
 ): void {
   const [type, input, given] = submission
-  const reference = systemTaskId(state.partition, state.position, index < 0 ? undefined : index)
   const checked = given === undefined ? noOptions : checkSubmissionOptions(given)
   if ('code' in checked) {
     foldUnreadable(state, isName(type) ? type : unreadableType, index, client, checked, undefined)
@@ -50,11 +49,12 @@ export function foldSubmission(
   }
   const hash = checked.id === undefined ? 0 : submissionHash(type, input)
   if (checked.id !== undefined) {
+    const reference = systemTaskId(state.partition, state.position, index < 0 ? undefined : index)
     const submitter: Submitter = { reference, client, replyTo: checked.replyTo }
     if (isKnown(state, checked.id, type, hash, submitter)) return
   }
   create(state, {
-    id: checked.id ?? id ?? reference,
+    name: checked.id ?? id,
     type,
     options: checked,
     index,
@@ -80,7 +80,7 @@ export function foldChild(state: LedgerState, member: Member, entry: Submitted, 
     state.touch(parent)
     parent.more.children ??= new Set()
     parent.more.children.add(options.id)
-    create(state, { id: options.id, type, options, index, client: undefined, hash, parent: parentId, input })
+    create(state, { name: options.id, type, options, index, client: undefined, hash, parent: parentId, input })
   }
   return true
 }
@@ -100,7 +100,8 @@ export function foldDismissed(state: LedgerState, member: Member, entry: Dismiss
 }
 
 /** The task of a firing, known by its id: made again, it is the task that is there. */
-interface Firing extends Pick<NewTask, 'id' | 'type' | 'options' | 'input' | 'index'> {
+interface Firing extends Pick<NewTask, 'type' | 'options' | 'input' | 'index'> {
+  readonly id: string
   /** Task whose end it waits for. */
   readonly follows: string | undefined
 }
@@ -111,7 +112,7 @@ export function foldFiring(state: LedgerState, { follows, ...firing }: Firing): 
   const reference = systemTaskId(state.partition, state.position, index)
   if (isKnown(state, id, type, hash, { reference, client: undefined, replyTo: options.replyTo })) return
   const waiting = follows === undefined ? options : { ...options, after: [follows] }
-  create(state, { ...firing, options: waiting, client: undefined, hash, parent: undefined, afterEnd: true })
+  create(state, { ...firing, name: id, options: waiting, client: undefined, hash, parent: undefined, afterEnd: true })
 }
 
 function complaint(type: string, options: SubmissionOptions): ErrorRecord | undefined {
@@ -163,7 +164,8 @@ export function idConflict(id: string, type: string): ErrorRecord {
 }
 
 interface NewTask {
-  readonly id: string
+  /** Left out when its place is its name. */
+  readonly name: string | undefined
   readonly type: string
   readonly options: SubmissionOptions
   readonly index: number
@@ -178,17 +180,15 @@ interface NewTask {
 }
 
 function create(state: LedgerState, born: NewTask): void {
-  const { id, type, options, index, client, hash, parent, input } = born
+  const { name, type, options, index, client, hash, parent, input } = born
   const task = new TaskRecord({
-    id,
+    name,
     type,
     priority: options.priority ?? defaultPriority,
     key: options.key,
-    sequence: state.position,
+    arrival: state.tasks.arrival(state.position, state.timeMs, client),
     index,
-    submittedAtMs: state.timeMs,
     hash,
-    client,
   })
   if (options.delayMs !== undefined && options.delayMs > 0) task.dueAtMs = state.timeMs + options.delayMs
   if (options.deadlineAtMs !== undefined) task.more.deadlineAtMs = options.deadlineAtMs
@@ -267,17 +267,14 @@ export function foldUnreadable(
   error: ErrorRecord,
   replyTo: string | undefined,
 ): void {
-  const reference = systemTaskId(state.partition, state.position, index < 0 ? undefined : index)
   const task = new TaskRecord({
-    id: reference,
+    name: undefined,
     type,
     priority: defaultPriority,
     key: undefined,
-    sequence: state.position,
+    arrival: state.tasks.arrival(state.position, state.timeMs, client),
     index,
-    submittedAtMs: state.timeMs,
     hash: 0,
-    client,
   })
   task.more.unreadable = true
   if (replyTo !== undefined) task.more.replyTo = replyTo

@@ -90,8 +90,20 @@ export interface Rare {
   unreadable?: boolean
 }
 
+/** What the tasks of one message of the log have in common; one object for all of them. */
+export interface Arrival {
+  readonly partition: number
+  /** Of the message. */
+  readonly sequence: number
+  readonly submittedAtMs: number
+  /** Which SDK client is told the outcomes. */
+  readonly client: string | undefined
+}
+
 /** From the first turn or the end on; a task that waits for its first turn has none. */
 class Course {
+  turn = 0
+  attempt = 1
   startedAtMs = 0
   turnAtMs = 0
   turnSequence = 0
@@ -107,59 +119,98 @@ class Course {
 const placesPerMessage = 2 ** 13
 
 export class TaskRecord {
-  readonly id: string
   readonly type: string
   status: RecordStatus = 'waiting'
-  turn = 0
-  attempt = 1
   readonly priority: number
   readonly key: string | undefined
   /** Place of the submission; gives the order of arrival. */
-  readonly sequence: number
+  readonly arrival: Arrival
   /** −1 when the submission was a message of its own. */
   readonly index: number
-  readonly submittedAtMs: number
   /** Hash of type and input when the submitter chose the id, else 0. */
   readonly hash: number
-  /** Which SDK client is told the outcome. */
-  readonly client: string | undefined
   rare: Rare | undefined = undefined
   private course: Course | undefined = undefined
   /** Its input while a leading scheduler holds it to award it; no part of the ledger's state. */
   atHand: Payload | undefined = undefined
   /** Number of the checkpoint in which this record, as it is, has been saved. */
   savedIn = 0
+  /** The id that it was given; or the one by its place, once somebody has asked for it. */
+  private name: string | undefined
 
+  /** `name` is undefined when the place of the submission is its name. */
   constructor(born: {
-    id: string
+    name: string | undefined
     type: string
     priority: number
     key: string | undefined
-    sequence: number
+    arrival: Arrival
     index: number
-    submittedAtMs: number
     hash: number
-    client: string | undefined
   }) {
-    this.id = born.id
+    this.name = born.name
     this.type = born.type
     this.priority = born.priority
     this.key = born.key
-    this.sequence = born.sequence
+    this.arrival = born.arrival
     this.index = born.index
-    this.submittedAtMs = born.submittedAtMs
     this.hash = born.hash
-    this.client = born.client
+  }
+
+  get id(): string {
+    this.name ??= this.reference
+    return this.name
+  }
+
+  /** The id, not kept: for whoever goes through all tasks, most of which have had no use for a string yet. */
+  get passingId(): string {
+    return this.name ?? this.reference
+  }
+
+  /** It has no other name than its place, as far as anybody knows yet. */
+  get isUnnamed(): boolean {
+    return this.name === undefined
+  }
+
+  /** The place of the submission as a system id; a client knows its own submissions by it. */
+  get reference(): string {
+    const { partition, sequence } = this.arrival
+    return systemTaskId(partition, sequence, this.index < 0 ? undefined : this.index)
+  }
+
+  get sequence(): number {
+    return this.arrival.sequence
+  }
+
+  get submittedAtMs(): number {
+    return this.arrival.submittedAtMs
+  }
+
+  get client(): string | undefined {
+    return this.arrival.client
   }
 
   /** Arrival order as one number: earlier submissions are smaller. */
   get order(): number {
-    return this.sequence * placesPerMessage + this.index + 1
+    return this.arrival.sequence * placesPerMessage + this.index + 1
   }
 
-  /** The place of the submission as a system id; a client knows its own submissions by it. */
-  reference(partition: number): string {
-    return systemTaskId(partition, this.sequence, this.index < 0 ? undefined : this.index)
+  /** How often it has been given to an owner. */
+  get turn(): number {
+    return this.course?.turn ?? 0
+  }
+
+  set turn(value: number) {
+    if (value !== 0 || this.course !== undefined) this.begun.turn = value
+  }
+
+  /** Tries of its logic, the present one included. */
+  get attempt(): number {
+    return this.course?.attempt ?? 1
+  }
+
+  set attempt(value: number) {
+    if (value !== 1 || this.course !== undefined) this.begun.attempt = value
   }
 
   get input(): Place {

@@ -10,6 +10,7 @@
 import { askedTasksMax, type Quote } from '../../protocol/quotes.ts'
 import type { Member } from '../ledger/member.ts'
 import type { TaskRecord } from '../ledger/task-record.ts'
+import type { TaskTable } from '../ledger/task-table.ts'
 import type { SchedulerEffect } from './effects.ts'
 import type { Offer } from './offers.ts'
 import { type Candidate, costMs, parallelOf, slownessOf } from './placement.ts'
@@ -59,7 +60,7 @@ export class Quotes {
     return this.types.has(type)
   }
 
-  hear(member: Member, quotes: readonly Quote[], tasks: ReadonlyMap<string, TaskRecord>): void {
+  hear(member: Member, quotes: readonly Quote[], tasks: Pick<TaskTable, 'get'>): void {
     for (const quote of quotes) {
       const task = tasks.get(quote[0])
       const asked = task === undefined ? undefined : this.asked.get(task)

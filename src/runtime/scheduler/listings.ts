@@ -84,7 +84,7 @@ export class Listings {
     let skipping = after !== undefined
     for (const task of this.service.ledger.state.tasks.values()) {
       if (skipping) {
-        if (task.id === after) skipping = false
+        if (task.passingId === after) skipping = false
         continue
       }
       if (type !== undefined && task.type !== type) continue
@@ -103,7 +103,7 @@ export class Listings {
     let skipping = after !== undefined
     for (const task of state.dead) {
       if (skipping) {
-        if (task.id === after) skipping = false
+        if (task.passingId === after) skipping = false
       } else if (!page.add(taskRow(task, nowMs))) {
         more = true
         break

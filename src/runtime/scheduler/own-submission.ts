@@ -17,7 +17,7 @@ export async function checkOwnSubmission(
   { log, subjects, partition }: Pick<AnswersOptions, 'log' | 'subjects' | 'partition'>,
 ): Promise<void> {
   const reference = message.headers?.get(submissionHeader.toLowerCase())
-  if (reference === undefined || reference === task.reference(partition)) return
+  if (reference === undefined || reference === task.reference) return
   const [, home, sequence, index = '0'] = /^(\d+)-(\d{1,15})(?:-(\d{1,6}))?$/.exec(reference) ?? []
   // What came here from another partition stands there.
   const stored = Number(home) === partition ? await log.get(Number(sequence)) : undefined

@@ -82,7 +82,7 @@ export class SchedulerService implements FoldListener {
     const { bus, log, subjects, partition, name, logger } = options
     this.options = options
     this.values = new LogValues(log, subjects)
-    this.teller = new Teller(bus, subjects, partition)
+    this.teller = new Teller(bus, subjects)
     this.control = new ControlWriter(log, subjects.control(partition, name), logger)
     this.awards = new AwardSender({
       bus,

@@ -35,7 +35,7 @@ function liveAfter(tasks: Iterable<TaskRecord>, after: string | undefined, count
   const live: TaskRecord[] = []
   let skipping = after !== undefined
   for (const task of tasks) {
-    if (skipping) skipping = task.id !== after
+    if (skipping) skipping = task.passingId !== after
     else if (!task.ended) live.push(task)
     if (live.length === count) break
   }

@@ -25,17 +25,15 @@ const waitersMax = 100_000
 export class Teller {
   private readonly bus: Bus
   private readonly subjects: Subjects
-  private readonly partition: number
   /** Rows for each client, sent at the end of a batch. */
   private rows = new Map<string, Outcome[]>()
   private rowBytes = 0
   /** Who else waits for a task: submitters of the same id again, and open requests. */
   private readonly waiters = new Map<string, (Submitter | Listener)[]>()
 
-  constructor(bus: Bus, subjects: Subjects, partition: number) {
+  constructor(bus: Bus, subjects: Subjects) {
     this.bus = bus
     this.subjects = subjects
-    this.partition = partition
   }
 
   /** Takes note of what was folded and tells it. */
@@ -86,8 +84,7 @@ export class Teller {
   }
 
   private outcome(task: TaskRecord, status: TerminalStatus, value: Payload | ErrorRecord): void {
-    if (task.client !== undefined)
-      this.row(task.client, [task.reference(this.partition), task.id, status, value] as Outcome)
+    if (task.client !== undefined) this.row(task.client, [task.reference, task.id, status, value] as Outcome)
     const replyTo = task.rare?.replyTo
     if (replyTo !== undefined) this.reply(replyTo, answerOf(task.id, status, value))
     if (this.waiters.size === 0) return

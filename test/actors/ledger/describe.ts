@@ -50,7 +50,9 @@ export function describeState(state: LedgerState): object {
     counts: state.counts,
     totals: state.totals,
     retained: state.retained,
-    tasks: Object.fromEntries(sorted(state.tasks.keys()).map((id) => [id, describeTask(state.tasks.get(id)!)])),
+    tasks: Object.fromEntries(
+      sorted([...state.tasks.values()].map(({ id }) => id)).map((id) => [id, describeTask(state.tasks.get(id)!)]),
+    ),
     members: sorted(state.members.keys()).map((incarnation) => {
       const { running, types, ...member } = state.members.get(incarnation)!
       return { ...member, types: [...types.keys()], running: sorted([...running].map((task) => task.id)) }
@@ -124,9 +126,10 @@ function demand(condition: boolean, what: string): void {
 export function checkState(state: LedgerState): void {
   const counts: Record<string, number> = {}
   let running = 0
-  for (const [id, task] of state.tasks) {
+  for (const task of state.tasks.values()) {
+    const { id } = task
     counts[task.status] = (counts[task.status] ?? 0) + 1
-    demand(task.id === id, `${id} is listed under another id`)
+    demand(state.tasks.get(id) === task, `${id} is not found by its id`)
     const isOwned = task.status === 'running' || task.status === 'held'
     demand((task.owner !== undefined) === isOwned, `${id}: owner ⇔ running or held`)
     if (task.owner !== undefined) {

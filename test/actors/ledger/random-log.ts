@@ -110,7 +110,7 @@ export class RandomActors {
 
   /** An id that somebody chose, now and then one that nobody has. */
   #id(): string {
-    const known = [...this.log.state.tasks.keys()]
+    const known = [...this.log.state.tasks.values()].map(({ id }) => id)
     if (known.length === 0 || this.#chance(0.05)) return `t${this.#below(this.#ids + 5)}`
     return known[known.length - 1 - Math.min(this.#below(60), this.#below(known.length))]!
   }

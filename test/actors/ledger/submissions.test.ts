@@ -14,7 +14,7 @@ describe('ids', () => {
       ['work', null],
       ['work', null],
     ])
-    expect([...log.state.tasks.keys()]).toEqual(['0-1', '0-2-0', '0-2-1'])
+    expect([...log.state.tasks.values()].map(({ id }) => id)).toEqual(['0-1', '0-2-0', '0-2-1'])
   })
 
   test('of that form are reserved: no one else can have one, not even a child', () => {

@@ -198,7 +198,7 @@ describe('a failed attempt', () => {
     }
     expect(dues.size).toBeGreaterThan(25)
     const again = log.refold()
-    for (const [id, task] of log.state.tasks) expect(again.state.tasks.get(id)?.dueAtMs).toBe(task.dueAtMs)
+    for (const { id, dueAtMs } of log.state.tasks.values()) expect(again.state.tasks.get(id)?.dueAtMs).toBe(dueAtMs)
   })
 
   test('holds a bounded error, whatever the node sent along', () => {

@@ -41,7 +41,7 @@ function work(log: TestLog, firings: Firings): void {
 }
 
 /** Due times of all tasks, after the name. */
-const made = (log: TestLog) => [...log.state.tasks.keys()].map((id) => id.split('@')[1])
+const made = (log: TestLog) => [...log.state.tasks.values()].map(({ id }) => id.split('@')[1])
 const since = (firstMs: number, everyMs: number, count: number) =>
   Array.from({ length: count }, (_, n) => `${new Date(firstMs + n * everyMs).toISOString().slice(0, 19)}Z`)
 
@@ -178,7 +178,7 @@ test('over a change of clocks with a failover in the middle of it, each firing i
   }
   work(log, firings)
   const at = ['2026-10-25T00:00:00Z', '2026-10-25T00:30:00Z', '2026-10-25T01:00:00Z', '2026-10-25T01:30:00Z']
-  expect([...log.state.tasks.keys()].sort()).toEqual([
+  expect([...log.state.tasks.values()].map(({ id }) => id).sort()).toEqual([
     'fixed@2026-10-25T00:30:00Z',
     ...at.map((one) => `repeating@${one}`),
   ])
@@ -197,7 +197,7 @@ test('a schedule that this machine cannot read waits for one that can, and holds
   log.advance(hour)
   const firings = new Firings(log.state, ignorant, 0)
   work(log, firings)
-  expect([...log.state.tasks.keys()]).toEqual(['good@2026-03-01T01:00:00Z'])
+  expect([...log.state.tasks.values()].map(({ id }) => id)).toEqual(['good@2026-03-01T01:00:00Z'])
   expect(firings.alarm(log.nowMs + 59_000)).toEqual([])
   work(log, new Firings(log.state, calendar, 0))
   expect(log.state.tasks.has('odd@2026-03-01T01:00:00Z')).toBe(true)

@@ -11,19 +11,8 @@ import { TestLog } from '../ledger/test-log.ts'
 import { bid } from './bids.ts'
 
 function record(sequence: number, type = 'work', rank = 4, index = -1): TaskRecord {
-  const id = `${sequence}.${index}`
-  const born = {
-    id,
-    type,
-    priority: rank,
-    key: undefined,
-    sequence,
-    index,
-    submittedAtMs: 0,
-    hash: 0,
-    client: undefined,
-  }
-  return new TaskRecord(born)
+  const arrival = { partition: 0, sequence, submittedAtMs: 0, client: undefined }
+  return new TaskRecord({ name: `${sequence}.${index}`, type, priority: rank, key: undefined, arrival, index, hash: 0 })
 }
 
 function drain(queue: ReadyQueue): string[] {

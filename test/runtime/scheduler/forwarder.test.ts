@@ -67,7 +67,7 @@ describe.each([1, 2, 3, 4, 5, 6])('random losses %i', (seed) => {
       }
       if (next() < 0.3) await new Promise(setImmediate)
       // Tasks end and are forgotten, so that it is not their id that keeps them from running twice.
-      for (const id of [...second.state.tasks.keys()]) {
+      for (const { id } of [...second.state.tasks.values()]) {
         if (id === lasting || next() < 0.5) continue
         node.accept(id)
         node.complete(id)

@@ -12,7 +12,7 @@ function open() {
   const log = new TestLog()
   log.lead()
   const bus = { publish: () => {} } as unknown as Bus
-  const teller = new Teller(bus, log.subjects, 0)
+  const teller = new Teller(bus, log.subjects)
   const folded = Promise.withResolvers<void>()
   let held: (() => void) | undefined
   let trimmed = false

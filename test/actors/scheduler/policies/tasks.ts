@@ -17,15 +17,13 @@ export interface TaskGiven {
 /** A waiting task; `sequence` is its place in the log. */
 export function waitingTask(sequence: number, given: TaskGiven = {}): TaskRecord {
   const task = new TaskRecord({
-    id: `t-${sequence}`,
+    name: `t-${sequence}`,
     type: given.type ?? 'job',
     priority: given.priority ?? 4,
     key: given.key,
-    sequence,
+    arrival: { partition: 0, sequence, submittedAtMs: given.atMs ?? 0, client: undefined },
     index: -1,
-    submittedAtMs: given.atMs ?? 0,
     hash: 0,
-    client: undefined,
   })
   if (given.deadlineAtMs !== undefined) task.more.deadlineAtMs = given.deadlineAtMs
   if (given.expectedMs !== undefined) task.more.expectedMs = given.expectedMs
