@@ -2,7 +2,6 @@
  * Reads a log from a sequence on, in order, in batches, and says when it cannot go on without a gap. Decides what a gap
  * is: the next message was trimmed, or the stream is another or an older one than what was read.
  */
-import type { StreamInfo } from '@nats-io/jetstream'
 import type { Msg } from '@nats-io/transport-node'
 import type { LogMessage } from '../protocol/entries.ts'
 import type { LogReading, LogReadOptions } from './bus.ts'
@@ -10,7 +9,8 @@ import type { NatsBus } from './connection.ts'
 import type { Delivery } from './delivery.ts'
 import { getFromLeader } from './get.ts'
 import { readHeaders } from './headers.ts'
-import { api, apiCode, apiCodeOf } from './jetstream-api.ts'
+import { apiCode, apiCodeOf } from './jetstream-api.ts'
+import { type LeaderInfo, leaderInfo } from './leader-info.ts'
 import { identityOf } from './log-identity.ts'
 import { PushConsumer } from './push-consumer.ts'
 
@@ -70,9 +70,9 @@ class LogReader implements LogReading {
 
   async #start(): Promise<{ deliver_policy: 'by_start_sequence'; opt_start_seq: number } | undefined> {
     this.#deliver()
-    let info: StreamInfo
+    let info: LeaderInfo
     try {
-      info = await api<StreamInfo>(this.#bus, `STREAM.INFO.${this.#stream}`)
+      info = await leaderInfo(this.#bus, this.#stream)
     } catch (error) {
       if (this.#identity === undefined || apiCodeOf(error) !== apiCode.streamNotFound) throw error
       this.#endWithGap(0)

@@ -2,7 +2,7 @@
  * The log stream of one partition on JetStream. Writes go the fast way of `append.ts`, reads that decide something ask
  * the stream's leader, reads of what cannot change may ask any replica.
  */
-import type { StreamConfig, StreamInfo } from '@nats-io/jetstream'
+import type { StreamConfig } from '@nats-io/jetstream'
 import type { LogMessage } from '../protocol/entries.ts'
 import { hasCode } from '../protocol/errors.ts'
 import { append } from './append.ts'
@@ -10,6 +10,7 @@ import type { AppendOptions, AppendResult, Log, LogInfo, LogReading, LogReadOpti
 import type { NatsBus } from './connection.ts'
 import { getFromAny, getFromLeader, getRangeFromAny } from './get.ts'
 import { api } from './jetstream-api.ts'
+import { type LeaderInfo, leaderInfo } from './leader-info.ts'
 import { identityOf, partitionsIn } from './log-identity.ts'
 import { readLog } from './log-reader.ts'
 
@@ -122,8 +123,8 @@ export class JetStreamLog implements Log {
     await api(this.#bus, `STREAM.UPDATE.${this.stream}`, changed)
   }
 
-  #streamInfo(): Promise<StreamInfo & { readonly ts: string }> {
-    return api<StreamInfo & { readonly ts: string }>(this.#bus, `STREAM.INFO.${this.stream}`)
+  #streamInfo(): Promise<LeaderInfo> {
+    return leaderInfo(this.#bus, this.stream)
   }
 
   #isOpen(subjects: readonly string[]): boolean {

@@ -30,6 +30,9 @@ interface OwnTask extends FlowTask {
   readonly input: TaskInput
 }
 
+/** One in so many tasks is asked for as soon as it is accepted. */
+const lookEvery = 4
+
 const endings: Readonly<Record<string, TerminalStatus>> = {
   TROUPE_TASK_FAILED: 'failed',
   TROUPE_TASK_CANCELLED: 'cancelled',
@@ -229,6 +232,7 @@ export class ClientMachine extends SimMachine {
       try {
         const handle = await this.troupe!.submit(type, input, options)
         recorder.add({ what: 'accepted', atMs: world.nowMs, mark, id: handle.id })
+        if (mark % lookEvery === 0) void this.look(handle.id)
         return handle as TaskHandle
       } catch (error) {
         const code = error instanceof TroupeError ? error.code : 'none'
@@ -238,6 +242,17 @@ export class ClientMachine extends SimMachine {
       }
     }
     return undefined
+  }
+
+  /** Asks as a stranger for a task that was accepted just now, which whoever answers may not have read yet. */
+  private async look(id: string): Promise<void> {
+    const { recorder, world } = this
+    try {
+      await this.troupe!.handle(id).state()
+    } catch (error) {
+      if (error instanceof TroupeError && error.code === 'TROUPE_UNKNOWN_TASK')
+        recorder.add({ what: 'forgotten', atMs: world.nowMs, id })
+    }
   }
 
   private async conflict(id: string, type: string, input: TaskInput): Promise<void> {

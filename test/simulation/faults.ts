@@ -7,7 +7,7 @@ import type { Link, Network } from './network.ts'
 import type { Random } from './random.ts'
 import type { SimThreads } from './sim-lanes.ts'
 import type { StreamHost } from './sim-log.ts'
-import type { World } from './world.ts'
+import type { SimProcess, World } from './world.ts'
 
 export interface Machines {
   readonly controls: readonly ControlMachine[]
@@ -39,6 +39,7 @@ const moments = {
   'crash thread': 3_000,
   'thread hangs': 8_000,
   'nodes fall silent': 15_000,
+  'server lags': 10_000,
 } as const
 
 export const momentKinds: readonly string[] = Object.keys(moments)
@@ -87,7 +88,7 @@ const roomyShare = 0.45
 export function drawKinds(random: Random): string[] {
   const kinds = [...Object.keys(moments), ...Object.keys(shares), 'clock skew']
   // The youngest come last, so that they change little of what older seeds have drawn.
-  for (const young of ['full log', 'rolling restart', 'crash thread', 'thread hangs', 'nodes fall silent'])
+  for (const young of ['full log', 'rolling restart', 'crash thread', 'thread hangs', 'nodes fall silent', 'server lags'])
     kinds.push(...kinds.splice(kinds.indexOf(young), 1))
   const share = random.pick([0, 0.15, 0.3, 0.5])
   if (share === 0) return random.chance(0.5) ? [random.pick(judgedAlone)] : []
@@ -135,6 +136,7 @@ export class FaultDriver {
         machine.process.drift = (random.next() - 0.5) * 0.0004
       }
     }
+    if (kinds.includes('server lags')) this.server.log.replicas = 3
     void machines
     for (const kind of kinds) if (kind in moments) this.plan(kind as keyof typeof moments)
   }
@@ -152,6 +154,7 @@ export class FaultDriver {
     this.endGap(leases)
     // Opening the door is for whoever leads.
     if (this.isFull) this.fill(roomyShare)
+    for (const process of [...log.laggards.keys()]) this.endLag(process)
     for (const machine of this.all()) {
       if (!core.has(machine)) {
         machine.crash()
@@ -214,6 +217,8 @@ export class FaultDriver {
       }
       case 'log leader gap':
         return this.gap(server.log, random.chance(0.5) ? random.integer(500, 5_000) : random.integer(10_000, 30_000))
+      case 'server lags':
+        return this.lag(random.pick(machines.controls), random.integer(500, 8_000))
       case 'lease outage':
         return this.gap(server.leases, random.integer(500, 15_000))
       case 'clock jump': {
@@ -328,6 +333,20 @@ export class FaultDriver {
     host.leaderless = true
     this.world.schedule(undefined, forMs, 'leader elected', () => this.endGap(host))
     return `${forMs} ms`
+  }
+
+  /** Its server stores and delivers nothing more, and answers with what it has. */
+  private lag(machine: SimMachine, forMs: number): string | undefined {
+    const { log } = this.server
+    const { process } = machine
+    if (!process.alive || log.laggards.has(process)) return undefined
+    log.laggards.set(process, log.stream.last)
+    this.world.schedule(undefined, forMs, `${machine.name} is behind no more`, () => this.endLag(process))
+    return `${machine.name} ${forMs} ms`
+  }
+
+  private endLag(process: SimProcess): void {
+    if (this.server.log.laggards.delete(process)) for (const wake of this.server.log.readers) wake()
   }
 
   private endGap(host: StreamHost): void {

@@ -6,9 +6,12 @@ import type { TaskRecord } from '../../src/actors/ledger/task-record.ts'
 import { Timers } from '../../src/actors/scheduler/timers.ts'
 import { defaultSupervision } from '../../src/actors/supervision/settings.ts'
 import { Outcomes } from '../../src/client/outcomes.ts'
+import type { Log } from '../../src/nats/bus.ts'
 import type { Payload } from '../../src/protocol/entries.ts'
+import type { LedgerReader } from '../../src/runtime/ledger/ledger-reader.ts'
 import { LogTime } from '../../src/runtime/ledger/log-time.ts'
 import { AwardSender } from '../../src/runtime/scheduler/award-sender.ts'
+import { LogEnd } from '../../src/runtime/scheduler/log-end.ts'
 import { LogValues, type TaskValues } from '../../src/runtime/scheduler/log-values.ts'
 import { Teller } from '../../src/runtime/scheduler/teller.ts'
 import { FunctionRun } from '../../src/runtime/tasks/function-run.ts'
@@ -130,6 +133,19 @@ export const plantedInRuntime: readonly Plant[] = [
     bug: 'A client relies on being told and never asks.',
     patch: () => replaceMethod<Outcomes, [], void>(Outcomes.prototype, 'askDue', () => () => undefined),
     kinds: ['loss'],
+  },
+  {
+    name: 'replica-believed',
+    bug: 'A scheduler takes the word of any replica for where the log ends.',
+    patch: () =>
+      replaceMethod<LogEnd, [], Promise<void>>(LogEnd.prototype, 'look', () => {
+        return function () {
+          const { log, reader } = this as unknown as { log: Log; reader: LedgerReader }
+          Reflect.set(this, 'next', undefined)
+          return log.info().then(({ lastSequence }) => reader.reached(lastSequence))
+        }
+      }),
+    kinds: ['server lags'],
   },
   {
     name: 'rejection-escapes',

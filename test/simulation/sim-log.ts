@@ -7,7 +7,7 @@ import type { LogMessage } from '../../src/protocol/entries.ts'
 import type { Random } from './random.ts'
 import { noAnswer, type SimBus } from './sim-bus.ts'
 import type { SimStream } from './sim-stream.ts'
-import type { World } from './world.ts'
+import type { SimProcess, World } from './world.ts'
 
 /** What becomes of writes and reads; shares are 0 to 1. */
 export interface LogFaults {
@@ -35,6 +35,9 @@ export class StreamHost {
   readonly fired: (fault: string) => void
   /** While it has no leader nothing is answered. */
   leaderless = false
+  /** Processes whose server is cut off from the others and does not know it: where the log ends on it. */
+  readonly laggards = new Map<SimProcess, number>()
+  replicas = 1
   /** Grows when the server comes back without its newest messages: every consumer is made again. */
   generation = 0
   readonly readers = new Set<() => void>()
@@ -100,6 +103,11 @@ export class SimLog implements Log {
     this.bus = bus
   }
 
+  /** Where the log ends on the server of this process, if that lags. */
+  private get lagsFrom(): number | undefined {
+    return this.host.laggards.get(this.bus.link.process)
+  }
+
   async append(subject: string, data: Uint8Array, options: AppendOptions = {}): Promise<AppendResult> {
     const { host, bus } = this
     const { random, faults, world } = host
@@ -112,7 +120,7 @@ export class SimLog implements Log {
         const timeoutMs = options.timeoutMs ?? appendMs
         const work = (): AppendResult | undefined => {
           if (isLost) host.fired('lost write')
-          if (isLost || host.leaderless) return undefined
+          if (isLost || host.leaderless || this.lagsFrom !== undefined) return undefined
           answer = host.append(subject, data, options)
           if (isUnheard) host.fired('lost ack')
           return isUnheard ? undefined : answer
@@ -171,8 +179,13 @@ export class SimLog implements Log {
     return this.api('last', (stream) => stream.lastOf(subject))
   }
 
+  /** A server that lags answers as well, with what it has. */
   info(): Promise<LogInfo> {
-    return this.api('info', (stream) => stream.info(this.host.clockMs))
+    const { host } = this
+    const info = (stream: SimStream): LogInfo => ({ ...stream.info(host.clockMs), replicas: host.replicas })
+    const lastSequence = this.lagsFrom
+    if (lastSequence === undefined) return this.api('info', info)
+    return this.bus.call('info', apiMs, () => ({ value: { ...info(host.stream), lastSequence } }))
   }
 
   trim(sequence: number): Promise<void> {
@@ -199,7 +212,8 @@ export class SimLog implements Log {
   private api<Value>(what: string, work: (stream: SimStream) => Value): Promise<Value> {
     const { host } = this
     return this.bus.call(what, apiMs, () => {
-      if (host.leaderless || host.random.chance(host.faults.lossOfAcks)) return undefined
+      const isUnanswered = host.leaderless || this.lagsFrom !== undefined
+      if (isUnanswered || host.random.chance(host.faults.lossOfAcks)) return undefined
       return { value: work(host.stream) }
     })
   }
@@ -264,7 +278,7 @@ class SimReader implements LogReading {
 
   private soon(): void {
     const { host, bus } = this
-    if (this.busy || this.stopped || host.leaderless || !bus.link.connected) return
+    if (this.busy || this.stopped || this.isStuck || !bus.link.connected) return
     const isNew = this.generation !== host.generation
     if (!isNew && this.next > host.stream.last && this.target === undefined) return
     this.busy = true
@@ -272,9 +286,13 @@ class SimReader implements LogReading {
     const waitMs = isNew ? host.random.integer(100, 3_000) : 0
     host.world.schedule(undefined, waitMs, 'push', () => {
       if (epoch !== bus.link.epoch || this.stopped) return
-      if (host.leaderless) this.busy = false
+      if (this.isStuck) this.busy = false
       else this.push()
     })
+  }
+
+  private get isStuck(): boolean {
+    return this.host.leaderless || this.host.laggards.has(this.bus.link.process)
   }
 
   private push(): void {

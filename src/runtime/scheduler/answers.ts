@@ -72,7 +72,7 @@ export class Answers {
     this.listings = new Listings(service, options, calendar)
     this.service = service
     this.options = options
-    this.logEnd = new LogEnd(options.log, options.reader)
+    this.logEnd = new LogEnd(options.log, options.reader, () => service.decideAll([]))
   }
 
   /** Subscribes to all requests; done when leading begins. */
