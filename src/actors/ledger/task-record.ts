@@ -116,7 +116,7 @@ class Course {
 }
 
 /** More than the entries in a block, since a message of its own has a place as well. */
-const placesPerMessage = 2 ** 13
+export const placesPerMessage = 2 ** 13
 
 export class TaskRecord {
   readonly type: string
