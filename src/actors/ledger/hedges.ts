@@ -118,10 +118,13 @@ export function endSecond(state: LedgerState, task: TaskRecord, why: string): vo
   recall(state, member, task, hedge.turn, why)
 }
 
-/** The number of a second turn is spent; whoever comes next has one beyond it. Called when the task loses its owner. */
+/**
+ * The number of a second turn is spent, accepted or not: who was invited to it may have begun from a state that the first turn
+ * has left behind. Whoever comes next has a number beyond it. Called when the task loses its owner.
+ */
 export function spendTurns(task: TaskRecord): void {
   const hedge = task.rare?.hedge
-  if (hedge?.second !== undefined && hedge.turn > task.turn) task.turn = hedge.turn
+  if (hedge !== undefined && hedge.turn > task.turn) task.turn = hedge.turn
 }
 
 /** The second turn is the task's only one. */

@@ -75,15 +75,17 @@ describe('a hedge', () => {
     expect(log.takeChanges().filter(({ what }) => what === 'void-accept')).toHaveLength(3)
   })
 
-  test('is over when its turn ends before anybody accepts; that number is an ordinary turn then', () => {
+  test('is over when its turn ends before anybody accepts; who accepts late has begun from what was before', () => {
     open()
-    a!.fail(id)
-    log.advance(60_000)
+    a!.checkpoint(id, 1)
+    log.fence(a!)
     b!.accept(id, 2)
-    expect(log.task(id)).toMatchObject({ turn: 2, attempt: 2, owner: { node: 'b' } })
-    open(2)
-    c!.accept(id, 3)
-    expect(log.task(id).rare?.hedge).toMatchObject({ turn: 3, first: 'b', second: 'c' })
+    expect(log.task(id)).toMatchObject({ status: 'waiting', turn: 2 })
+    b!.accept(id, 3)
+    expect(log.task(id)).toMatchObject({ turn: 3, owner: { node: 'b' } })
+    open(3)
+    c!.accept(id, 4)
+    expect(log.task(id).rare?.hedge).toMatchObject({ turn: 4, first: 'b', second: 'c' })
   })
 })
 

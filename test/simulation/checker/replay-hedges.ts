@@ -7,8 +7,8 @@ import type { ReplayMember, ReplayTask } from './replay.ts'
 export interface ReplayHedge {
   readonly turn: number
   member: ReplayMember | undefined
-  /** The number is used up, whatever became of it. */
-  isSpent: boolean
+  /** Somebody has taken it, whatever became of that. */
+  isTaken: boolean
   atMs: number
   isOver: boolean
 }
@@ -17,14 +17,14 @@ export function open(task: ReplayTask, turn: unknown): void {
   const { hedge, profile } = task
   if (task.status !== 'running' || task.turn !== turn || profile?.hedge === undefined) return
   if (hedge !== undefined) return
-  task.hedge = { turn: task.turn + 1, member: undefined, isSpent: false, atMs: 0, isOver: false }
+  task.hedge = { turn: task.turn + 1, member: undefined, isTaken: false, atMs: 0, isOver: false }
 }
 
 export function accepts(task: ReplayTask, member: ReplayMember, nowMs: number): boolean {
   const { hedge, owner, profile } = task
-  if (task.status !== 'running' || hedge === undefined || hedge.isSpent || hedge.isOver) return false
+  if (task.status !== 'running' || hedge === undefined || hedge.isTaken || hedge.isOver) return false
   if (owner === undefined || owner.node === member.node || !member.types.has(task.type) || !profile) return false
-  Object.assign(hedge, { member, isSpent: true, atMs: nowMs })
+  Object.assign(hedge, { member, isTaken: true, atMs: nowMs })
   return true
 }
 
@@ -58,7 +58,7 @@ export function revoked(task: ReplayTask, turn: unknown): boolean {
 
 /** The task has no turn any more: the next has a number that none had. */
 export function over(task: ReplayTask): void {
-  if (task.hedge?.isSpent) task.turn = Math.max(task.turn, task.hedge.turn)
+  if (task.hedge !== undefined) task.turn = Math.max(task.turn, task.hedge.turn)
   task.hedge = undefined
 }
 
