@@ -88,7 +88,14 @@ const roomyShare = 0.45
 export function drawKinds(random: Random): string[] {
   const kinds = [...Object.keys(moments), ...Object.keys(shares), 'clock skew']
   // The youngest come last, so that they change little of what older seeds have drawn.
-  for (const young of ['full log', 'rolling restart', 'crash thread', 'thread hangs', 'nodes fall silent', 'server lags'])
+  for (const young of [
+    'full log',
+    'rolling restart',
+    'crash thread',
+    'thread hangs',
+    'nodes fall silent',
+    'server lags',
+  ])
     kinds.push(...kinds.splice(kinds.indexOf(young), 1))
   const share = random.pick([0, 0.15, 0.3, 0.5])
   if (share === 0) return random.chance(0.5) ? [random.pick(judgedAlone)] : []

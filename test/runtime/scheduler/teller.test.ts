@@ -22,7 +22,7 @@ function open() {
         told.push([subject.slice(prefix.length), reference, id, status])
     },
   } as unknown as Bus
-  const teller = new Teller(bus, log.subjects, 0)
+  const teller = new Teller(bus, log.subjects)
   const tell = () => teller.tell(log.takeChanges())
   const submit = (client: string, ...submissions: Submission[]) => `0-${log.submitBlock(client, submissions)}-0`
   return { log, node, teller, tell, submit, told, replies }
