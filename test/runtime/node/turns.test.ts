@@ -1,6 +1,6 @@
 /** The turns of a node: what is awarded, accepted, begun, listed and dropped, and what becomes of slots and quantities. */
 import pino from 'pino'
-import { describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { task } from '../../../src/client/index.ts'
 import { type JournalEntry, kind } from '../../../src/protocol/entries.ts'
 import { TroupeError } from '../../../src/protocol/errors.ts'
@@ -59,6 +59,10 @@ function open() {
   }
   return { owner, turns, capacity, begun, aborted, award, store, entries, declined, listed, end }
 }
+
+// A busy machine ends the slice of time in which a node begins turns in one go; here no time passes.
+beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }))
+afterEach(() => void vi.useRealTimers())
 
 const gone = new TroupeError('TROUPE_FENCED', 'silent')
 
