@@ -11,12 +11,18 @@ import type { Offer, Offers } from './offers.ts'
 import type { Candidate } from './placement.ts'
 import { Health, probationBelow, probationPauseMs } from './policies/health.ts'
 import { Paces } from './policies/paces.ts'
+import { fewNodes } from './room.ts'
 
 /** How old a judgement of health may be while nothing ends. */
 const judgeEveryMs = 500
 /** While something ends: each judgement looks at all nodes, so with very many it cannot follow every end. */
 const judgePerNodeMs = 0.1
 const judgedAtOnce = 50
+/**
+ * With many nodes, paces count in powers of this: no two nodes are known to be exactly as fast, and those about as fast have to
+ * cost the same for tasks to go to one of them together, in one award.
+ */
+const paceStep = 1.4
 /** How old what is known of some of many nodes may be, and of how many types it is kept. */
 const lookMs = 50
 const looksMax = 1_000
@@ -108,7 +114,8 @@ export class Experience {
   seen(candidate: Candidate, type: string, nowMs: number): Candidate {
     if (candidate.paceOf === type) return candidate
     candidate.paceOf = type
-    candidate.pace = this.paces.pace(type, candidate.offer.member.node, nowMs)
+    const pace = this.paces.pace(type, candidate.offer.member.node, nowMs)
+    candidate.pace = this.offers.count > fewNodes ? stepOf(pace) : pace
     return candidate
   }
 
@@ -187,4 +194,9 @@ export class Experience {
     }
     return false
   }
+}
+
+/** The pace in whole steps, rounded down. */
+function stepOf(pace: number): number {
+  return pace === 1 ? 1 : paceStep ** Math.floor(Math.log(pace) / Math.log(paceStep))
 }

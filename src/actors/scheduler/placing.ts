@@ -34,7 +34,7 @@ import { Tenders } from './tenders.ts'
 /** How long a task at the head of its queue finds no room before places are reserved for it. */
 const largeAfterMs = 1_000
 /** With many nodes, how long the next round waits for each award of the last, and at most: what comes meanwhile shares awards. */
-const pausePerAwardMs = 1 / 16
+const pausePerAwardMs = 1 / 12
 const pauseMsMax = 2
 
 export interface PlacingPolicies {
