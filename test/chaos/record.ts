@@ -30,7 +30,7 @@ export function historyOf(recording: Recording): History {
   const events = [...called, ...faults, ...effectsIn(effectsFolder)].sort((a, b) => a.atMs - b.atMs)
   return {
     events,
-    log: log.map(messageOf),
+    logs: [log.map(messageOf)],
     lost: [],
     ledgers: [],
     escaped: strayEnds.map((error) => ({ process: error.split(/[ :]/)[0] ?? '', atMs: endedAtMs, error })),

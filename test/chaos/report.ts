@@ -50,7 +50,7 @@ export interface Findings {
 }
 
 export function reportOf({ seed, minutes, history, log, verdict, refusedLives, ackMs }: Findings): Report {
-  const replay = Replay.of(history.log)
+  const replay = Replay.of(history.logs[0]!)
   const audited = audit(log)
   const tasks = [...replay.tasks.values()]
   const ended: Record<string, number> = {}

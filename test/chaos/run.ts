@@ -121,7 +121,7 @@ async function trial(
     const events = history.events.map((event) => JSON.stringify(event)).join('\n')
     writeFileSync(join(options.keep, `events-${seed}.jsonl`), events)
     writeFileSync(join(options.keep, `processes-${seed}.log`), cluster.logs())
-    writeFileSync(join(options.keep, `log-${seed}.json`), JSON.stringify(history.log.map(readable)))
+    writeFileSync(join(options.keep, `log-${seed}.json`), JSON.stringify(history.logs[0]!.map(readable)))
   }
   return report
 }

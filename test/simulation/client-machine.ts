@@ -4,7 +4,8 @@ import type { TaskHandle } from '../../src/client/handle.ts'
 import type { FlowTask } from '../../src/client/submit-options.ts'
 import { Troupe } from '../../src/client/troupe.ts'
 import { TroupeError } from '../../src/protocol/errors.ts'
-import { type Server, SimMachine } from './cluster.ts'
+import { type Placed, placeOf } from './checker/replay-strays.ts'
+import { firstOf, type Server, SimMachine } from './cluster.ts'
 import type { Feature } from './features.ts'
 import type { Recorder, TerminalStatus } from './history.ts'
 import { Random } from './random.ts'
@@ -48,6 +49,8 @@ export class ClientMachine extends SimMachine {
   private readonly random: Random
   private readonly marks: () => number
   private troupe: Troupe | undefined
+  /** Ids of tasks that were acknowledged. */
+  private readonly known: string[] = []
 
   constructor(world: World, server: Server, name: string, plan: WorkPlan, recorder: Recorder, marks: () => number) {
     super(world, server, name, 'client')
@@ -62,12 +65,12 @@ export class ClientMachine extends SimMachine {
   }
 
   protected async start(): Promise<void> {
-    const { bus, log, process } = this
-    const { subjects, shelf, log: host } = this.server
+    const { bus, logs, process } = this
+    const { subjects, shelf, log: host } = firstOf(this.server)
     this.waiting = new Map()
     this.troupe = new Troupe({
       bus,
-      logs: [log],
+      logs,
       objects: new SimObjectStore(shelf, host, bus),
       subjects,
       client: `${process.name}-${process.life}`,
@@ -85,7 +88,15 @@ export class ClientMachine extends SimMachine {
       () => {
         this.submitted++
         const [isFlow, isGang, isGroup] = [0.06, 0.06, 0.06].map((odds) => this.random.chance(odds))
-        void (isFlow ? this.submitFlow() : isGang ? this.submitGang() : isGroup ? this.submitGroup() : this.submitOne())
+        if (this.plan.features.has('partitions') && this.random.chance(0.3)) void this.submitPlainly()
+        else
+          void (isFlow
+            ? this.submitFlow()
+            : isGang
+              ? this.submitGang()
+              : isGroup
+                ? this.submitGroup()
+                : this.submitOne())
         this.next()
       },
       this.random.integer(1, this.plan.everyMs * 2),
@@ -104,8 +115,10 @@ export class ClientMachine extends SimMachine {
       ...(features.has('large values') && random.chance(0.5) && { pad: '.'.repeat(random.integer(1, 1_500)) }),
     }
     const id = random.chance(0.4) ? `t${mark}` : undefined
+    const after = this.predecessor()
     const options = {
       ...(id !== undefined && { id }),
+      ...(after !== undefined && { after: [after] }),
       ...(random.chance(0.15) && { delay: random.integer(1, 4_000) }),
       ...(random.chance(0.05) && { deadline: this.world.epochMs + this.world.nowMs + random.integer(500, 20_000) }),
       ...(random.chance(0.2) && { priority: random.integer(0, 9) }),
@@ -128,6 +141,85 @@ export class ClientMachine extends SimMachine {
     if (id !== undefined && random.chance(0.2))
       void this.submit(mark, type, input, options).then((h) => h && this.follow(h))
     if (id !== undefined && random.chance(0.05)) void this.conflict(id, type, input)
+  }
+
+  /**
+   * A task that the next one is to wait for, wherever it is. None where tasks are forgotten soon: whoever waits for one that
+   * is not known waits until it comes.
+   */
+  private predecessor(): string | undefined {
+    const { random, plan, known } = this
+    if (!plan.features.has('partitions') || plan.features.has('retention') || plan.features.has('dead letters'))
+      return undefined
+    return known.length > 0 && random.chance(0.15) ? random.pick(known) : undefined
+  }
+
+  /** As any NATS client does it, on the subjects of any partition; sometimes again on those of another. */
+  private async submitPlainly(): Promise<void> {
+    const { random, plan } = this
+    const mark = this.marks()
+    const type = random.pick(plan.types)
+    const input: TaskInput = { mark, count: random.integer(1, 4), ms: random.integer(0, 3) * random.integer(1, 600) }
+    const id = random.chance(0.85) ? `t${mark}` : undefined
+    const after = this.predecessor()
+    const headers = {
+      ...(id !== undefined && { 'Troupe-Id': id }),
+      ...(after !== undefined && { 'Troupe-After': after }),
+      ...(random.chance(0.15) && { 'Troupe-Delay': `${random.integer(1, 4_000)}ms` }),
+      ...(plan.features.has('unique') &&
+        random.chance(0.4) && {
+          'Troupe-Unique': `${random.integer(100, 6_000)}ms`,
+          'Troupe-Unique-Key': random.pick(['a', 'b', 'c']),
+        }),
+    }
+    const name = await this.publish(mark, type, input, headers)
+    // Without an id it is another task each time, and one that went elsewhere is named by where it landed.
+    if (id !== undefined && random.chance(0.3)) void this.publish(mark, type, input, headers)
+    if (name === undefined) return
+    const handle = this.troupe!.handle(name)
+    void this.follow(handle)
+    if (type !== 'listener' && type !== 'allergic') return
+    if (random.chance(0.5)) void this.signal(handle, input.count)
+    else void this.signalPlainly(name, input.count)
+  }
+
+  /** Returns the task's id once it is stored in the log of any partition; undefined if that is not certain. */
+  private async publish(
+    mark: number,
+    type: string,
+    input: TaskInput,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<string | undefined> {
+    const { random, recorder, world, server, plan } = this
+    const { subjects } = random.pick(server.partitions)
+    const data = new TextEncoder().encode(JSON.stringify(input))
+    recorder.add({ what: 'submit', atMs: world.nowMs, mark, type, id: headers['Troupe-Id'] })
+    const options = { headers, messageId: `plain ${mark} in ${subjects.partition}` }
+    const result = await this.logs[subjects.partition]!.append(subjects.submit(type), data, options)
+    if (result.outcome !== 'stored') {
+      const code = result.outcome === 'refused' ? result.reason : 'none'
+      recorder.add({ what: result.outcome, atMs: world.nowMs, mark, code })
+      return undefined
+    }
+    const id = headers['Troupe-Id'] ?? `${subjects.partition}-${result.sequence}`
+    const place = placeOf(type, { id: headers['Troupe-Id'] } as Placed, server.partitions.length)
+    if (place !== undefined && place !== subjects.partition) plan.count('stray')
+    recorder.add({ what: 'accepted', atMs: world.nowMs, mark, id })
+    this.known.push(id)
+    return id
+  }
+
+  /** Each signal to the log of any partition, until it is stored. */
+  private async signalPlainly(id: string, count: number): Promise<void> {
+    const { random, recorder, world, server } = this
+    for (let value = 1; value <= count; ) {
+      const { subjects } = random.pick(server.partitions)
+      const data = new TextEncoder().encode(JSON.stringify({ type: 'go', value }))
+      const log = this.logs[subjects.partition]!
+      const result = await log.append(subjects.signal(id), data, { headers: { 'Troupe-Id': `s${value}` } })
+      if (result.outcome === 'stored') recorder.add({ what: 'signalled', atMs: world.nowMs, id, value: value++ })
+      await new Promise((resolve) => setTimeout(resolve, random.integer(1, 800)))
+    }
   }
 
   /** Two to four tasks that start together; sometimes one of them is cancelled. */
@@ -233,6 +325,7 @@ export class ClientMachine extends SimMachine {
         const handle = await this.troupe!.submit(type, input, options)
         recorder.add({ what: 'accepted', atMs: world.nowMs, mark, id: handle.id })
         if (mark % lookEvery === 0) void this.look(handle.id)
+        this.known.push(handle.id)
         return handle as TaskHandle
       } catch (error) {
         const code = error instanceof TroupeError ? error.code : 'none'

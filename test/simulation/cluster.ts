@@ -8,9 +8,12 @@ import type { Log } from '../../src/nats/bus.ts'
 import { packBlock, unpackJournalBlock } from '../../src/protocol/blocks.ts'
 import { type FoldRules, formatVersion } from '../../src/protocol/entries.ts'
 import type { Subjects } from '../../src/protocol/subjects.ts'
+import { LeadershipSpread } from '../../src/runtime/leadership-spread.ts'
 import { Housekeeping } from '../../src/runtime/ledger/housekeeping.ts'
 import { LedgerMembers } from '../../src/runtime/ledger/ledger-members.ts'
 import { LedgerReader } from '../../src/runtime/ledger/ledger-reader.ts'
+import { Capacity } from '../../src/runtime/node/capacity.ts'
+import { NodeLife } from '../../src/runtime/node/node-life.ts'
 import { NodeService } from '../../src/runtime/node/node-service.ts'
 import { SchedulerService } from '../../src/runtime/scheduler/scheduler-service.ts'
 import { Supervisor } from '../../src/runtime/supervisor.ts'
@@ -28,13 +31,24 @@ export type SimRole = 'control' | 'node' | 'client'
 /** What a planted bug may put between the product and the simulated server. */
 export type WrapLog = (log: Log, role: SimRole) => Log
 
+/** What the server holds of one partition. */
+export interface Partition {
+  readonly subjects: Subjects
+  readonly log: StreamHost
+  /** Its checkpoints; that of the first partition has the objects of all. */
+  readonly shelf: Shelf
+}
+
 export interface Server {
   readonly network: Network
-  readonly log: StreamHost
+  readonly partitions: readonly Partition[]
   readonly leases: StreamHost
-  readonly shelf: Shelf
-  readonly subjects: Subjects
   readonly wrapLog: WrapLog | undefined
+}
+
+/** The one that there is always, and whose subjects are the namespace's. */
+export function firstOf({ partitions }: Server): Partition {
+  return partitions[0]!
 }
 
 export interface ClusterSettings {
@@ -77,7 +91,8 @@ export abstract class SimMachine {
   /** Of the present life. */
   link!: Link
   bus!: SimBus
-  log!: Log
+  /** By partition. */
+  logs: readonly Log[] = []
   started = false
 
   constructor(world: World, server: Server, name: string, role: SimRole) {
@@ -95,8 +110,10 @@ export abstract class SimMachine {
     this.process.revive()
     this.link = this.server.network.connect(this.process)
     this.bus = new SimBus(this.server.network, this.link)
-    const log = new SimLog(this.server.log, this.bus)
-    this.log = this.server.wrapLog?.(log, this.role) ?? log
+    this.logs = this.server.partitions.map((partition) => {
+      const log = new SimLog(partition.log, this.bus)
+      return this.server.wrapLog?.(log, this.role) ?? log
+    })
     this.started = false
     this.world.schedule(this.process, 1, 'boot', () => {
       this.start().then(
@@ -128,30 +145,50 @@ export abstract class SimMachine {
   }
 }
 
-/** Scheduler and supervisor in one process, over one ledger. */
-export class ControlMachine extends SimMachine {
-  reader: LedgerReader | undefined
+/** Scheduler and supervisor of one partition, over one ledger. */
+class ControlRoles {
+  readonly reader: LedgerReader
   scheduler: SchedulerService | undefined
   supervisor: Supervisor | undefined
   private housekeeping: Housekeeping | undefined
-  private readonly settings: ClusterSettings
+  private readonly machine: ControlMachine
+  private readonly partition: Partition
 
-  constructor(world: World, server: Server, name: string, settings: ClusterSettings) {
-    super(world, server, name, 'control')
-    this.settings = settings
+  constructor(machine: ControlMachine, partition: Partition) {
+    this.machine = machine
+    this.partition = partition
+    const { subjects } = partition
+    this.reader = new LedgerReader({
+      log: this.log,
+      checkpoints: this.checkpoints(),
+      subjects,
+      partition: subjects.partition,
+      logger: machine.logger,
+    })
   }
 
-  protected async start(): Promise<void> {
-    const { bus, log, process, settings, world } = this
-    const { subjects, shelf, leases: leaseHost, log: host } = this.server
-    const logger = simLogger(world, process.name)
-    const checkpoints = new SimCheckpointStore(shelf, host, bus)
-    const leases = new SimLeaseStore(leaseHost, bus)
+  /** Whose ledger it is, for reports. */
+  get holder(): string {
+    const { partition, partitions } = this.partition.subjects
+    return partitions === 1 ? this.machine.name : `${this.machine.name} of partition ${partition}`
+  }
+
+  private get log(): Log {
+    return this.machine.logs[this.partition.subjects.partition]!
+  }
+
+  private checkpoints(): SimCheckpointStore {
+    return new SimCheckpointStore(this.partition.shelf, this.partition.log, this.machine.bus)
+  }
+
+  async start(): Promise<void> {
+    const { reader, log, machine } = this
+    const { bus, process, settings, world, logger, server } = machine
+    const { subjects } = this.partition
+    const { partition } = subjects
+    const checkpoints = this.checkpoints()
+    const leases = new SimLeaseStore(server.leases, bus)
     const holder = `${process.name}-${process.life}`
-    const reader = new LedgerReader({ log, checkpoints, subjects, logger })
-    this.reader = reader
-    this.scheduler = undefined
-    this.housekeeping = undefined
     await reader.start()
     const members = new LedgerMembers(reader)
     const supervisor = new Supervisor({
@@ -159,6 +196,7 @@ export class ControlMachine extends SimMachine {
       log,
       leases,
       subjects,
+      partition,
       members,
       holder,
       onReport: ({ text }) => world.onTrace?.(`        ${process.name} supervisor: ${text}`),
@@ -167,10 +205,11 @@ export class ControlMachine extends SimMachine {
     const scheduler = new SchedulerService({
       bus,
       log,
+      logs: machine.logs,
       leases,
       checkpoints,
       subjects,
-      partition: 0,
+      partition,
       reader,
       logger,
       name: holder,
@@ -194,12 +233,49 @@ export class ControlMachine extends SimMachine {
     this.housekeeping = housekeeping
   }
 
-  /** Gives back what it leads, and ends, as a process that was asked to. */
   async stop(): Promise<void> {
     await this.scheduler?.stop()
     await this.supervisor?.stop()
     await this.housekeeping?.stop()
-    await this.reader?.stop()
+    await this.reader.stop()
+  }
+}
+
+/** A process with the roles of scheduler and supervisor in every partition. */
+export class ControlMachine extends SimMachine {
+  readonly settings: ClusterSettings
+  readonly logger: Logger
+  /** By partition; of the present life. */
+  roles: readonly ControlRoles[] = []
+  private spread: LeadershipSpread | undefined
+
+  constructor(world: World, server: Server, name: string, settings: ClusterSettings) {
+    super(world, server, name, 'control')
+    this.settings = settings
+    this.logger = simLogger(world, name)
+  }
+
+  protected async start(): Promise<void> {
+    const { bus, name, server } = this
+    this.spread = undefined
+    this.roles = server.partitions.map((partition) => new ControlRoles(this, partition))
+    await Promise.all(this.roles.map((roles) => roles.start()))
+    if (this.roles.length === 1) return
+    const schedulers = this.roles.map(({ scheduler }) => scheduler!)
+    this.spread = new LeadershipSpread({ bus, subjects: firstOf(server).subjects, name, schedulers })
+    this.spread.start()
+  }
+
+  /** What it has of a partition, if it leads there. */
+  leading(partition: number): ControlRoles | undefined {
+    const roles = this.process.alive ? this.roles[partition] : undefined
+    return roles?.scheduler?.leading ? roles : undefined
+  }
+
+  /** Gives back what it leads, and ends, as a process that was asked to. */
+  async stop(): Promise<void> {
+    this.spread?.stop()
+    await Promise.all(this.roles.map((roles) => roles.stop()))
   }
 }
 
@@ -220,12 +296,15 @@ const pulseEveryMs = 100
 
 /** A node, with its heartbeat thread as a process beside it that beats on when the main loop stands still. */
 export class NodeMachine extends SimMachine {
-  node: NodeService | undefined
+  /** Its memberships by partition; of the present life. */
+  memberships: readonly NodeService[] = []
   readonly beat: SimProcess
   beatLink!: Link
   private readonly definitions: readonly AnyTaskDefinition[]
   private readonly settings: ClusterSettings
   private incarnation: string | undefined
+  /** Partitions in which that has joined. */
+  private readonly joined = new Set<number>()
   private ticks = 0
   private tickAtMs = 0
   private beats = 0
@@ -249,71 +328,85 @@ export class NodeMachine extends SimMachine {
     this.beat.revive()
     this.beatLink = this.server.network.connect(this.beat)
     this.incarnation = undefined
+    this.joined.clear()
     const bus = new SimBus(this.server.network, this.beatLink)
     this.world.schedule(this.beat, 1, 'boot', () => this.startBeat(bus))
     this.process.onCrash.push(() => this.beat.crash())
   }
 
   protected async start(): Promise<void> {
-    const { bus, process, world, settings, definitions } = this
-    const { subjects, shelf, log: host } = this.server
+    const { bus, process, world, settings, definitions, server } = this
+    const { shelf, log: host } = firstOf(server)
     const isNewer = settings.newerNodes?.has(process.name) ?? false
-    const log = isNewer ? newerLog(this.log) : this.log
     this.tickAtMs = world.nowMs
     setInterval(() => {
       this.ticks++
       this.tickAtMs = world.nowMs
     }, pulseEveryMs)
-    const node = new NodeService({
+    const profile = {
+      node: process.name,
+      host: process.name,
+      pid: process.life,
+      version: isNewer ? '0.2.0' : '0.1.0',
+      slots: settings.slots,
+      resources: { cpu: 1 },
+      labels: {},
+      types: definitions.map((definition) => definition.profile),
+    }
+    const life = new NodeLife()
+    const shared = {
       bus,
-      log,
       objects: new SimObjectStore(shelf, host, bus),
-      subjects,
-      partition: 0,
-      profile: {
-        node: process.name,
-        host: process.name,
-        pid: process.life,
-        version: isNewer ? '0.2.0' : '0.1.0',
-        slots: settings.slots,
-        resources: { cpu: 1 },
-        labels: {},
-        types: definitions.map((definition) => definition.profile),
-      },
+      profile,
       definitions,
       balance: new MoodyBalance(settings.slots, new Random(world.seed, `${process.name} load`), () => world.nowMs),
+      capacity: new Capacity(profile.slots, profile.resources),
+      life,
       logger: simLogger(world, process.name),
       drainMs: 2_000,
-      onIncarnation: (incarnation) => {
-        this.incarnation = incarnation
-      },
+    }
+    this.memberships = server.partitions.map(({ subjects }, partition) => {
+      const log = this.logs[partition]!
+      const onIncarnation = (incarnation: string | undefined) => this.follow(partition, incarnation)
+      return new NodeService({ ...shared, log: isNewer ? newerLog(log) : log, subjects, partition, onIncarnation })
     })
-    this.node = node
-    await node.start()
+    await Promise.all(this.memberships.map((membership) => membership.start()))
+  }
+
+  /** Hands everything back and leaves. */
+  async drain(): Promise<void> {
+    await Promise.all(this.memberships.map((membership) => membership.drain()))
+  }
+
+  /** What the heartbeat thread is told. */
+  private follow(partition: number, incarnation: string | undefined): void {
+    if (incarnation === undefined) this.joined.delete(partition)
+    else this.joined.add(partition)
+    this.incarnation = incarnation ?? (this.joined.size === 0 ? undefined : this.incarnation)
   }
 
   private startBeat(bus: SimBus): void {
-    const { subjects } = this.server
     const probes = new Map<string, { unsubscribe(): void }>()
     const heartbeat = () => {
       this.beats++
       return packBlock([this.beats, this.ticks, Math.max(0, Math.floor(this.world.nowMs - this.tickAtMs))])
     }
+    const answer = ({ reply }: { reply: string | undefined }) => {
+      if (reply !== undefined) bus.publish(reply, heartbeat())
+    }
     setInterval(() => {
       const { incarnation } = this
-      for (const [of, probe] of probes) {
-        if (of === incarnation) continue
+      const own = incarnation === undefined ? [] : [...this.joined].map((at) => this.server.partitions[at]!.subjects)
+      const wanted = new Set(own.map((subjects) => subjects.probe(this.name, incarnation!)))
+      for (const [subject, probe] of probes) {
+        if (wanted.has(subject)) continue
         probe.unsubscribe()
-        probes.delete(of)
+        probes.delete(subject)
       }
-      if (incarnation === undefined) return
-      if (!probes.has(incarnation)) {
-        const answer = ({ reply }: { reply: string | undefined }) => {
-          if (reply !== undefined) bus.publish(reply, heartbeat())
-        }
-        probes.set(incarnation, bus.subscribe(subjects.probe(this.name, incarnation), answer))
-      }
-      if (bus.connected) bus.publish(subjects.heartbeat(this.name, incarnation), heartbeat())
+      for (const subject of wanted) if (!probes.has(subject)) probes.set(subject, bus.subscribe(subject, answer))
+      if (!bus.connected || own.length === 0) return
+      const data = heartbeat()
+      for (const subjects of own) bus.publish(subjects.heartbeat(this.name, incarnation!), data)
     }, beatEveryMs)
   }
 }

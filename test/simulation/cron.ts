@@ -5,7 +5,7 @@
 import { task } from '../../src/client/index.ts'
 import { Troupe } from '../../src/client/troupe.ts'
 import { Subjects } from '../../src/protocol/subjects.ts'
-import { type ClusterSettings, ControlMachine, NodeMachine, type Server, SimMachine } from './cluster.ts'
+import { type ClusterSettings, ControlMachine, firstOf, NodeMachine, type Server, SimMachine } from './cluster.ts'
 import { installGlobals } from './globals.ts'
 import { Network } from './network.ts'
 import { Random } from './random.ts'
@@ -34,11 +34,11 @@ class SettingMachine extends SimMachine {
   done = false
 
   protected async start(): Promise<void> {
-    const { bus, log, server } = this
-    const { subjects, shelf, log: host } = server
+    const { bus, logs, server } = this
+    const { subjects, shelf, log: host } = firstOf(server)
     const objects = new SimObjectStore(shelf, host, bus)
     const limits = { submitDeadlineMs: 30_000, askEveryMs: 3_000, keepCount: 100, keepBytes: 100_000 }
-    const troupe = new Troupe({ bus, logs: [log], objects, subjects, client: 'client', ...limits })
+    const troupe = new Troupe({ bus, logs, objects, subjects, client: 'client', ...limits })
     for (const [name, schedule] of Object.entries(schedules)) {
       const asked = { schedule, timeZone: zone, task: 'work' }
       while ((await troupe.cron.set(name, asked).catch(() => undefined)) === undefined);
@@ -58,10 +58,8 @@ function serverOf(world: World): Server {
   const count = (fault: string) => network.count(fault)
   return {
     network,
-    log: new StreamHost(world, random('log'), log, faults, count),
+    partitions: [{ subjects, log: new StreamHost(world, random('log'), log, faults, count), shelf: emptyShelf() }],
     leases: new StreamHost(world, random('leases'), leases, { ...faults, lossOfWrites: 0 }, count),
-    shelf: emptyShelf(),
-    subjects,
     wrapLog: undefined,
   }
 }
@@ -81,7 +79,8 @@ const controls = ['control1', 'control2', 'control3'].map((name) => new ControlM
 const client = new SettingMachine(world, server, 'client', 'client')
 for (const machine of [...controls, new NodeMachine(world, server, 'node1', [work], settings), client]) machine.boot()
 
-const leading = () => controls.find(({ process, scheduler }) => process.alive && scheduler?.leading)
+const leading = () => controls.find((control) => control.leading(0) !== undefined)
+const ledger = () => leading()?.leading(0)?.reader.ledger
 let crashes = 0
 /** The leader dies and comes back later, when another has long gone on. */
 function crash(): void {
@@ -96,12 +95,12 @@ function crash(): void {
 crash()
 await world.run({ untilMs: lastsMs, stepsMax: 2_000_000 })
 const ended = () => {
-  const counts = leading()?.reader?.ledger.state.counts
+  const counts = ledger()?.state.counts
   return counts !== undefined && counts.waiting + counts.running === 0 && counts.completed > 0
 }
 await world.run({ untilMs: lastsMs + 60_000, stepsMax: 2_000_000 }, () => world.nowMs > lastsMs + 12_000 && ended())
 world.current = undefined
 restore()
-const tasks = [...(leading()?.reader?.ledger.state.tasks.values() ?? [])].map(({ id, status }) => [id, status])
+const tasks = [...(ledger()?.state.tasks.values() ?? [])].map(({ id, status }) => [id, status])
 process.stdout.write(`${JSON.stringify({ crashes, escaped: world.escaped.length, tasks })}\n`)
 process.exit(0)

@@ -2,7 +2,14 @@
  * The faults of one seed: a random subset of all kinds (swarm), each with its own rate, brought about at random times.
  * What a kind means is here; what the network and the stream do to single messages is set once and ends with `calm`.
  */
-import type { ControlMachine, NodeMachine, Server, SimMachine } from './cluster.ts'
+import {
+  type ControlMachine,
+  firstOf,
+  type NodeMachine,
+  type Partition,
+  type Server,
+  type SimMachine,
+} from './cluster.ts'
 import type { Link, Network } from './network.ts'
 import type { Random } from './random.ts'
 import type { SimThreads } from './sim-lanes.ts'
@@ -44,8 +51,10 @@ const moments = {
 
 export const momentKinds: readonly string[] = Object.keys(moments)
 
+type Stores = Pick<Server, 'network' | 'leases'> & Omit<Partition, 'subjects'>
+
 /** Kinds that are about single messages, with what they set. */
-const shares: Readonly<Record<string, (server: Server, random: Random) => void>> = {
+const shares: Readonly<Record<string, (stores: Stores, random: Random) => void>> = {
   delay: ({ network }, random) => Object.assign(network.faults, { delayMaxMs: random.integer(20, 400) }),
   loss: ({ network }, random) => Object.assign(network.faults, { loss: random.next() * 0.2 }),
   duplication: ({ network }, random) => Object.assign(network.faults, { duplication: random.next() * 0.2 }),
@@ -63,6 +72,18 @@ const shares: Readonly<Record<string, (server: Server, random: Random) => void>>
   'stream clock step': ({ log }, random) => Object.assign(log.faults, { clockStepsBackMs: random.integer(10, 3_000) }),
   'lost checkpoint request': ({ shelf }, random) => Object.assign(shelf, { loss: random.next() * 0.2 }),
 }
+
+/** Those that are about a log: each has its own measure of them. */
+const ofLogs = [
+  'lost write',
+  'lost ack',
+  'vague answer',
+  'slow write',
+  'stale read',
+  'two writers',
+  'stream clock step',
+  'lost checkpoint request',
+]
 
 /** Kinds that break promises which hold only with replicas and synced writes; drawn seldom, judged by fewer predicates. */
 const rare = new Set(['power loss', 'two writers'])
@@ -105,20 +126,20 @@ export function drawKinds(random: Random): string[] {
 export class FaultDriver {
   readonly kinds: readonly string[]
   readonly fired: (kind: string, detail: string) => void
-  /** So much of the log's room is taken from now on. */
-  private readonly filled: (share: number) => void
+  /** So much of a log's room is taken from now on. */
+  private readonly filled: (partition: number, share: number) => void
   private readonly world: World
   private readonly random: Random
   private readonly server: Server
   private readonly machines: Machines
   private isOver = false
-  private isFull = false
+  private readonly full = new Set<StreamHost>()
 
   constructor(
     parts: { world: World; random: Random; server: Server; machines: Machines },
     kinds: readonly string[],
     fired: (kind: string, detail: string) => void,
-    filled: (share: number) => void,
+    filled: (partition: number, share: number) => void,
   ) {
     this.world = parts.world
     this.random = parts.random
@@ -135,33 +156,40 @@ export class FaultDriver {
   }
 
   start(): void {
-    const { random, machines, kinds } = this
-    for (const kind of kinds) shares[kind]?.(this.server, random)
+    const { random, kinds } = this
+    const { network, leases, partitions } = this.server
+    const [first, ...others] = partitions
+    for (const kind of kinds) shares[kind]?.({ network, leases, ...first! }, random)
+    for (const other of others) {
+      for (const kind of ofLogs)
+        if (kinds.includes(kind) && random.chance(0.7)) shares[kind]!({ network, leases, ...other }, random)
+    }
     if (kinds.includes('clock skew')) {
       for (const machine of this.all()) {
         machine.process.skewMs = random.integer(-3_600_000, 3_600_000)
         machine.process.drift = (random.next() - 0.5) * 0.0004
       }
     }
-    if (kinds.includes('server lags')) this.server.log.replicas = 3
-    void machines
+    if (kinds.includes('server lags')) for (const { log } of partitions) log.replicas = 3
     for (const kind of kinds) if (kind in moments) this.plan(kind as keyof typeof moments)
   }
 
   /** Everything is well from now on; what is down comes back, but for what is not part of the core. */
   calm(core: ReadonlySet<SimMachine>): void {
     this.isOver = true
-    const { network, log, leases, shelf } = this.server
+    const { network, leases, partitions } = this.server
     Object.assign(network.faults, { delayMinMs: 0.2, delayMaxMs: 2, loss: 0, duplication: 0, reordering: 0 })
     const none = { lossOfWrites: 0, lossOfAcks: 0, vagueAnswers: 0, slowWrites: 0, staleReads: 0, twoWriters: 0 }
-    Object.assign(log.faults, none, { clockStepsBackMs: 0 })
     Object.assign(leases.faults, none)
-    shelf.loss = 0
-    this.endGap(log)
+    for (const { log, shelf } of partitions) {
+      Object.assign(log.faults, none, { clockStepsBackMs: 0 })
+      shelf.loss = 0
+      this.endGap(log)
+    }
     this.endGap(leases)
     // Opening the door is for whoever leads.
-    if (this.isFull) this.fill(roomyShare)
-    for (const process of [...log.laggards.keys()]) this.endLag(process)
+    for (const log of [...this.full]) this.fill(log, roomyShare)
+    for (const { log } of partitions) for (const process of [...log.laggards.keys()]) this.endLag(log, process)
     for (const machine of this.all()) {
       if (!core.has(machine)) {
         machine.crash()
@@ -223,9 +251,12 @@ export class FaultDriver {
         return link.process.name
       }
       case 'log leader gap':
-        return this.gap(server.log, random.chance(0.5) ? random.integer(500, 5_000) : random.integer(10_000, 30_000))
+        return this.gap(
+          this.anyPartition().log,
+          random.chance(0.5) ? random.integer(500, 5_000) : random.integer(10_000, 30_000),
+        )
       case 'server lags':
-        return this.lag(random.pick(machines.controls), random.integer(500, 8_000))
+        return this.lag(this.anyPartition().log, random.pick(machines.controls), random.integer(500, 8_000))
       case 'lease outage':
         return this.gap(server.leases, random.integer(500, 15_000))
       case 'clock jump': {
@@ -236,21 +267,22 @@ export class FaultDriver {
       case 'drain':
         return this.drain(random.pick(machines.nodes))
       case 'power loss':
-        return `${server.log.loseSuffix(random.integer(1, 8))} messages`
+        return `${firstOf(server).log.loseSuffix(random.integer(1, 8))} messages`
       case 'door closes': {
-        server.log.stream.doorOpen = false
+        const { stream } = this.anyPartition().log
+        stream.doorOpen = false
         this.world.schedule(undefined, random.integer(200, 4_000), 'door opens', () => {
-          server.log.stream.doorOpen = true
+          stream.doorOpen = true
         })
         return ''
       }
       case 'full log': {
-        if (this.isFull) return undefined
-        this.isFull = true
+        const { log } = this.anyPartition()
+        if (this.full.has(log)) return undefined
         const [fullMs, lessMs] = [random.integer(1_000, 25_000), random.integer(1_000, 15_000)]
-        this.fill(random.pick([0.85, 0.95, 1]))
-        this.world.schedule(undefined, fullMs, 'some room is made', () => this.isOver || this.fill(0.7))
-        this.world.schedule(undefined, fullMs + lessMs, 'room is made', () => this.isOver || this.fill(roomyShare))
+        this.fill(log, random.pick([0.85, 0.95, 1]))
+        this.world.schedule(undefined, fullMs, 'some room is made', () => this.isOver || this.fill(log, 0.7))
+        this.world.schedule(undefined, fullMs + lessMs, 'room is made', () => this.isOver || this.fill(log, roomyShare))
         return `${fullMs} ms`
       }
       case 'rolling restart':
@@ -265,10 +297,14 @@ export class FaultDriver {
     }
   }
 
-  private fill(share: number): void {
-    this.isFull = share > roomyShare
-    this.server.log.stream.fill(share)
-    this.filled(share)
+  private fill(log: StreamHost, share: number): void {
+    if (share > roomyShare) this.full.add(log)
+    else this.full.delete(log)
+    log.stream.fill(share)
+    this.filled(
+      this.server.partitions.findIndex((partition) => partition.log === log),
+      share,
+    )
   }
 
   /** Of all nodes, or all but one, nothing comes for a while, and nothing reaches them. */
@@ -283,6 +319,11 @@ export class FaultDriver {
       for (const link of links) network.heal(link)
     })
     return `${forMs} ms`
+  }
+
+  private anyPartition(): Partition {
+    const { partitions } = this.server
+    return partitions.length === 1 ? partitions[0]! : this.random.pick(partitions)
   }
 
   private crash(machine: SimMachine): string | undefined {
@@ -343,17 +384,16 @@ export class FaultDriver {
   }
 
   /** Its server stores and delivers nothing more, and answers with what it has. */
-  private lag(machine: SimMachine, forMs: number): string | undefined {
-    const { log } = this.server
+  private lag(log: StreamHost, machine: SimMachine, forMs: number): string | undefined {
     const { process } = machine
     if (!process.alive || log.laggards.has(process)) return undefined
     log.laggards.set(process, log.stream.last)
-    this.world.schedule(undefined, forMs, `${machine.name} is behind no more`, () => this.endLag(process))
+    this.world.schedule(undefined, forMs, `${machine.name} is behind no more`, () => this.endLag(log, process))
     return `${machine.name} ${forMs} ms`
   }
 
-  private endLag(process: SimProcess): void {
-    if (this.server.log.laggards.delete(process)) for (const wake of this.server.log.readers) wake()
+  private endLag(log: StreamHost, process: SimProcess): void {
+    if (log.laggards.delete(process)) for (const wake of log.readers) wake()
   }
 
   private endGap(host: StreamHost): void {
@@ -390,11 +430,11 @@ export class FaultDriver {
   }
 
   private drain(machine: NodeMachine): string | undefined {
-    const { node, process } = machine
-    if (!process.alive || process.paused || node === undefined || !machine.started) return undefined
+    const { process } = machine
+    if (!process.alive || process.paused || !machine.started) return undefined
     const { life } = process
     this.world.schedule(process, 0, 'asked to end', () => {
-      void node.drain().then(() => {
+      void machine.drain().then(() => {
         if (process.life !== life) return
         machine.crash()
         machine.restartAfter(1_000)

@@ -27,6 +27,8 @@ export const features = [
   'poison',
   /** Dead letters are tried again, or removed. */
   'dead letters',
+  /** Two or three partitions, plain clients that publish in any of them, and tasks that wait for tasks of others. */
+  'partitions',
 ] as const
 
 export type Feature = (typeof features)[number]
@@ -54,6 +56,11 @@ export function rulesOf(drawn: ReadonlySet<Feature>, random: Random): Partial<Fo
     deadKeepCount: random.integer(5, 30),
     deadKeepMs: random.integer(5_000, 120_000),
   }
+}
+
+/** How many partitions the namespace has. */
+export function partitionsOf(drawn: ReadonlySet<Feature>, random: Random): number {
+  return drawn.has('partitions') ? random.integer(2, 3) : 1
 }
 
 /** Until the returned function is called. */

@@ -57,8 +57,8 @@ export type HistoryEvent =
       readonly key: string
       readonly attempt: number
     }
-  /** So much of the log's room is taken from here on, 0 to 1. */
-  | { readonly what: 'filled'; readonly atMs: number; readonly share: number }
+  /** So much of the room of a partition's log is taken from here on, 0 to 1. */
+  | { readonly what: 'filled'; readonly atMs: number; readonly partition: number; readonly share: number }
   | { readonly what: 'fault'; readonly atMs: number; readonly kind: string; readonly detail: string }
 
 /** What one task is in a ledger at the end. */
@@ -73,15 +73,16 @@ export interface LedgerTask {
 
 export interface History {
   readonly events: readonly HistoryEvent[]
-  /** Every message that the stream keeps or has trimmed, in order, without what a server lost. */
-  readonly log: readonly LogMessage[]
-  /** Messages that were acknowledged and that the server lost afterwards. */
+  /** By partition: every message that its stream keeps or has trimmed, in order, without what a server lost. */
+  readonly logs: readonly (readonly LogMessage[])[]
+  /** Messages of the first log that were acknowledged and that the server lost afterwards. */
   readonly lost: readonly LogMessage[]
   /** Large values by their names, where they are known. */
   readonly objects?: ReadonlyMap<string, Uint8Array>
   /** Ledgers at the end, by who holds them, with the position up to which each is folded. */
   readonly ledgers: readonly {
     readonly holder: string
+    readonly partition: number
     readonly position: number
     readonly tasks: readonly LedgerTask[]
     /** Where it differs from a fold of the whole log; left out where nobody has compared. */
@@ -110,19 +111,24 @@ export interface History {
 
 export class Recorder {
   readonly events: HistoryEvent[] = []
-  readonly log: LogMessage[] = []
+  readonly logs: readonly LogMessage[][]
   readonly lost: LogMessage[] = []
+
+  constructor(partitions: number) {
+    this.logs = Array.from({ length: partitions }, () => [])
+  }
 
   add(event: HistoryEvent): void {
     this.events.push(event)
   }
 
-  stored(message: LogMessage): void {
-    this.log.push(message)
+  stored(partition: number, message: LogMessage): void {
+    this.logs[partition]!.push(message)
   }
 
-  /** The server lost everything from this sequence on. */
+  /** The server lost everything of the first log from this sequence on. */
   loseFrom(sequence: number): void {
-    while ((this.log.at(-1)?.sequence ?? 0) >= sequence) this.lost.push(this.log.pop()!)
+    const log = this.logs[0]!
+    while ((log.at(-1)?.sequence ?? 0) >= sequence) this.lost.push(log.pop()!)
   }
 }

@@ -1,7 +1,7 @@
 /** Who runs the installation in the simulation: limits types and sets schedules while the faults last, and takes all back. */
 import { Troupe } from '../../src/client/troupe.ts'
 import type { TypeLimits } from '../../src/protocol/options.ts'
-import { type Server, SimMachine } from './cluster.ts'
+import { firstOf, type Server, SimMachine } from './cluster.ts'
 import type { Feature } from './features.ts'
 import { patterns } from './patterns.ts'
 import { Random } from './random.ts'
@@ -31,11 +31,11 @@ export class OperatorMachine extends SimMachine {
   }
 
   protected async start(): Promise<void> {
-    const { bus, log, process } = this
-    const { subjects, shelf, log: host } = this.server
+    const { bus, logs, process } = this
+    const { subjects, shelf, log: host } = firstOf(this.server)
     this.troupe = new Troupe({
       bus,
-      logs: [log],
+      logs,
       objects: new SimObjectStore(shelf, host, bus),
       subjects,
       client: `${process.name}-${process.life}`,

@@ -3,7 +3,14 @@
 import { plantedInFeatures } from './planted-features.ts'
 import { plantedInFold } from './planted-fold.ts'
 import { plantedInLog } from './planted-log.ts'
+import { plantedInPartitions } from './planted-partitions.ts'
 import { plantedInRuntime } from './planted-runtime.ts'
 import type { Plant } from './plants.ts'
 
-export const plants: readonly Plant[] = [...plantedInLog, ...plantedInFold, ...plantedInRuntime, ...plantedInFeatures]
+export const plants: readonly Plant[] = [
+  ...plantedInLog,
+  ...plantedInFold,
+  ...plantedInRuntime,
+  ...plantedInFeatures,
+  ...plantedInPartitions,
+]

@@ -2,6 +2,7 @@
  * One simulated life of an installation from one seed: a safety phase with faults, then a liveness phase in which a random
  * core is healed and everything must come to its end. Returns the history for the checker.
  */
+import type { Ledger } from '../../src/actors/ledger/ledger.ts'
 import type { LedgerState } from '../../src/actors/ledger/state.ts'
 import { Subjects } from '../../src/protocol/subjects.ts'
 import { noteOrigin } from '../../src/runtime/tasks/load.ts'
@@ -10,13 +11,15 @@ import { ClientMachine } from './client-machine.ts'
 import {
   type ClusterSettings,
   ControlMachine,
+  firstOf,
   NodeMachine,
+  type Partition,
   type Server,
   type SimMachine,
   simLogger,
 } from './cluster.ts'
 import { drawKinds, FaultDriver } from './faults.ts'
-import { drawFeatures, type Feature, features, narrowLimits, rulesOf, typesOf } from './features.ts'
+import { drawFeatures, type Feature, features, narrowLimits, partitionsOf, rulesOf, typesOf } from './features.ts'
 import { installGlobals } from './globals.ts'
 import { type History, type HistoryEvent, type LedgerTask, Recorder } from './history.ts'
 import { Network } from './network.ts'
@@ -70,9 +73,14 @@ function noFaults(): LogFaults {
   }
 }
 
+/** What streams are made with. */
+function common({ epochMs }: World) {
+  return { bytesMax: 64 * 1024 * 1024, dedupeMs: 60_000, createdAtMs: epochMs }
+}
+
 class Simulation {
   readonly world: World
-  readonly recorder = new Recorder()
+  readonly recorder: Recorder
   readonly server: Server
   readonly controls: ControlMachine[] = []
   readonly nodes: NodeMachine[] = []
@@ -86,7 +94,7 @@ class Simulation {
   private clockErrorMs = 0
   private heal: { atMs: number; untilMs: number } | undefined
   private differences: ReturnType<typeof differencesFromLog> = new Map()
-  private saved: { readonly name: string; readonly state: LedgerState }[] = []
+  private readonly saved: { readonly name: string; readonly state: LedgerState }[] = []
 
   constructor(options: SimulationOptions) {
     this.options = options
@@ -102,27 +110,23 @@ class Simulation {
       reordering: 0,
     })
     const count = (fault: string) => network.count(fault)
-    const subjects = new Subjects('sim')
-    const shape = random('shape')
-    const { door, inner } = subjects.logSubjects(0)
-    const common = { bytesMax: 64 * 1024 * 1024, dedupeMs: 60_000, createdAtMs: world.epochMs }
-    const log = new SimStream({ ...common, door, inner })
-    const leases = new SimStream({ ...common, door: [], inner: ['lease.>'], lastOnly: true })
-    this.server = {
-      network,
-      log: new StreamHost(world, random('log'), log, noFaults(), count),
-      leases: new StreamHost(world, random('leases'), leases, noFaults(), count),
-      shelf: emptyShelf(),
-      subjects,
-      wrapLog: options.plant?.wrapLog?.(random('plant')),
-    }
-    this.server.log.onStored = (message) => this.recorder.stored(message)
     const asked = options.features ?? (options.plant === undefined ? undefined : (options.plant.features ?? []))
     this.features = asked ? new Set(features.filter((name) => asked.includes(name))) : drawFeatures(random('features'))
-    this.threads = this.build(shape, random('features of the shape'), count)
+    const many = partitionsOf(this.features, random('partitions'))
+    this.recorder = new Recorder(many)
+    const leases = new SimStream({ ...common(world), door: [], inner: ['lease.>'], lastOnly: true })
+    this.server = {
+      network,
+      partitions: Array.from({ length: many }, (_, at) => this.partition(new Subjects('sim', at, many), random, count)),
+      leases: new StreamHost(world, random('leases'), leases, noFaults(), count),
+      wrapLog: options.plant?.wrapLog?.(random('plant')),
+    }
+    this.threads = this.build(random('shape'), random('features of the shape'), count)
     const { controls, nodes, threads } = this
     const machines = { controls, nodes, clients: [...this.clients, ...this.operators], threads }
-    const kinds = options.kinds ?? options.plant?.kinds ?? drawKinds(random('kinds'))
+    const drawn = options.kinds ?? options.plant?.kinds ?? drawKinds(random('kinds'))
+    // A log that has lost what another one acted on is out of every promise.
+    const kinds = many === 1 ? drawn : drawn.filter((kind) => kind !== 'power loss')
     this.faults = new FaultDriver(
       { world, random: random('faults'), server: this.server, machines },
       kinds,
@@ -130,10 +134,20 @@ class Simulation {
         count(kind)
         world.note(`fault ${kind}`, detail)
         this.recorder.add({ what: 'fault', atMs: world.nowMs, kind, detail })
-        if (kind === 'power loss') this.recorder.loseFrom(log.last + 1)
+        if (kind === 'power loss') this.recorder.loseFrom(firstOf(this.server).log.stream.last + 1)
       },
-      (share) => this.recorder.add({ what: 'filled', atMs: world.nowMs, share }),
+      (partition, share) => this.recorder.add({ what: 'filled', atMs: world.nowMs, partition, share }),
     )
+  }
+
+  private partition(subjects: Subjects, random: (name: string) => Random, count: (what: string) => void): Partition {
+    const { world, recorder } = this
+    const { partition } = subjects
+    const stream = new SimStream({ ...common(world), ...subjects.logSubjects(partition) })
+    const name = partition === 0 ? 'log' : `log ${partition}`
+    const log = new StreamHost(world, random(name), stream, noFaults(), count)
+    log.onStored = (message) => recorder.stored(partition, message)
+    return { subjects, log, shelf: emptyShelf() }
   }
 
   private build(shape: Random, extra: Random, count: (what: string) => void): SimThreads {
@@ -228,8 +242,9 @@ class Simulation {
     for (const operator of this.operators) operator.isOver = true
     world.note('heal', [...core].map(({ name }) => name).join(' '))
     const atMs = world.nowMs
-    const { delayMaxMs } = this.server.network.faults
-    this.clockErrorMs = 5 + 2 * delayMaxMs + 2 * this.server.log.faults.clockStepsBackMs
+    const { network, partitions } = this.server
+    const stepsMs = Math.max(...partitions.map(({ log }) => log.faults.clockStepsBackMs))
+    this.clockErrorMs = 5 + 2 * network.faults.delayMaxMs + 2 * stepsMs
     this.faults.calm(core)
     this.nurse()
     let lookAt = 0
@@ -238,8 +253,7 @@ class Simulation {
     await world.run({ untilMs: atMs + 20 * healMsMax, stepsMax: world.steps + healStepsMax }, () => {
       if (world.steps < lookAt) return false
       lookAt = world.steps + lookEvery
-      const { totals } = this.leading()?.reader?.ledger.state ?? {}
-      const endedNow = totals === undefined ? 0 : totals.completed + totals.failed + totals.cancelled + totals.expired
+      const endedNow = this.endedTasks()
       if (endedNow > ended) untilMs = world.nowMs + healMsMax
       ended = Math.max(ended, endedNow)
       return this.allEnded() || world.nowMs > untilMs
@@ -253,16 +267,17 @@ class Simulation {
     const client = this.clients[0]!
     let round = 0
     const visit = () => {
-      const { ledger } = this.leading()?.reader ?? {}
-      for (const task of ledger?.state.tasks.values() ?? []) {
-        if (task.ended || (task.type !== 'listener' && task.type !== 'allergic')) continue
-        const value = (round % 4) + 1
-        const options = { headers: { 'Troupe-Id': `s${value}` } }
-        const data = new TextEncoder().encode(JSON.stringify({ type: 'go', value }))
-        if (client.process.alive)
-          world.schedule(client.process, 0, 'nurse', () => {
-            void client.log.append(this.server.subjects.signal(task.id), data, options)
-          })
+      for (const [partition, { subjects }] of this.server.partitions.entries()) {
+        for (const task of this.leading(partition)?.state.tasks.values() ?? []) {
+          if (task.ended || (task.type !== 'listener' && task.type !== 'allergic')) continue
+          const value = (round % 4) + 1
+          const options = { headers: { 'Troupe-Id': `s${value}` } }
+          const data = new TextEncoder().encode(JSON.stringify({ type: 'go', value }))
+          if (client.process.alive)
+            world.schedule(client.process, 0, 'nurse', () => {
+              void client.logs[partition]!.append(subjects.signal(task.id), data, options)
+            })
+        }
       }
       round++
       world.schedule(undefined, 1_500, 'nurse', visit)
@@ -270,37 +285,60 @@ class Simulation {
     world.schedule(undefined, 5_000, 'nurse', visit)
   }
 
-  private leading(): ControlMachine | undefined {
-    return this.controls.find(({ process, scheduler }) => process.alive && scheduler?.leading)
+  /** The ledger of a partition as who leads there has it. */
+  private leading(partition: number): Ledger | undefined {
+    for (const control of this.controls) {
+      const roles = control.leading(partition)
+      if (roles !== undefined) return roles.reader.ledger
+    }
+    return undefined
+  }
+
+  private endedTasks(): number {
+    return this.server.partitions.reduce((sum, _, partition) => {
+      const { totals } = this.leading(partition)?.state ?? {}
+      if (totals === undefined) return sum
+      return sum + totals.completed + totals.failed + totals.cancelled + totals.expired
+    }, 0)
   }
 
   private allEnded(): boolean {
-    const reader = this.leading()?.reader
-    if (reader === undefined || reader.ledger.state.position < this.server.log.stream.last) return false
-    const { counts } = reader.ledger.state
-    if (counts.blocked + counts.waiting + counts.held + counts.running + counts.parked > 0) return false
-    if (this.operators.some(({ done }) => !done) || !this.server.log.stream.doorOpen) return false
+    for (const [partition, { log }] of this.server.partitions.entries()) {
+      const state = this.leading(partition)?.state
+      if (state === undefined || state.position < log.stream.last || !log.stream.doorOpen) return false
+      const { counts, strays } = state
+      if (counts.blocked + counts.waiting + counts.held + counts.running + counts.parked > 0) return false
+      if (strays.submissions.size + strays.signals.size > 0) return false
+    }
+    if (this.operators.some(({ done }) => !done)) return false
     return this.clients.every((client) => client.done && client.waiting.size === 0)
   }
 
   /** Of ledgers and of checkpoints, while the limits of this seed are in force, and the bug that was planted. */
   private compareWithLog(): ReturnType<typeof differencesFromLog> {
-    const { recorder, server } = this
-    const states = this.controls.flatMap(({ process, reader }) =>
-      process.alive && reader?.live ? [reader.ledger.state] : [],
-    )
-    this.saved = server.shelf.checkpoints.flatMap(({ name, manifest, parts }) => {
-      const state = manifest && savedState(manifest, parts, recorder.log)
-      return state === undefined ? [] : [{ name, state }]
+    const { recorder, server, controls } = this
+    const compared = server.partitions.map(({ subjects, shelf }, partition) => {
+      const log = recorder.logs[partition]!
+      const states = controls.flatMap(({ process, roles }) => {
+        const reader = process.alive ? roles[partition]?.reader : undefined
+        return reader?.live ? [reader.ledger.state] : []
+      })
+      const saved = shelf.checkpoints.flatMap(({ name, manifest, parts }) => {
+        const state = manifest && savedState(manifest, parts, log)
+        return state === undefined ? [] : [{ name, state }]
+      })
+      this.saved.push(...saved)
+      return [...differencesFromLog(subjects, log, [...states, ...saved.map(({ state }) => state)])]
     })
-    return differencesFromLog(server.subjects, recorder.log, [...states, ...this.saved.map(({ state }) => state)])
+    return new Map(compared.flat())
   }
 
   private history(): History {
     const { world, recorder, server } = this
     const waiting = this.clients.reduce((sum, client) => sum + (client.process.alive ? client.waiting.size : 0), 0)
-    const ledgers = this.controls.flatMap(({ process, reader }) => {
-      if (!process.alive || reader === undefined || !reader.live) return []
+    const roles = this.controls.flatMap((control) => (control.process.alive ? control.roles : []))
+    const ledgers = roles.flatMap(({ holder, reader }) => {
+      if (!reader.live) return []
       const { state } = reader.ledger
       const differences = this.differences.get(state) ?? []
       const tasks = [...state.tasks.values()].map(
@@ -313,23 +351,23 @@ class Simulation {
           outcome: task.outcome && `${task.outcome.sequence}/${task.outcome.index}`,
         }),
       )
-      return [{ holder: process.name, position: state.position, tasks, differences }]
+      return [{ holder, partition: state.partition, position: state.position, tasks, differences }]
     })
     return {
       events: recorder.events,
-      log: recorder.log,
+      logs: recorder.logs,
       lost: recorder.lost,
-      objects: new Map([...server.shelf.objects].map(([name, { data }]) => [name, data])),
+      objects: new Map([...firstOf(server).shelf.objects].map(([name, { data }]) => [name, data])),
       ledgers,
       checkpoints: this.saved.map(({ name, state }) => ({ name, differences: this.differences.get(state) ?? [] })),
       escaped: world.escaped,
-      planned: this.faults.certain,
+      planned: [...this.faults.certain, ...(server.partitions.length > 1 ? ['stray'] : [])],
       fired: server.network.fired,
       healed: this.heal,
       brokenFences: (server.network.fired.get('two writers') ?? 0) > 0,
       epochMs: world.epochMs,
       clockErrorMs: this.clockErrorMs,
-      doorOpen: server.log.stream.doorOpen,
+      doorOpen: server.partitions.every(({ log }) => log.stream.doorOpen),
       waiting,
     }
   }

@@ -21,6 +21,12 @@ export const tenderMs = 10_000
 /** Nodes are called again this often, to keep what they have reserved and to add what has become free. */
 const callEveryMs = 500
 const reserveTtlMs = 2_000
+/**
+ * Schedulers of other partitions reserve places of the same nodes. What a party that was not served gives back is theirs at
+ * first: its own scheduler calls for nobody for so long, and each for another while, lest two of them meet again and again.
+ */
+const giveWayMs = 2 * callEveryMs
+const giveWayStepMs = 300
 
 export type ReservedReport = Extract<NodeReport, readonly ['reserved', ...unknown[]]>
 
@@ -41,6 +47,7 @@ export class Tenders {
   private readonly choose: (task: TaskRecord, open: readonly OpenPlace[], nowMs: number) => Member
   private opened = 0
   private retryAtMs = Number.POSITIVE_INFINITY
+  private givesWayUntilMs = 0
 
   /** `choose` says who gets a task; `giveBack` takes a large one that was not served, to be placed as ever. */
   constructor(
@@ -151,6 +158,8 @@ export class Tenders {
     if (given !== undefined) this.award(epoch, given, nowMs, effects)
     else if (tender.untilMs <= nowMs) {
       this.restingUntilMs.set(party, nowMs + tenderMs)
+      const { partition, partitions } = this.state
+      if (partitions > 1) this.givesWayUntilMs = nowMs + giveWayMs + partition * giveWayStepMs
       const [kept, all] = [tender.reserved(nowMs), tender.tasks.length]
       if (!('members' in party)) this.returnLarge(party)
       this.close(`it ended after ${tenderMs} ms with ${kept} of ${all} places reserved`, nowMs, effects)
@@ -201,6 +210,10 @@ export class Tenders {
 
   /** Opens the call of the first party that can be served at all. */
   private begin(epoch: number, nowMs: number): void {
+    if (nowMs < this.givesWayUntilMs) {
+      this.retryAtMs = this.givesWayUntilMs
+      return
+    }
     const ready: { readonly party: Party; readonly tasks: readonly TaskRecord[] }[] = []
     for (const [party, atMs] of this.restingUntilMs) if (atMs <= nowMs) this.restingUntilMs.delete(party)
     for (const party of this.due.keys()) {

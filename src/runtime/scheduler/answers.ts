@@ -163,8 +163,11 @@ export class Answers {
     const { state } = this.service.ledger
     const task = state.tasks.get(name)
     if (task !== undefined) return task
+    const { partition, partitions, position, strays } = state
+    const [strayFrom] = strays.submissions.keys()
+    const ofSeveral = partitions > 1 && { partition, ...(strayFrom !== undefined && { strayFrom }) }
     throw new TroupeError('TROUPE_UNKNOWN_TASK', `task "${id}" is not known`, {
-      details: { id, position: state.position, ...(state.partitions > 1 && { partition: state.partition }) },
+      details: { id, position, ...ofSeveral },
     })
   }
 

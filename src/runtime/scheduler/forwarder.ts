@@ -127,8 +127,13 @@ export class Forwarder {
     return batch
   }
 
+  /** Those for one task in their order; one that has to wait keeps no other task's waiting. */
   private async bringSignals(signals: readonly StraySignal[]): Promise<void> {
-    for (const signal of signals) await this.bringSignal(signal)
+    const work = [...Map.groupBy(signals, ({ task }) => task).values()].map(async (ofTask) => {
+      for (const signal of ofTask) await this.bringSignal(signal)
+    })
+    const failed = (await Promise.allSettled(work)).find((result) => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
   }
 
   private async bringSignal({ sequence, index, task, signalId }: StraySignal): Promise<void> {

@@ -15,9 +15,20 @@ const ownOnly = 'Troupe-Own-Only'
 const timeoutMs = 2_000
 const nothing = new Uint8Array(0)
 
+/** How long it is looked for a task that may be on its way from one partition to another, and between two looks. */
+const findMs = 1_500
+const pauseMs = 100
+
 interface Found {
   readonly partition: number
   readonly status: string
+}
+
+/** Who does not know a task says up to where it has read its log, and the oldest place of what it still has to bring over. */
+interface Unknown {
+  readonly partition: number
+  readonly position: number
+  readonly strayFrom: number
 }
 
 export class Switchboard {
@@ -40,37 +51,61 @@ export class Switchboard {
   }
 
   get others(): number[] {
-    const { partition, partitions } = this.subjects
-    return Array.from({ length: partitions }, (_, other) => other).filter((other) => other !== partition)
+    return this.all.filter((other) => other !== this.subjects.partition)
+  }
+
+  private get all(): number[] {
+    return Array.from({ length: this.subjects.partitions }, (_, partition) => partition)
   }
 
   /**
-   * The partition that has the task, undefined if none has. Throws TROUPE_NO_ANSWER when nobody has it who answers, and
-   * somebody does not.
+   * The partition that has the task, this one included; undefined if none has. A submission may be on its way from the log in
+   * which it landed to its own: nobody has it when all have brought over what stood in their logs when they were first
+   * asked, and then, asked once more, none knows it. Throws TROUPE_NO_ANSWER when somebody does not answer, or when it takes long.
    */
   async find(id: string): Promise<number | undefined> {
-    return (await this.look(id))?.partition
+    const endsAtMs = performance.now() + findMs
+    let first: readonly Unknown[] | undefined
+    for (let isBrought = false; ; ) {
+      const answers = await this.look(id, this.all)
+      if (!Array.isArray(answers)) return answers.partition
+      if (isBrought) return undefined
+      first ??= answers
+      isBrought = answers.every(({ strayFrom }, partition) => strayFrom > first![partition]!.position)
+      if (isBrought) continue
+      if (performance.now() > endsAtMs) {
+        const message = `submissions are still on their way to their partitions; task "${id}" may be one of them`
+        throw new TroupeError('TROUPE_NO_ANSWER', message, { details: { id } })
+      }
+      await new Promise((resolve) => setTimeout(resolve, pauseMs))
+    }
   }
 
-  /** The status of a task that is in one of these partitions; undefined if it is in none. Throws as `find` does. */
+  /** The status of a task that is in one of these partitions; undefined if it is in none. Throws TROUPE_NO_ANSWER. */
   async statusOf(id: string, partitions: readonly number[]): Promise<string | undefined> {
-    return (await this.look(id, partitions))?.status
+    const found = await this.look(id, partitions)
+    return Array.isArray(found) ? undefined : found.status
   }
 
-  private async look(id: string, partitions: readonly number[] = this.others): Promise<Found | undefined> {
-    const asked = partitions.map(async (partition): Promise<Found | undefined> => {
+  /** Who has the task, or what those say who do not. Throws TROUPE_NO_ANSWER when nobody has it who answers, and somebody does not. */
+  private async look(id: string, partitions: readonly number[]): Promise<Found | Unknown[]> {
+    const asked = partitions.map(async (partition): Promise<Found | Unknown> => {
       const subject = this.subjects.of(partition).task(id)
       const { data } = await this.request(partition, subject, nothing, { [ownOnly]: '1' })
       const { error, id: known, status } = parseJson(data) as Partial<TaskAnswer>
       if (known !== undefined) return { partition, status: String(status) }
-      if (error?.code === 'TROUPE_UNKNOWN_TASK') return undefined
+      if (error?.code === 'TROUPE_UNKNOWN_TASK') return { partition, ...readUpTo(error) }
       throw error === undefined ? new TroupeError('TROUPE_UNREADABLE', subject) : errorFromRecord(error)
     })
-    const answers = await Promise.allSettled(asked)
-    for (const answer of answers) if (answer.status === 'fulfilled' && answer.value !== undefined) return answer.value
-    const silent = answers.find((answer) => answer.status === 'rejected')
+    const unknown: Unknown[] = []
+    let silent: PromiseRejectedResult | undefined
+    for (const answer of await Promise.allSettled(asked)) {
+      if (answer.status === 'rejected') silent = answer
+      else if ('status' in answer.value) return answer.value
+      else unknown.push(answer.value)
+    }
     if (silent !== undefined) throw silent.reason
-    return undefined
+    return unknown
   }
 
   /** The answer of whoever knows this task, which is not known here; undefined if nobody does. */
@@ -130,5 +165,13 @@ export class Switchboard {
         cause: error,
       })
     }
+  }
+}
+
+function readUpTo({ details }: ErrorRecord): Omit<Unknown, 'partition'> {
+  const { position, strayFrom } = (details ?? {}) as { position?: unknown; strayFrom?: unknown }
+  return {
+    position: typeof position === 'number' ? position : 0,
+    strayFrom: typeof strayFrom === 'number' ? strayFrom : Number.POSITIVE_INFINITY,
   }
 }

@@ -10,6 +10,7 @@ import { placementNamed } from '../../../src/actors/scheduler/policies/named.ts'
 import { tenderMs } from '../../../src/actors/scheduler/tenders.ts'
 import { kind } from '../../../src/protocol/entries.ts'
 import type { TypeCount } from '../../../src/protocol/messages.ts'
+import { partitionOf } from '../../../src/protocol/partitions.ts'
 import { TestLog, type TestNode, taskProfile } from '../ledger/test-log.ts'
 import { bid } from './bids.ts'
 
@@ -20,6 +21,8 @@ class Bidder {
   readonly node: TestNode
   readonly reservations: Reservations
   readonly slots: number
+  /** Slots that other partitions have of the same node. */
+  elsewhere = () => 0
 
   constructor(node: TestNode, slots: number, resources: Record<string, number> = {}) {
     this.node = node
@@ -34,7 +37,7 @@ class Bidder {
   hear({ tender }: Call, agenda: Agenda, nowMs: number): void {
     if (tender === undefined) return
     const asked = (type: string) => this.node.member?.types.get(type)?.resources
-    const free = this.slots - this.running - this.reservations.count
+    const free = this.slots - this.running - this.reservations.count - this.elsewhere()
     const { places, reason = '' } = this.reservations.reserve(
       tender.id,
       tender.wants,
@@ -53,11 +56,12 @@ class Bidder {
 }
 
 class Cluster {
-  readonly log = new TestLog()
+  readonly log: TestLog
   agenda: Agenda
   readonly bidders: Bidder[] = []
 
-  constructor(policies: ConstructorParameters<typeof Agenda>[1] = {}) {
+  constructor(policies: ConstructorParameters<typeof Agenda>[1] = {}, log = new TestLog()) {
+    this.log = log
     this.log.lead()
     this.agenda = new Agenda(this.log.state, policies)
     this.agenda.epoch = this.log.epoch
@@ -357,4 +361,32 @@ test('whatever is wanted, freed and forgotten, a node never reserves more than i
     expect([reservations.count, quantities.free.gpu]).toEqual([0, 4])
   })
   fc.assert(property, { numRuns: 300, seed: 11 })
+})
+
+test('gangs of two partitions that have half of a node each do not keep it from each other for ever', () => {
+  const clusters = [0, 1].map((partition) => new Cluster({}, new TestLog(2, partition)))
+  const bidders = clusters.map((cluster) => cluster.join('a', 4))
+  const taken = (bidder: Bidder) => bidder.running + bidder.reservations.count
+  // A task of the other partition has half of the slots until each gang has reserved what is left to it.
+  bidders[0]!.elsewhere = () => 2
+  bidders[1]!.elsewhere = () => 2
+  const gangs = clusters.map((cluster, partition) => {
+    const names = Array.from({ length: 50 }, (_, n) => `g${n}`).filter(
+      (id) => partitionOf(`gang ${id}`, 2) === partition,
+    )
+    return names.slice(0, 2).map((id) => cluster.gang(id, 3))
+  })
+  for (const cluster of clusters) expect(cluster.round()).toEqual({})
+  expect(bidders.map(({ reservations }) => reservations.count)).toEqual([2, 2])
+  bidders[0]!.elsewhere = () => taken(bidders[1]!)
+  bidders[1]!.elsewhere = () => taken(bidders[0]!)
+  const ended = () => clusters.every(({ log }) => log.state.counts.completed === 6)
+  for (let ms = 0; ms < 10 * tenderMs && !ended(); ms += 100) {
+    for (const [at, cluster] of clusters.entries()) {
+      cluster.log.advance(100)
+      cluster.round()
+      for (const id of gangs[at]!.flat()) if (cluster.log.task(id).status === 'running') bidders[at]!.node.complete(id)
+    }
+  }
+  expect(ended()).toBe(true)
 })

@@ -5,6 +5,7 @@
 import type { History, HistoryEvent } from '../history.ts'
 import { patterns } from '../patterns.ts'
 import { blobOf } from '../tasks.ts'
+import { partitionPredicates } from './predicates-partitions.ts'
 import { decoded, Replay, type ReplayTask } from './replay.ts'
 import type { LimitedSpan } from './replay-queues.ts'
 
@@ -24,7 +25,8 @@ type Submission = Extract<HistoryEvent, { what: 'submit' }>
 /** A history, with what several predicates look up. */
 export class Evidence {
   readonly history: History
-  readonly replay: Replay
+  /** By partition. */
+  readonly replays: readonly Replay[]
   readonly tasks: readonly ReplayTask[]
   readonly byMark = new Map<number, ReplayTask[]>()
   private readonly byId = new Map<string, ReplayTask[]>()
@@ -36,8 +38,8 @@ export class Evidence {
 
   constructor(history: History) {
     this.history = history
-    this.replay = Replay.of(history.log, history.objects)
-    this.tasks = this.replay.all
+    this.replays = history.logs.map((_, partition) => this.read(partition))
+    this.tasks = this.replays.flatMap(({ all }) => all)
     for (const task of this.tasks) {
       const { mark, id } = task
       this.byId.set(id, [...(this.byId.get(id) ?? []), task])
@@ -60,6 +62,12 @@ export class Evidence {
     }
   }
 
+  /** The second reading of a partition's log, up to this place. */
+  read(partition: number, position = Number.POSITIVE_INFINITY): Replay {
+    const { logs, objects } = this.history
+    return Replay.of(logs[partition]!, objects, position, { partition, partitions: logs.length })
+  }
+
   /** Every task that ever had this id: once one is forgotten, the id is free. */
   everOf(id: string): readonly ReplayTask[] {
     return this.byId.get(id) ?? []
@@ -76,13 +84,15 @@ export class Evidence {
    */
   limited(judge: (span: LimitedSpan, turns: readonly LimitedTurn[]) => readonly string[]): readonly string[] {
     if (this.history.events.some(({ what }) => what === 'fault') || this.history.fired.has('loss')) return []
-    return this.replay.queues.spans.flatMap((span) => {
-      const turns = this.tasks
-        .filter(({ type }) => type === span.type)
-        .flatMap((task) => task.turns.map((turn) => ({ id: task.id, ...turn })))
-        .filter(({ atMs, sequence }) => atMs > span.fromMs + invitedMs && sequence < span.toSequence)
-      return judge(span, turns)
-    })
+    return this.replays.flatMap(({ queues, all }) =>
+      queues.spans.flatMap((span) => {
+        const turns = all
+          .filter(({ type }) => type === span.type)
+          .flatMap((task) => task.turns.map((turn) => ({ id: task.id, ...turn })))
+          .filter(({ atMs, sequence }) => atMs > span.fromMs + invitedMs && sequence < span.toSequence)
+        return judge(span, turns)
+      }),
+    )
   }
 
   events<What extends HistoryEvent['what']>(what: What): Extract<HistoryEvent, { what: What }>[] {
@@ -162,8 +172,8 @@ export const predicates: readonly Predicate[] = [
     sentence: 'A submission makes one task at most, however often it is sent.',
     broken: ({ byMark }) =>
       [...byMark].flatMap(([mark, found]) =>
-        new Set(found.map(({ id }) => id)).size > 1
-          ? [`submission ${mark} became ${found.map(({ id }) => id).join(', ')}`]
+        new Set(found.map(({ partition, id }) => `${id} in ${partition}`)).size > 1
+          ? [`submission ${mark} became ${found.map(({ partition, id }) => `${id} in ${partition}`).join(', ')}`]
           : [],
       ),
   },
@@ -196,7 +206,7 @@ export const predicates: readonly Predicate[] = [
       const { clockErrorMs, epochMs } = evidence.history
       return evidence.events('run').flatMap(({ id, atMs }) => {
         const task = evidence.everOf(id).at(-1)
-        const gang = task && evidence.replay.gangs.of(task)
+        const gang = task && evidence.replays[task.partition]!.gangs.of(task)
         if (gang === undefined || evidence.serverLostData) return []
         const { startedAtMs = Number.POSITIVE_INFINITY } = gang
         const ranAtMs = epochMs + atMs + clockErrorMs + 1
@@ -211,12 +221,11 @@ export const predicates: readonly Predicate[] = [
     promise: 'P3',
     sentence:
       "A member's failure ends the turns of all that its group restarts, and a group that failed too often ends.",
-    broken: ({ history, replay }) =>
-      history.ledgers.flatMap(({ holder, position, tasks }) => {
+    broken: ({ history, replays }) =>
+      history.ledgers.flatMap(({ holder, partition, position, tasks }) => {
         const known = new Map(tasks.map((task) => [task.id, task]))
-        return replay.groups.consequences
-          .filter(({ sequence }) => sequence <= position)
-          .flatMap(({ sequence, group, turns, ended }) =>
+        return replays[partition]!.groups.consequences.filter(({ sequence }) => sequence <= position).flatMap(
+          ({ sequence, group, turns, ended }) =>
             turns.flatMap(({ id, turn }) => {
               const task = known.get(id)
               const isOver = ended
@@ -224,26 +233,28 @@ export const predicates: readonly Predicate[] = [
                 : task === undefined || task.turn > turn || !['running', 'completed'].includes(task.status)
               return isOver ? [] : [`${holder}: ${id} of ${group} keeps turn ${turn} after the failure at ${sequence}`]
             }),
-          )
+        )
       }),
   },
   {
     name: 'fenced-at-write',
     promise: 'P3',
     sentence: 'After a fence the broker stores nothing more on that journal.',
-    broken: ({ history, replay }) =>
+    broken: ({ history, replays }) =>
       history.brokenFences || history.lost.length > 0
         ? []
-        : replay.storedAfterFence.map(({ subject, sequence }) => `${sequence} on ${subject} stands behind its fence`),
+        : replays
+            .flatMap(({ storedAfterFence }) => storedAfterFence)
+            .map(({ subject, sequence }) => `${sequence} on ${subject} stands behind its fence`),
   },
   {
     name: 'one-ledger',
     promise: 'P3',
     sentence:
       'Every ledger says of every task what a second reading of the log says: status, turn, attempt, owner, end.',
-    broken: ({ history }) =>
-      history.ledgers.flatMap(({ holder, position, tasks }) => {
-        const replay = Replay.of(history.log, history.objects, position)
+    broken: (evidence) =>
+      evidence.history.ledgers.flatMap(({ holder, partition, position, tasks }) => {
+        const replay = evidence.read(partition, position)
         const differences = tasks.flatMap((task) => {
           const other = replay.tasks.get(task.id) ?? tied(replay, task.id)
           const mine = `${task.status} turn ${task.turn} attempt ${task.attempt} ${task.owner ?? ''} ${task.outcome ?? ''}`
@@ -347,11 +358,12 @@ export const predicates: readonly Predicate[] = [
     name: 'every-firing-once',
     promise: 'P6',
     sentence: 'A schedule makes each of its firings once, never early, and says which it has left out.',
-    broken: ({ replay, serverLostData }) => {
+    broken: ({ replays, serverLostData }) => {
       // What decided the next firing may be what was lost.
       if (serverLostData) return []
       const latest = new Map<string, number>()
-      return replay.schedules.firings.flatMap(({ name, what, pattern, dueAtMs, nextAtMs, atMs, isFirst }) => {
+      const firings = replays.flatMap(({ schedules }) => schedules.firings)
+      return firings.flatMap(({ name, what, pattern, dueAtMs, nextAtMs, atMs, isFirst }) => {
         const periodMs = patterns[pattern]
         const before = isFirst ? undefined : latest.get(name)
         latest.set(name, nextAtMs)
@@ -410,11 +422,13 @@ export const predicates: readonly Predicate[] = [
       if (history.healed === undefined || history.doorOpen === undefined || history.lost.length > 0) return []
       const shut = history.doorOpen ? [] : ['the log has room, and its door is closed']
       if (history.events.some((event) => event.what === 'fault' && event.kind !== 'full log')) return shut
-      const spans = fullSpans(history)
-      const late = history.log.filter(
-        ({ subject, timestampMs }) =>
-          doorSubject.test(subject) && spans.some(({ fromMs, toMs }) => timestampMs > fromMs && timestampMs < toMs),
-      )
+      const late = history.logs.flatMap((log, partition) => {
+        const spans = fullSpans(history, partition)
+        return log.filter(
+          ({ subject, timestampMs }) =>
+            doorSubject.test(subject) && spans.some(({ fromMs, toMs }) => timestampMs > fromMs && timestampMs < toMs),
+        )
+      })
       return [...shut, ...late.map(({ sequence, subject }) => `${sequence} on ${subject} was stored in a full log`)]
     },
   },
@@ -422,11 +436,12 @@ export const predicates: readonly Predicate[] = [
     name: 'mass-silence',
     promise: 'P7',
     sentence: 'When most nodes fall silent at once, for less than the hold, none of them is fenced for it.',
-    broken: ({ history, replay }) => {
+    broken: ({ history, replays }) => {
       const faults = history.events.filter((event) => event.what === 'fault')
       const healedAtMs = history.epochMs + (history.healed?.atMs ?? Number.POSITIVE_INFINITY)
       if (faults.length === 0 || faults.some(({ kind }) => kind !== 'nodes fall silent')) return []
-      return replay.lives
+      return replays
+        .flatMap(({ lives }) => lives)
         .filter(({ toMs }) => toMs < healedAtMs)
         .map(({ node, toMs }) => `${node} lost its life at ${(toMs - history.epochMs).toFixed(0)} ms`)
     },
@@ -435,18 +450,19 @@ export const predicates: readonly Predicate[] = [
     name: 'poison-bounded',
     promise: 'P9',
     sentence: 'No task fails more than three times in a row on one event, unless an operator lets it.',
-    broken: ({ replay, tasks }) => {
-      const runs = new Map<string, { event: number; times: number; most: number }>()
-      for (const { id, event } of replay.failedOn) {
-        const run = runs.get(id)
-        const times = event > 0 && run?.event === event ? run.times + 1 : Math.sign(event)
-        runs.set(id, { event, times, most: Math.max(times, run?.most ?? 0) })
-      }
-      const retries = new Map(tasks.map((task) => [task.id, task.retries]))
-      return [...runs].flatMap(([id, { most }]) =>
-        most > 3 * (1 + (retries.get(id) ?? 0)) ? [`${id}: ${most} times in a row`] : [],
-      )
-    },
+    broken: ({ replays }) =>
+      replays.flatMap(({ failedOn, all }) => {
+        const runs = new Map<string, { event: number; times: number; most: number }>()
+        for (const { id, event } of failedOn) {
+          const run = runs.get(id)
+          const times = event > 0 && run?.event === event ? run.times + 1 : Math.sign(event)
+          runs.set(id, { event, times, most: Math.max(times, run?.most ?? 0) })
+        }
+        const retries = new Map(all.map((task) => [task.id, task.retries]))
+        return [...runs].flatMap(([id, { most }]) =>
+          most > 3 * (1 + (retries.get(id) ?? 0)) ? [`${id}: ${most} times in a row`] : [],
+        )
+      }),
   },
   {
     name: 'one-key',
@@ -530,7 +546,7 @@ export const predicates: readonly Predicate[] = [
     name: 'failover',
     promise: 'P7',
     sentence: 'A node that is killed is out of the log within four seconds, if nothing else goes wrong.',
-    broken: ({ history, replay }) => {
+    broken: ({ history, replays }) => {
       const others = [...history.fired.keys()].filter((kind) => kind !== 'crash node' && kind !== 'trim')
       if (others.length > 0) return []
       const crashes = history.events.filter((event) => event.what === 'fault')
@@ -539,18 +555,20 @@ export const predicates: readonly Predicate[] = [
           (other) => other.detail === detail || Math.abs(other.atMs - atMs) > failoverMs * 3,
         )
         const killedAtMs = history.epochMs + atMs
-        const life = replay.lives.find(
-          ({ node, fromMs, toMs }) => node === detail && fromMs <= killedAtMs && toMs > killedAtMs,
-        )
         const isOver = (history.healed?.untilMs ?? 0) > atMs + failoverMs
-        return !isAlone || !isOver || life === undefined || life.toMs <= killedAtMs + failoverMs
-          ? []
-          : [
-              `${detail}, killed at ${atMs.toFixed(0)} ms, was a member for ${(life.toMs - killedAtMs).toFixed(0)} ms more`,
-            ]
+        if (!isAlone || !isOver) return []
+        return replays
+          .flatMap(({ lives }) => lives)
+          .filter(({ node, fromMs, toMs }) => node === detail && fromMs <= killedAtMs && toMs > killedAtMs)
+          .filter(({ toMs }) => toMs > killedAtMs + failoverMs)
+          .map(
+            ({ toMs }) =>
+              `${detail}, killed at ${atMs.toFixed(0)} ms, was a member for ${(toMs - killedAtMs).toFixed(0)} ms more`,
+          )
       })
     },
   },
+  ...partitionPredicates,
   {
     name: 'nothing-escapes',
     promise: 'P9',
@@ -569,11 +587,14 @@ const doorSubject = /\.(submit|block|signal)\./
 const doorMs = 8_000
 
 /** When the door has to be closed, in log time: from a while after the log was too full until it was roomy again. */
-function fullSpans({ events, epochMs }: History): { readonly fromMs: number; readonly toMs: number }[] {
+function fullSpans(
+  { events, epochMs }: History,
+  partition: number,
+): { readonly fromMs: number; readonly toMs: number }[] {
   const spans: { fromMs: number; toMs: number }[] = []
   let fullAtMs: number | undefined
   for (const event of events) {
-    if (event.what !== 'filled') continue
+    if (event.what !== 'filled' || event.partition !== partition) continue
     const atMs = epochMs + event.atMs
     if (event.share >= 0.8) fullAtMs ??= atMs
     else if (fullAtMs !== undefined && (event.share <= 0.6 || atMs < fullAtMs + doorMs)) {

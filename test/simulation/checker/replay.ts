@@ -14,6 +14,7 @@ import * as hedges from './replay-hedges.ts'
 import { ReplayQueues } from './replay-queues.ts'
 import { type KeepRules, ReplayRetention } from './replay-retention.ts'
 import { ReplaySchedules } from './replay-schedules.ts'
+import { type Placed, ReplayStrays } from './replay-strays.ts'
 
 export type ReplayStatus =
   | 'blocked'
@@ -45,6 +46,7 @@ export interface ReplaySignal {
 
 export class ReplayTask {
   readonly id: string
+  readonly partition: number
   readonly type: string
   readonly input: unknown
   readonly sequence: number
@@ -94,8 +96,9 @@ export class ReplayTask {
   readonly checkpoints: { readonly value: unknown; readonly turn: number }[] = []
   readonly signals: ReplaySignal[] = []
 
-  constructor(born: Pick<ReplayTask, 'id' | 'type' | 'input' | 'sequence' | 'submittedAtMs' | 'parent'>) {
+  constructor(born: Pick<ReplayTask, 'id' | 'partition' | 'type' | 'input' | 'sequence' | 'submittedAtMs' | 'parent'>) {
     this.id = born.id
+    this.partition = born.partition
     this.type = born.type
     this.input = born.input
     this.sequence = born.sequence
@@ -129,6 +132,12 @@ export function decoded(payload: unknown): unknown {
   return payload instanceof Uint8Array ? (unpack(payload) as unknown) : payload
 }
 
+/** Which of how many partitions a log is of. */
+interface LogPlace {
+  readonly partition: number
+  readonly partitions: number
+}
+
 /** Large values by their names. */
 export type Objects = ReadonlyMap<string, Uint8Array>
 
@@ -143,6 +152,7 @@ export class Replay {
   readonly failedOn: { readonly id: string; readonly event: number }[] = []
   readonly gangs = new ReplayGangs()
   readonly groups = new ReplayGroups()
+  readonly strays: ReplayStrays
   /** Submissions that named the id of another. */
   readonly conflicts: { readonly id: string; readonly sequence: number }[] = []
   /** Each incarnation, with the log times between which it lived. */
@@ -163,13 +173,19 @@ export class Replay {
   private epoch = 0
   private leader = ''
 
-  constructor(objects: Objects = new Map()) {
+  constructor(objects: Objects = new Map(), { partition, partitions }: LogPlace = { partition: 0, partitions: 1 }) {
     this.objects = objects
+    this.strays = new ReplayStrays(partition, partitions)
   }
 
   /** Folds messages up to `position`. */
-  static of(log: readonly LogMessage[], objects?: Objects, position = Number.POSITIVE_INFINITY): Replay {
-    const replay = new Replay(objects)
+  static of(
+    log: readonly LogMessage[],
+    objects?: Objects,
+    position = Number.POSITIVE_INFINITY,
+    place?: LogPlace,
+  ): Replay {
+    const replay = new Replay(objects, place)
     for (const message of log) if (message.sequence <= position) replay.fold(message)
     return replay
   }
@@ -177,18 +193,25 @@ export class Replay {
   fold(message: LogMessage): void {
     this.position = message.sequence
     this.timeMs = Math.max(this.timeMs, message.timestampMs)
-    const tokens = message.subject.split('.').slice(2)
+    const rest = message.subject.split('.').slice(2)
+    const tokens = rest[0] === 'partition' ? rest.slice(2) : rest
     if (tokens[0] === 'submit') {
-      this.submit(tokens[1] ?? '', Buffer.from(message.data).toString(), optionsOf(message), -1)
+      const type = tokens[1] ?? ''
+      const options = optionsOf(message)
+      if (!this.strays.landed(this.position, type, options))
+        this.submit(type, Buffer.from(message.data).toString(), options, -1)
     } else if (tokens[0] === 'block') {
       const [, submissions] = unpack(message.data) as [number, [string, Uint8Array | null, Options?][]]
       for (const [index, [type, input, options]] of submissions.entries())
         this.submit(type, input, options ?? {}, index)
+      const block = submissions.map(([type, , options = {}]) => ({ type, options }))
+      this.strays.placed(this.position, block)
     } else if (tokens[0] === 'signal') {
       const value = headersSayPacked(message) ? decoded(message.data) : JSON.parse(Buffer.from(message.data).toString())
       this.signal(tokens[1] ?? '', message.headers?.get('troupe-id') ?? '', value)
     } else if (tokens[0] === 'journal') this.journal(message, tokens[2] ?? '', tokens[3] ?? '')
     else if (tokens[0] === 'control') this.control(message, tokens[2] ?? '')
+    else if (tokens[0] === 'forward') this.forward(message, Number(tokens[1]))
     for (const task of this.retention.overdue(this.timeMs)) this.forget(task)
   }
 
@@ -211,16 +234,18 @@ export class Replay {
     index: number,
     parent?: string,
     isNeeded = parent !== undefined,
+    named?: string,
   ): ReplayTask | undefined {
     const input = this.fetched(given)
-    const reference = index < 0 ? `0-${this.position}` : `0-${this.position}-${index}`
-    const id = options.id ?? reference
+    const { partition } = this.strays
+    const reference = index < 0 ? `${partition}-${this.position}` : `${partition}-${this.position}-${index}`
+    const id = options.id ?? named ?? reference
     const known = this.tasks.get(id)
     if (known !== undefined) {
       if (known.type !== type || !sameBytes(known.input, input)) this.conflicts.push({ id, sequence: this.position })
       return undefined
     }
-    const born = { id, type, input, sequence: this.position, submittedAtMs: this.timeMs, parent }
+    const born = { id, partition, type, input, sequence: this.position, submittedAtMs: this.timeMs, parent }
     const task = new ReplayTask(born)
     task.delayMs = options.delayMs ?? 0
     if (task.delayMs > 0) task.dueAtMs = this.timeMs + task.delayMs
@@ -274,8 +299,10 @@ export class Replay {
     else known.add(waiter)
   }
 
-  private signal(to: string, signalId: string, value: unknown): void {
+  private signal(to: string, signalId: string, value: unknown, wasBrought = false): void {
     const task = this.tasks.get(to)
+    if (task === undefined && this.strays.partitions > 1 && !wasBrought)
+      this.strays.signalled(this.position, { task: to, signalId, atMs: this.timeMs })
     if (task === undefined || task.ended) return
     if (signalId !== '' && task.signalIds.has(signalId)) return
     if (task.pending.length >= limits.signalsPerTaskMax) return
@@ -285,6 +312,22 @@ export class Replay {
     task.signals.push(signal)
     task.pending.push(signal)
     if (task.status === 'parked' && task.onSignal) this.ready(task, 0)
+  }
+
+  /** What the leader of another partition has brought. */
+  private forward(message: LogMessage, from: number): void {
+    const [, entries] = unpack(message.data) as [number, Entry[]]
+    for (const [index, entry] of entries.entries()) {
+      if (entry[0] === kind.broughtSignal) {
+        this.strays.broughtSignals.add(`${String(entry[1])} ${String(entry[2])}`)
+        this.signal(String(entry[1]), String(entry[2]), decoded(entry[3]), true)
+        continue
+      }
+      const [, sequence, type, input, options] = entry as [number, number, string, unknown, Options]
+      if (!this.strays.cameFrom(from, sequence)) continue
+      this.submit(type, input, options, index, undefined, false, `${from}-${sequence}`)
+      this.strays.placed(this.position, [{ type, options }])
+    }
   }
 
   // --- nodes ------------------------------------------------------------------------------------------------------
@@ -552,20 +595,26 @@ export class Replay {
       else if (child !== undefined && status !== 'completed')
         this.terminate(child, 'cancelled', index, undefined, 'TROUPE_TASK_CANCELLED')
     }
-    const waiters = this.waiters.get(task.id) ?? []
-    this.waiters.delete(task.id)
-    for (const other of waiters) {
-      if (other.status !== 'blocked' || !other.after.has(task.id)) continue
-      if (status !== 'completed' && !other.afterEnd)
-        this.terminate(other, 'failed', index, undefined, 'TROUPE_DEPENDENCY_FAILED')
-      else if (other.after.delete(task.id) && other.after.size === 0) other.status = 'waiting'
-    }
+    const waiters = this.settle(task.id, status, index)
     for (const other of this.gangs.ended(task, this.timeMs, this.position)) {
       if (!other.ended) this.terminate(other, 'failed', index, undefined, 'TROUPE_GANG_BROKEN')
     }
     for (const other of waiters) {
       if (other.awaited.delete(task.id) && other.awaited.size === 0 && other.status === 'parked') this.ready(other, 0)
     }
+  }
+
+  /** Those that come after a task go on, or end; returns all that waited for it. */
+  private settle(id: string, status: string, index: number): Iterable<ReplayTask> {
+    const waiters = this.waiters.get(id) ?? []
+    this.waiters.delete(id)
+    for (const other of waiters) {
+      if (other.status !== 'blocked' || !other.after.has(id)) continue
+      if (status !== 'completed' && !other.afterEnd)
+        this.terminate(other, 'failed', index, undefined, 'TROUPE_DEPENDENCY_FAILED')
+      else if (other.after.delete(id) && other.after.size === 0) other.status = 'waiting'
+    }
+    return waiters
   }
 
   // --- leaders ----------------------------------------------------------------------------------------------------
@@ -594,6 +643,15 @@ export class Replay {
       this.schedule(entry, index)
       return
     }
+    if (entry[0] === kind.forwarded) {
+      this.strays.forwarded.set(Number(entry[1]), Number(entry[2]))
+      return
+    }
+    if (entry[0] === kind.astray) {
+      this.strays.lookedFor(Number(entry[1]), entry[3] === true)
+      return
+    }
+    if (entry[0] === kind.settled) return this.settled(String(entry[1]), String(entry[2]), index)
     const task = this.tasks.get(String(entry[1]))
     if (task === undefined) return
     if (entry[0] === kind.retried) this.retry(task, entry[2] === true)
@@ -622,6 +680,13 @@ export class Replay {
     }
   }
 
+  /** A task of another partition has ended. */
+  private settled(id: string, status: string, index: number): void {
+    if (this.tasks.has(id) || !this.waiters.has(id)) return
+    this.strays.settled.push({ id, status })
+    this.settle(id, status, index)
+  }
+
   /** A dead letter of a task that is in no gang and no group runs again. */
   private retry(task: ReplayTask, skipsEvent: boolean): void {
     if (task.status !== 'failed' || task.isHopeless) return
@@ -648,6 +713,7 @@ export class Replay {
 
   private schedule(entry: Entry, index: number): void {
     const [what, name, a, b, c] = entry as [number, string, unknown, unknown, unknown]
+    if (what === kind.scheduled) this.strays.scheduled(name)
     if (what === kind.scheduled) this.schedules.set(name, a as Parameters<ReplaySchedules['set']>[1], Number(entry[4]))
     else if (what === kind.missed) this.schedules.missed(name, Number(a), Number(b), this.timeMs)
     else {
@@ -662,11 +728,9 @@ export class Replay {
   }
 }
 
-interface Options {
-  readonly id?: string
+interface Options extends Placed {
   readonly delayMs?: number
   readonly deadlineAtMs?: number
-  readonly after?: readonly string[]
   readonly gang?: GangOption
   readonly group?: readonly GroupLevel[]
   readonly unique?: { readonly key?: string; readonly withinMs: number }
@@ -677,11 +741,16 @@ function isInterrupted({ status, turns }: ReplayTask, anew: boolean): boolean {
   return status === 'running' || (anew && turns.length > 0 && status !== 'blocked')
 }
 
-/** Of a plain client's message, as far as those on trial use them; a delay is in whole ms. */
+/** Of a plain client's message, as far as those on trial use them; times are in whole ms. */
 function optionsOf({ headers }: LogMessage): Options {
-  const id = headers?.get('troupe-id')
-  const delay = headers?.get('troupe-delay')
-  return { ...(id !== undefined && { id }), ...(delay !== undefined && { delayMs: Number.parseInt(delay, 10) }) }
+  const given = (name: string) => headers?.get(`troupe-${name}`)
+  const [id, delay, after, unique] = [given('id'), given('delay'), given('after'), given('unique')]
+  return {
+    ...(id !== undefined && { id }),
+    ...(delay !== undefined && { delayMs: Number.parseInt(delay, 10) }),
+    ...(after !== undefined && { after: [after] }),
+    ...(unique !== undefined && { unique: { key: given('unique-key')!, withinMs: Number.parseInt(unique, 10) } }),
+  }
 }
 
 function headersSayPacked({ headers }: LogMessage): boolean {
