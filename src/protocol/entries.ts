@@ -189,10 +189,20 @@ export type Lost = readonly [kind: 59, task: string, turn: number, reason: strin
  * calendar says: calendars differ in what they know of time zones, so the fold never asks one. 0: never.
  */
 export type Scheduled = readonly [kind: 52, name: string, schedule: Schedule | null, input: Payload, nextAtMs: number]
-/** The schedule's firing that is due makes its task, whose input stands here; after it, `nextAtMs` is due. */
-export type Fired = readonly [kind: 53, name: string, dueAtMs: number, nextAtMs: number, input: Payload]
+/**
+ * The schedule's firing that is due makes its task, whose input stands here; after it, `nextAtMs` is due. `setSequence` is the
+ * message that set the schedule as the writer knew it: void if it has been set anew since.
+ */
+export type Fired = readonly [
+  kind: 53,
+  name: string,
+  dueAtMs: number,
+  nextAtMs: number,
+  input: Payload,
+  setSequence?: number,
+]
 /** The firing that is due, and those up to `nextAtMs`, were missed and make no task. */
-export type Missed = readonly [kind: 54, name: string, dueAtMs: number, nextAtMs: number]
+export type Missed = readonly [kind: 54, name: string, dueAtMs: number, nextAtMs: number, setSequence?: number]
 
 /**
  * Members of a gang have been held too long without the others: they are handed back. `heldSince` is the sequence of the

@@ -78,9 +78,9 @@ export function checkControlEntry(entry: unknown): string | undefined {
     case kind.scheduled:
       return nameComplaint(entry[1]) ?? scheduledComplaint(entry)
     case kind.fired:
-      return nameComplaint(entry[1]) ?? dueComplaint(entry) ?? inputComplaint(entry[4])
+      return nameComplaint(entry[1]) ?? dueComplaint(entry) ?? inputComplaint(entry[4]) ?? setComplaint(entry[5])
     case kind.missed:
-      return nameComplaint(entry[1]) ?? dueComplaint(entry)
+      return nameComplaint(entry[1]) ?? dueComplaint(entry) ?? setComplaint(entry[4])
     case kind.ungathered:
       if (!isName(entry[1]) || !isCount(entry[2])) return 'the gang or its gathering is not named'
       return reasonComplaint(entry[3])
@@ -195,6 +195,10 @@ function dueComplaint(entry: readonly unknown[]): string | undefined {
   const next = entry[3]
   if (!isDueTime(entry[2]) || (next !== 0 && !isDueTime(next))) return 'a due time is not a whole second'
   return next === 0 || (next as number) > entry[2] ? undefined : 'the next due time is not after this one'
+}
+
+function setComplaint(sequence: unknown): string | undefined {
+  return sequence === undefined || isCount(sequence) ? undefined : 'the sequence of its schedule is not a count'
 }
 
 function inputComplaint(input: unknown): string | undefined {

@@ -15,6 +15,8 @@ export interface ScheduleRecord {
   readonly schedule: Schedule
   readonly input: Payload
   readonly setAtMs: number
+  /** Of the message that set it; 0: set before schedules knew it. */
+  readonly setSequence: number
   /** When it is due next; 0: never. */
   nextAtMs: number
   /** Due time of the latest firing that made a task, and that task; 0 and empty: none. */
@@ -40,15 +42,16 @@ export function foldScheduled(state: LedgerState, [, name, schedule, input, next
     const { lastAtMs = 0, lastTask = '', fired = 0, skipped = 0, missedAtMs = 0, open = [] } = before ?? {}
     const counts = { lastAtMs, lastTask, fired, skipped, missedAtMs, open }
     const dueAtMs = isDueAsBefore ? before.nextAtMs : nextAtMs
-    state.schedules.set(name, { name, schedule, input, setAtMs: state.timeMs, nextAtMs: dueAtMs, ...counts })
+    const set = { setAtMs: state.timeMs, setSequence: state.position }
+    state.schedules.set(name, { name, schedule, input, ...set, nextAtMs: dueAtMs, ...counts })
   }
   state.changes.push({ what: 'scheduled', name })
   return true
 }
 
 export function foldFired(state: LedgerState, entry: Fired, index: number): boolean {
-  const [, name, dueAtMs, nextAtMs, input] = entry
-  const record = standsAt(state, name, dueAtMs)
+  const [, name, dueAtMs, nextAtMs, input, setSequence] = entry
+  const record = standsAt(state, name, dueAtMs, setSequence)
   if (record === undefined) return false
   record.nextAtMs = nextAtMs
   state.changes.push({ what: 'scheduled', name })
@@ -70,8 +73,8 @@ export function foldFired(state: LedgerState, entry: Fired, index: number): bool
   return true
 }
 
-export function foldMissed(state: LedgerState, [, name, dueAtMs, nextAtMs]: Missed): boolean {
-  const record = standsAt(state, name, dueAtMs)
+export function foldMissed(state: LedgerState, [, name, dueAtMs, nextAtMs, setSequence]: Missed): boolean {
+  const record = standsAt(state, name, dueAtMs, setSequence)
   if (record === undefined) return false
   record.nextAtMs = nextAtMs
   record.missedAtMs = dueAtMs
@@ -79,10 +82,19 @@ export function foldMissed(state: LedgerState, [, name, dueAtMs, nextAtMs]: Miss
   return true
 }
 
-/** The schedule, if this is the firing that is due next, and its time has come. */
-function standsAt(state: LedgerState, name: string, dueAtMs: number): ScheduleRecord | undefined {
+/**
+ * The schedule, if this is the firing that is due next, and its time has come. What was decided on by another pattern that was
+ * due at the same time would move it on to a time of that one.
+ */
+function standsAt(
+  state: LedgerState,
+  name: string,
+  dueAtMs: number,
+  setSequence: number | undefined,
+): ScheduleRecord | undefined {
   const record = state.schedules.get(name)
-  return record?.nextAtMs === dueAtMs && dueAtMs <= state.timeMs ? record : undefined
+  if (record?.nextAtMs !== dueAtMs || dueAtMs > state.timeMs) return undefined
+  return setSequence === undefined || setSequence === record.setSequence ? record : undefined
 }
 
 function replace(state: LedgerState, id: string, by: string, index: number): void {

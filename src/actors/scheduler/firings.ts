@@ -92,14 +92,14 @@ export class Firings {
   }
 
   private decide(record: ScheduleRecord, nowMs: number, entries: ControlEntry[]): void {
-    const { name, schedule, input, nextAtMs } = record
+    const { name, schedule, input, nextAtMs, setSequence } = record
     const borderMs = Math.max(this.followingSinceMs, nowMs - lateMs)
     const firstMs = this.firstToMake(schedule, nextAtMs, borderMs)
-    if (firstMs !== nextAtMs) entries.push([kind.missed, name, nextAtMs, firstMs])
+    if (firstMs !== nextAtMs) entries.push([kind.missed, name, nextAtMs, firstMs, setSequence])
     let atMs = firstMs
     for (let made = 0; atMs > 0 && atMs <= nowMs && made < firingsPerScheduleMax; made++) {
       const nextMs = this.next(schedule, atMs)
-      entries.push([kind.fired, name, atMs, nextMs, input])
+      entries.push([kind.fired, name, atMs, nextMs, input, setSequence])
       atMs = nextMs
     }
   }

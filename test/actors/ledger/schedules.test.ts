@@ -51,6 +51,19 @@ test('a firing makes one task, known by name and due time, however often it is s
   expect(log.takeChanges().filter(({ what }) => what === 'ready')).toHaveLength(1)
 })
 
+test('a firing that was decided on by the schedule before is void: its next due time is of another pattern', () => {
+  const { log, record, tasks } = ticking()
+  const before = record().setSequence
+  log.decide(set('allow', { schedule: '*/5 * * * * *' }))
+  expect(record()).toMatchObject({ nextAtMs: due(1), setSequence: log.state.position })
+  log.nowMs = due(1)
+  log.decide([kind.missed, 'tick', due(1), due(2), before], [kind.fired, 'tick', due(1), due(2), input, before])
+  expect(tasks()).toEqual([])
+  expect(record().nextAtMs).toBe(due(1))
+  log.decide([kind.fired, 'tick', due(1), due(1) + 5_000, input, record().setSequence])
+  expect(tasks()).toEqual([[id(1), 'waiting']])
+})
+
 test('a firing before its time, of another due time, of a deposed leader or of a removed schedule is void', () => {
   const { log, fire, tasks } = ticking()
   log.nowMs = due(1) - 1

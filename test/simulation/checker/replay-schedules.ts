@@ -11,6 +11,7 @@ interface Schedule {
 
 interface Known {
   readonly schedule: Schedule
+  readonly setBy: number
   nextAtMs: number
   open: readonly ReplayTask[]
   isFresh: boolean
@@ -39,22 +40,23 @@ export class ReplaySchedules {
   readonly firings: ReplayFiring[] = []
   private readonly known = new Map<string, Known>()
 
-  set(name: string, schedule: Schedule | null, nextAtMs: number): void {
+  set(name: string, schedule: Schedule | null, nextAtMs: number, setBy: number): void {
     const before = this.known.get(name)
     this.known.delete(name)
     if (schedule === null) return
     const isSame = before?.schedule.schedule === schedule.schedule && before.schedule.timeZone === schedule.timeZone
     this.known.set(name, {
       schedule,
+      setBy,
       nextAtMs: isSame ? before.nextAtMs : nextAtMs,
       open: before?.open ?? [],
       isFresh: !isSame || before.isFresh,
     })
   }
 
-  missed(name: string, dueAtMs: number, nextAtMs: number, timeMs: number): void {
+  missed(name: string, dueAtMs: number, nextAtMs: number, timeMs: number, setBy: unknown): void {
     const known = this.standsAt(name, dueAtMs, timeMs)
-    if (known === undefined) return
+    if (known === undefined || known.setBy !== setBy) return
     known.nextAtMs = nextAtMs
     this.note(name, known, dueAtMs, nextAtMs, timeMs, 'missed')
   }
@@ -65,10 +67,11 @@ export class ReplaySchedules {
     dueAtMs: number,
     nextAtMs: number,
     timeMs: number,
+    setBy: unknown,
     replaced: (task: ReplayTask) => void,
   ): Firing | undefined {
     const known = this.standsAt(name, dueAtMs, timeMs)
-    if (known === undefined) return undefined
+    if (known === undefined || known.setBy !== setBy) return undefined
     known.nextAtMs = nextAtMs
     const { overlap, type, options } = known.schedule
     known.open = known.open.filter(({ ended }) => !ended)

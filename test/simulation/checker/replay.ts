@@ -713,11 +713,12 @@ export class Replay {
 
   private schedule(entry: Entry, index: number): void {
     const [what, name, a, b, c] = entry as [number, string, unknown, unknown, unknown]
-    if (what === kind.scheduled) this.strays.scheduled(name)
-    if (what === kind.scheduled) this.schedules.set(name, a as Parameters<ReplaySchedules['set']>[1], Number(entry[4]))
-    else if (what === kind.missed) this.schedules.missed(name, Number(a), Number(b), this.timeMs)
+    if (what === kind.scheduled) {
+      this.strays.scheduled(name)
+      this.schedules.set(name, a as Parameters<ReplaySchedules['set']>[1], Number(entry[4]), this.position)
+    } else if (what === kind.missed) this.schedules.missed(name, Number(a), Number(b), this.timeMs, entry[4])
     else {
-      const firing = this.schedules.fired(name, Number(a), Number(b), this.timeMs, (earlier) => {
+      const firing = this.schedules.fired(name, Number(a), Number(b), this.timeMs, entry[5], (earlier) => {
         if (!earlier.ended) this.terminate(earlier, 'cancelled', index, undefined, 'TROUPE_TASK_CANCELLED')
       })
       if (firing?.what !== 'make') return
