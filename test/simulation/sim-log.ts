@@ -110,7 +110,7 @@ export class SimLog implements Log {
 
   async append(subject: string, data: Uint8Array, options: AppendOptions = {}): Promise<AppendResult> {
     const { host, bus } = this
-    const { random, faults, world } = host
+    const { random, faults } = host
     try {
       return await new Promise<AppendResult>((resolve, reject) => {
         const isLost = random.chance(faults.lossOfWrites)
@@ -130,7 +130,6 @@ export class SimLog implements Log {
           : bus.call(subject, timeoutMs, () => answered(work()))
         if (isSlow) host.fired('slow write')
         call.then(resolve, reject)
-        void world
       })
     } catch (error) {
       if ((error as { code?: string }).code === 'TROUPE_CLOSED') throw error

@@ -18,8 +18,10 @@ export const plain = task('plain', ran)
 /** May run twice at once, from half a second on. */
 export const hedged = task('hedged', ran, { hedge: { after: '500ms', budget: 1 } })
 
-/** A long machine: counts, and notes in which processes it did. It ends some steps after it has come to another, or has no more. */
+/** How far the long machine goes on in another process before it ends. */
 const stepsElsewhere = 20
+
+/** A long machine: counts, and notes in which processes it did. It ends when it has moved, or has no more steps. */
 export const marching = task(
   'marching',
   setup({
