@@ -200,7 +200,9 @@ test('bench measures with its own node, as an identity that may do no more than 
   expect(ran).toMatchObject({ code: 0, stderr: '', values: [{ bulk: { tasks: 60 }, single: { tasks: 12 } }] })
   const [{ type }] = ran.values as [{ type: string }]
   expect((await command(['ls', '--type', type, ...as('watcher')])).values).toEqual([])
-  expect((await command(['nodes', ...as('watcher')])).values).toEqual([])
+  // Nodes that an earlier test killed may still be suspected.
+  const nodes = (await command(['nodes', ...as('watcher')])).values as { types: string[] }[]
+  expect(nodes.flatMap(({ types }) => types)).not.toContain(type)
 })
 
 test('doctor compares what a user may do with what its role needs', { timeout: 60_000 }, async () => {
