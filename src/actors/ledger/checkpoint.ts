@@ -4,6 +4,7 @@
  * the position where saving began, and no fold ever waits for more than one slice.
  */
 import type { FoldRules } from '../../protocol/entries.ts'
+import { TroupeError } from '../../protocol/errors.ts'
 import type { NodeProfile, TaskProfile, TypeLimits } from '../../protocol/options.ts'
 import { type BreakerRow, breakerRows, restoreBreaker } from './breakers.ts'
 import type { SetAside } from './change.ts'
@@ -95,6 +96,7 @@ export class LedgerSaving implements Saving {
   private readonly profiles = new Map<TaskProfile, ProfileNumber>()
   private pending: TaskRow[] = []
   private tasks = 0
+  private readonly tasksAtFirst: number
   private neededFrom: number
   private readableFrom: number
 
@@ -126,6 +128,7 @@ export class LedgerSaving implements Saving {
     this.neededFrom = Math.min(state.position, state.strays.neededFrom)
     this.readableFrom = state.position
     for (const { lastSequence } of this.members) this.neededFrom = Math.min(this.neededFrom, lastSequence)
+    this.tasksAtFirst = state.tasks.size
     this.iterator = state.tasks.values()
     state.saving = this
   }
@@ -174,7 +177,11 @@ export class LedgerSaving implements Saving {
     ]
   }
 
+  /** Throws TROUPE_INTERNAL rather than let a checkpoint pass for whole that lacks a task. */
   manifest(createdAtMs: number, hash: number): Manifest {
+    if (this.tasks !== this.tasksAtFirst) {
+      throw new TroupeError('TROUPE_INTERNAL', `a checkpoint has ${this.tasks} of ${this.tasksAtFirst} tasks`)
+    }
     return {
       ...this.begun,
       tasks: this.tasks,

@@ -87,14 +87,15 @@ export class TaskTable {
     this.count--
     block.count--
     if (block.count === 0) this.blocks.delete(task.sequence)
-    else if (block.isDense) block.tasks.splice(denseIndex(block, task.index), 1)
+    // A list of its own: who is going through the old one would miss the task after it.
+    else if (block.isDense) block.tasks = block.tasks.toSpliced(denseIndex(block, task.index), 1)
     else {
       block.tasks[task.index] = undefined
       if (block.tasks.length >= denseFrom && block.count * 4 <= block.tasks.length) close(block)
     }
   }
 
-  /** Shows every task that is there and stays, while others come and go; of those perhaps one that was deleted just now. */
+  /** Shows every task that is there and stays, while others come and go; of those perhaps some that were deleted just now. */
   values(): IterableIterator<TaskRecord, undefined> {
     return new InOrder(this.blocks.values(), this.named.values())
   }

@@ -202,6 +202,27 @@ function savedRows(saving: LedgerSaving): Map<unknown, string> {
   ])
 }
 
+test('what is left of a large block is saved as it was, while more and more of it is forgotten', () => {
+  const log = new TestLog()
+  log.lead('s1', { resultsKeepCount: 12 })
+  const node = log.join('a')
+  const sequence = log.submitBlock('c', Array(64).fill(['work', null]))
+  const ids = Array.from({ length: 64 }, (_, index) => `0-${sequence}-${index}`)
+  const ended = ids.filter((_, index) => index % 16 !== 15)
+  for (const id of ended) node.accept(id)
+  for (const id of ended) node.complete(id)
+  expect(log.state.tasks.size).toBe(4 + 12)
+  const before = describeState(log.state)
+  const forget = () => {
+    const id = log.submit()
+    node.accept(id)
+    node.complete(id)
+  }
+  const { manifest, parts } = save(log.ledger, forget, () => 1)
+  expect(log.state.tasks.size).toBe(4 + 12)
+  expect(describeState(restoreState(manifest, parts))).toEqual(before)
+})
+
 test('a ledger does not depend on how the messages came in', () => {
   const log = new TestLog()
   const actors = new RandomActors(log, 42)

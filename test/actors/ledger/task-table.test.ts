@@ -109,4 +109,18 @@ describe('the table of tasks', () => {
     }
     expect(stay.size).toBe(0)
   })
+
+  test('going through the rest of a block shows all of it, while those before are forgotten', () => {
+    for (const left of [2, 7, 16]) {
+      const table = new TaskTable(partition)
+      const tasks = Array.from({ length: 64 }, (_, index) => added(table, 7, index))
+      for (const task of tasks.splice(0, 64 - left)) table.delete(task)
+      const shown = table.values()
+      for (let gone = 0; gone < left; gone++) {
+        expect(shown.next().value).toBe(tasks[gone])
+        table.delete(tasks[gone]!)
+      }
+      expect(shown.next().done).toBe(true)
+    }
+  })
 })
