@@ -101,6 +101,32 @@ test('a lease written while the answer is lost is TROUPE_NO_ANSWER', async () =>
   await bus.close()
 })
 
+test('a lease in a bucket that is not there, or has no leader, is no lost race', async () => {
+  await using t = await openTest(server)
+  await t.leases.put('k', bytes('x'), 0)
+  await api(t.bus, `STREAM.DELETE.KV_${t.subjects.leaseBucket}`)
+  await expect(t.leases.put('k', bytes('y'), 1)).rejects.toMatchObject({ code: 'TROUPE_NO_ANSWER' })
+})
+
+test('a watch tells what a store holds that was set back, whose revisions begin anew', async () => {
+  await using t = await openTest(server)
+  const stream = `KV_${t.subjects.leaseBucket}`
+  for (let revision = 0; revision < 5; revision++) await t.leases.put('k', bytes('old'), revision)
+  const seen: [string | undefined, number][] = []
+  const watch = await t.leases.watch('k', (value, revision) => seen.push([text(value), revision]))
+  await until(() => seen.length === 1, 'the present value')
+  const { config } = await api<{ config: object }>(t.bus, `STREAM.INFO.${stream}`)
+  await api(t.bus, `STREAM.DELETE.${stream}`)
+  await api(t.bus, `STREAM.CREATE.${stream}`, config)
+  await t.leases.put('k', bytes('new'), 0)
+  await until(() => seen.length === 2, 'what the store holds now')
+  expect(seen).toEqual([
+    ['old', 5],
+    ['new', 1],
+  ])
+  watch.unsubscribe()
+})
+
 // --- checkpoints ------------------------------------------------------------------------------------------------
 
 test('checkpoints come newest first with their parts, and the newest few are kept', async () => {

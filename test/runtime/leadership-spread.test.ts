@@ -37,8 +37,10 @@ class Processes {
       get teller() {
         return { awaited: processes.awaited }
       },
-      async standBack() {
+      async standBack(ms: number) {
         processes.handOvers++
+        // The others need a moment to take it.
+        if (ms < 2_000) return
         const others = names.filter((other) => other !== name)
         leaderOf[partition] = others[processes.handOvers % others.length]!
       },
@@ -64,6 +66,19 @@ test('processes come to lead the same number of partitions, and then keep them',
   await vi.advanceTimersByTimeAsync(60_000)
   expect(processes.handOvers).toBe(before)
   for (const spread of processes.spreads) spread.stop()
+})
+
+test('a process that says nothing any more is given nothing', async () => {
+  const processes = new Processes(['a', 'b'])
+  await vi.advanceTimersByTimeAsync(30_000)
+  expect(processes.counts()).toEqual([4, 4])
+  processes.spreads[1]!.stop()
+  await vi.advanceTimersByTimeAsync(5_000)
+  processes.leaderOf.fill('a')
+  const before = processes.handOvers
+  await vi.advanceTimersByTimeAsync(30_000)
+  expect(processes.handOvers).toBe(before)
+  processes.spreads[0]!.stop()
 })
 
 test('one that is alone, and one that somebody waits for, gives nothing back', async () => {

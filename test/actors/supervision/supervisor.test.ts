@@ -149,6 +149,32 @@ test('two answers in quick succession that nobody listens prove nothing: a conne
   expect(cluster.fenced).toEqual([])
 })
 
+test('an answer that nobody listens proves nothing any more once the node was heard again', () => {
+  const cluster = settled(3)
+  const [node] = cluster.nodes
+  const nobody = () => cluster.actor.getSnapshot().context.watch.nodes.get(node!.incarnation)!.nobody
+  node!.life = 'dead'
+  cluster.run(470)
+  expect(nobody()).toBe(1)
+  node!.life = 'alive'
+  cluster.run(100)
+  node!.life = 'dead'
+  cluster.run(440)
+  expect(nobody()).toBe(1)
+  expect(cluster.fenced).toEqual([])
+  cluster.run(500)
+  expect(cluster.fenced).toEqual(['n1'])
+})
+
+test('a node that has just joined has time to begin to beat', () => {
+  const cluster = settled(3)
+  const late = cluster.join('late', { life: 'frozen' })
+  cluster.run(1_200)
+  late.life = 'alive'
+  cluster.run(2_000)
+  expect(cluster.statuses(late)).toEqual([])
+})
+
 describe('a node that was never heard', () => {
   test('is suspected from the ledger, and fenced while others beat', () => {
     const cluster = settled(3)
@@ -293,6 +319,15 @@ describe('a node whose main loop does not turn', () => {
     cluster.run(2_000)
     expect(cluster.fenced).toEqual(['n1'])
     expect(cluster.reason(node!)).toMatch(/main loop has not turned for 30\d\d\d ms and it holds 1 tasks/)
+  })
+
+  test('is not spared because it beats', () => {
+    const cluster = settled(3)
+    cluster.logWrites = false
+    cluster.nodes[0]!.stuckSinceMs = cluster.nowMs
+    cluster.run(33_000)
+    const asked = cluster.effects.filter(({ effect }) => effect.kind === 'fence' || effect.kind === 'spare')
+    expect(asked.map(({ effect }) => effect.kind)).toEqual(['fence'])
   })
 
   test('is left alone if it holds none', () => {
