@@ -108,4 +108,5 @@ test('without a connection a leader writes nothing that would renew a lost lease
   await vi.advanceTimersByTimeAsync(3_000)
   expect(leases.writes).toBe(before)
   expect(stepDowns).toEqual(['the lease could not be renewed in time'])
+  await leadership.stop()
 })
