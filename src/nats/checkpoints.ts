@@ -2,7 +2,7 @@
  * Checkpoints in a stream: the parts of each under its own name, its manifest last. What has no manifest does not
  * exist, whatever else of it is there. What a manifest means, the ledger knows.
  */
-import { TroupeError } from '../protocol/errors.ts'
+import { hasCode, TroupeError } from '../protocol/errors.ts'
 import { limits } from '../protocol/limits.ts'
 import type { Subjects } from '../protocol/subjects.ts'
 import { append } from './append.ts'
@@ -10,6 +10,7 @@ import type { AppendResult, CheckpointStore, StoredCheckpoint } from './bus.ts'
 import type { NatsBus } from './connection.ts'
 import { getFromLeader } from './get.ts'
 import { api } from './jetstream-api.ts'
+import { leaderInfo } from './leader-info.ts'
 import { noAnswer } from './message.ts'
 
 /** Parts of one checkpoint that are on their way at once. */
@@ -17,6 +18,8 @@ const inFlightMax = 8
 /** A save that is older and has no manifest was given up. */
 const tornAfterMs = 10 * 60_000
 const attemptsMax = 5
+/** A store with less than this free has no room for what is on its way. */
+const roomBytes = inFlightMax * limits.blockBytesMax
 const partsHeader = 'troupe-parts'
 
 export interface CheckpointStoreOptions {
@@ -30,6 +33,7 @@ export class StreamCheckpointStore implements CheckpointStore {
   readonly #partition: number
   readonly #now: () => number
   readonly #tornAfterMs: number
+  #making: Promise<boolean> | undefined
 
   constructor(bus: NatsBus, subjects: Subjects, partition: number, options: CheckpointStoreOptions = {}) {
     this.#bus = bus
@@ -119,19 +123,50 @@ export class StreamCheckpointStore implements CheckpointStore {
       if (result.outcome === 'stored') return
       // The name is ours alone: whatever is there already is what an unknown attempt before has stored.
       if (result.outcome === 'refused' && result.reason === 'wrong-sequence' && attempt > 1) return
+      if (result.outcome === 'refused' && result.reason === 'full' && (await this.#makeRoom())) continue
       if (result.outcome === 'refused' && result.reason !== 'no-responders') break
     }
     const why = result === undefined || result.outcome === 'stored' ? '' : result.message
-    if (result?.outcome === 'refused') throw new TroupeError('TROUPE_REFUSED', `checkpoint not saved: ${why}`)
+    if (result?.outcome === 'refused') {
+      throw new TroupeError('TROUPE_REFUSED', `no ledger checkpoint was saved in stream ${this.#stream}: ${why}`)
+    }
     throw noAnswer(this.#stream, why, false)
   }
 
-  async #clean(keep: number): Promise<void> {
+  /** Returns whether there is room now. Writes that are on their way at once ask together. */
+  #makeRoom(): Promise<boolean> {
+    this.#making ??= this.#grow().finally(() => {
+      this.#making = undefined
+    })
+    return this.#making
+  }
+
+  /**
+   * A ledger grows with its tasks, also with those that the log has long been trimmed of, so its checkpoints may outgrow any
+   * size chosen beforehand; without a checkpoint nothing is trimmed, and the log would fill for good. So the store gets twice
+   * its size. If the server has no more to give, or this user may not ask for it, older checkpoints make room for this one.
+   */
+  async #grow(): Promise<boolean> {
+    const { config, state } = await leaderInfo(this.#bus, this.#stream)
+    if (config.max_bytes < 0 || config.max_bytes - state.bytes >= roomBytes) return true
+    try {
+      await api(this.#bus, `STREAM.UPDATE.${this.#stream}`, { ...config, max_bytes: config.max_bytes * 2 })
+      return true
+    } catch (error) {
+      if (!hasCode(error, 'TROUPE_REFUSED') && !hasCode(error, 'TROUPE_NOT_ALLOWED')) throw error
+      return (await this.#clean(1)) > 0
+    }
+  }
+
+  /** Returns how many it has removed. */
+  async #clean(keep: number): Promise<number> {
     const complete = await this.#manifests()
     const superfluous = complete.slice(Math.max(1, keep)).map(({ name }) => name)
     const tornBefore = this.#now() - this.#tornAfterMs
     const torn = (await this.#names()).filter((found) => !found.complete && savedAt(found.name) < tornBefore)
-    for (const name of [...superfluous, ...torn.map((found) => found.name)]) await this.#remove(name)
+    const removed = [...superfluous, ...torn.map((found) => found.name)]
+    for (const name of removed) await this.#remove(name)
+    return removed.length
   }
 
   /** The manifest goes first, so that nobody sees a checkpoint that is being removed. */

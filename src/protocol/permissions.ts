@@ -197,7 +197,8 @@ function streamPermissions(s: Subjects): Permission[] {
   const checkpoints = s.checkpointStream(partition)
   return [
     ...streamPermissionsOf(log, ['installer', 'scheduler']),
-    ...streamPermissionsOf(checkpoints, ['installer']),
+    // It grows with the ledger.
+    ...streamPermissionsOf(checkpoints, ['installer', ...control]),
     // Of a node: how a write without an answer ended stands in the last message of its journal.
     api(`STREAM.MSG.GET.${log}`, [...control, 'node']),
     api(`DIRECT.GET.${log}`, control),

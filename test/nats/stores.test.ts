@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { StreamInfo } from '@nats-io/jetstream'
 import { expect, test } from 'vitest'
 import { StreamCheckpointStore } from '../../src/nats/checkpoints.ts'
 import { openBus } from '../../src/nats/connect.ts'
@@ -6,7 +10,7 @@ import { openNamespace } from '../../src/nats/setup.ts'
 import { limits } from '../../src/protocol/limits.ts'
 import { startEmbeddedServer } from '../../src/runtime/server/embedded.ts'
 import { openProxy } from '../harness/proxy.ts'
-import { openTest, until, useServer } from '../harness/server.ts'
+import { freshNamespace, type OpenTest, openTest, until, useServer } from '../harness/server.ts'
 
 const server = useServer()
 const bytes = (text: string) => Buffer.from(text)
@@ -192,6 +196,43 @@ test('a checkpoint that has lost a part says so when it is read', async () => {
   await api(t.bus, `STREAM.PURGE.${t.subjects.checkpointStream(0)}`, { filter: t.subjects.checkpoint(0, '*', '1') })
   const [damaged] = await t.checkpoints.list()
   await expect(joined(damaged!.parts())).rejects.toMatchObject({ code: 'TROUPE_LOG_MISMATCH' })
+})
+
+const mebibyte = 1024 * 1024
+const smallest = { logBytesMax: 16 * mebibyte }
+const partsOf = (count: number) => Array.from({ length: count }, () => Buffer.alloc(mebibyte / 2))
+
+async function checkpointMebibytes(t: OpenTest) {
+  const info = await api<StreamInfo>(t.bus, `STREAM.INFO.${t.subjects.checkpointStream(0)}`)
+  return info.config.max_bytes / mebibyte
+}
+
+test('checkpoints that outgrow their stream are given more', async () => {
+  await using t = await openTest(server, freshNamespace(), smallest)
+  expect(await checkpointMebibytes(t)).toBe(16)
+  for (let i = 1; i <= 4; i++) await t.checkpoints.save(bytes(`m${i}`), partsOf(12), 3)
+  expect((await t.checkpoints.list()).map(({ manifest }) => text(manifest))).toEqual(['m4', 'm3', 'm2'])
+  expect(await checkpointMebibytes(t)).toBe(32)
+})
+
+test('where the server has no more room, older checkpoints make room for the newest; one that never fits leaves them', async () => {
+  const storeDir = mkdtempSync(join(tmpdir(), 'troupe-no-room-'))
+  // Four streams of 16 MiB, and little more.
+  const small = await startEmbeddedServer({ storeDir, maxStoreBytes: 70 * mebibyte })
+  try {
+    const bus = await openBus({ servers: small.url, name: 'no room' })
+    const { checkpoints } = await openNamespace(bus, smallest)
+    const saved = async () => (await checkpoints.list()).map(({ manifest }) => text(manifest))
+    for (let i = 1; i <= 4; i++) await checkpoints.save(bytes(`m${i}`), partsOf(12), 3)
+    expect((await saved())[0]).toBe('m4')
+    await expect(checkpoints.save(bytes('huge'), partsOf(40), 3)).rejects.toMatchObject({ code: 'TROUPE_REFUSED' })
+    expect(await saved()).toEqual(['m4'])
+    expect((await joined((await checkpoints.list())[0]!.parts())).length).toBe(12)
+    await bus.close()
+  } finally {
+    await small.stop()
+    rmSync(storeDir, { recursive: true, force: true, maxRetries: 3 })
+  }
 })
 
 async function checkpointMessages(t: {

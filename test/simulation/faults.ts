@@ -133,6 +133,7 @@ export class FaultDriver {
   private readonly server: Server
   private readonly machines: Machines
   private isOver = false
+  private isSilent = false
   private readonly full = new Set<StreamHost>()
 
   constructor(
@@ -307,15 +308,18 @@ export class FaultDriver {
     )
   }
 
-  /** Of all nodes, or all but one, nothing comes for a while, and nothing reaches them. */
+  /** Of all nodes, or all but one, nothing comes for a while, and nothing reaches them. One such silence at a time. */
   private silence(forMs: number): string | undefined {
+    if (this.isSilent) return undefined
     const { network } = this.server
     const { nodes } = this.machines
     const silent = nodes.length > 2 && this.random.chance(0.5) ? nodes.slice(1) : nodes
     const links = silent.flatMap((node) => this.linksOf(node, network))
     if (links.length === 0) return undefined
+    this.isSilent = true
     for (const link of links) network.block(link, ['out', 'in'])
     this.world.schedule(undefined, forMs, 'nodes are heard again', () => {
+      this.isSilent = false
       for (const link of links) network.heal(link)
     })
     return `${forMs} ms`

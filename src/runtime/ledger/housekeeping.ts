@@ -1,26 +1,15 @@
 /**
  * Keeps a partition's log bounded: saves ledger checkpoints, and, where its scheduler leads, trims the log behind them,
- * copies old values forward, and closes the door to submissions when the log is nearly full; whoever finds it full gives it a
+ * has old values copied forward, and closes the door to submissions when the log is nearly full; whoever finds it full gives it a
  * reserve (rules 10, 11, 12).
  */
 import type { Logger } from 'pino'
 import type { Manifest } from '../../actors/ledger/checkpoint.ts'
-import type { LedgerState } from '../../actors/ledger/state.ts'
-import type { TaskRecord } from '../../actors/ledger/task-record.ts'
 import type { CheckpointStore, Log, LogInfo, StoredCheckpoint } from '../../nats/bus.ts'
-import { type ControlEntry, kind } from '../../protocol/entries.ts'
-import { limits } from '../../protocol/limits.ts'
-import { type LogValues, lostReason } from '../scheduler/log-values.ts'
 import type { LedgerReader } from './ledger-reader.ts'
 import { isOf, readManifest, readState } from './load-checkpoint.ts'
+import { type LeadingScheduler, OldValues } from './old-values.ts'
 import { saveCheckpoint } from './save-checkpoint.ts'
-
-/** What housekeeping needs of the scheduler of its process. */
-export interface LeadingScheduler {
-  readonly leading: boolean
-  readonly values: LogValues
-  decideAll(entries: readonly ControlEntry[]): Promise<void>
-}
 
 export interface HousekeepingOptions {
   readonly reader: LedgerReader
@@ -43,62 +32,98 @@ const openAt = 0.6
 const fullAt = 0.95
 /** From this share on, results are not kept for reading, and old values are copied forward. */
 const tightAt = 0.5
-/** Tasks copied forward in one round, how many are read at a time, and their share of the log's size at most. */
-const copiesMax = 500
-const copiesAtOnce = 16
-const copiesShare = 1 / 16
-/** A log that is tight is trimmed soon: a checkpoint is due after this long, ms. */
-const tightCheckpointMs = 5_000
+/**
+ * A log that is tight is trimmed soon: a checkpoint is due after so many ms, and after so many times what the last one took.
+ * While the door is closed people are refused, and all that ends makes room.
+ */
+const tightCheckpoint = { afterMs: 5_000, times: 10 }
+const closedCheckpoint = { afterMs: 1_000, times: 3 }
+/** Looks at a tight log per ordinary one: it must not fill between two of them. */
+const tightLooks = 10
+/** Rounds in which a task that waits has the time to get its turn. */
+const waitRounds = 5
 
 export class Housekeeping {
   private readonly options: HousekeepingOptions
+  private readonly everyMs: number
   private timer: NodeJS.Timeout | undefined
   private working: Promise<void> | undefined
+  private stopped = false
   private savedPosition = 0
   private savedAtMs = 0
-  /** The log was more than half full when looked at last. */
+  /** What the last save took, ms. */
+  private savingMs = 0
+  private roundAtMs = 0
+  /** The log was more than half full when looked at last, and took no submissions. */
   private tight = false
+  private closed = false
   /** Position of the stored checkpoint that was read back whole, or was saved here. */
   private verifiedPosition = 0
-  /** Tasks whose values could not be found; trying again helps nobody. */
-  private readonly lost = new WeakSet<TaskRecord>()
+  private readonly oldValues: OldValues | undefined
 
   constructor(options: HousekeepingOptions) {
     this.options = options
+    this.everyMs = options.everyMs ?? 2_000
     this.savedPosition = options.reader.loadedFrom
     this.savedAtMs = performance.now()
+    const { reader, scheduler, logger } = options
+    if (scheduler !== undefined) this.oldValues = new OldValues(reader, scheduler, logger, waitRounds * this.everyMs)
   }
 
   start(): void {
-    this.timer = setInterval(() => {
-      this.working ??= this.round().finally(() => {
+    this.plan()
+  }
+
+  private plan(): void {
+    const pauseMs = this.tight ? this.everyMs / tightLooks : this.everyMs
+    this.timer = setTimeout(() => {
+      this.working = this.look().finally(() => {
         this.working = undefined
+        if (!this.stopped) this.plan()
       })
-    }, this.options.everyMs ?? 2_000)
+    }, pauseMs)
   }
 
   /** Saves a last checkpoint if anything was folded since the one before. */
   async stop(): Promise<void> {
-    clearInterval(this.timer)
+    this.stopped = true
+    clearTimeout(this.timer)
     await this.working
     const { reader, logger } = this.options
     if (!reader.live || reader.ledger.outdated || reader.ledger.state.position === this.savedPosition) return
     await this.save().catch((error: unknown) => logger.warn({ err: error }, 'no last checkpoint was saved'))
   }
 
-  /** One look: never throws. */
-  private async round(): Promise<void> {
+  /** Never throws; the door is kept although no checkpoint can be saved. */
+  private async look(): Promise<void> {
     const { reader, logger, log, scheduler } = this.options
     if (!reader.live || reader.ledger.outdated) return
     try {
-      if (this.checkpointDue()) await this.save()
+      const isRound = performance.now() - this.roundAtMs >= this.everyMs
+      const isSaved = this.checkpointDue() && (await this.isSaved())
       if (scheduler === undefined) return
       const info = await log.info()
       if (info.bytesMax > 0 && info.bytes / info.bytesMax >= fullAt) await this.makeRoom(info)
-      if (scheduler.leading) await this.keepBounded(info)
+      await this.keepDoor(info, scheduler.leading)
+      if (!scheduler.leading || (!isRound && !isSaved)) return
+      this.roundAtMs = performance.now()
+      await this.trim(info)
     } catch (error) {
       logger.warn({ err: error }, 'housekeeping of the log failed; it is tried again')
     }
+  }
+
+  private isSaved(): Promise<boolean> {
+    return this.save().then(
+      () => true,
+      (error: unknown) => {
+        this.options.logger.error(
+          { err: error },
+          'no ledger checkpoint was saved, so the log cannot be trimmed; it is tried again',
+        )
+        return false
+      },
+    )
   }
 
   /** Standbys come first: a leader waits twice as long, so that it saves only when nobody else does. */
@@ -106,7 +131,9 @@ export class Housekeeping {
     const { reader, scheduler, messagesPerCheckpoint = 50_000, checkpointMs = 60_000 } = this.options
     const folded = reader.ledger.state.position - this.savedPosition
     const ageMs = performance.now() - this.savedAtMs
-    if (folded > 0 && this.tight && ageMs >= Math.min(tightCheckpointMs, checkpointMs)) return true
+    const { afterMs, times } = this.closed ? closedCheckpoint : tightCheckpoint
+    const tightMs = Math.min(Math.max(afterMs, this.savingMs * times), checkpointMs)
+    if (folded > 0 && this.tight && ageMs >= tightMs) return true
     const patience = scheduler?.leading ? 2 : 1
     return folded >= messagesPerCheckpoint * patience || (folded > 0 && ageMs >= checkpointMs * patience)
   }
@@ -125,10 +152,8 @@ export class Housekeeping {
     this.savedPosition = manifest.position
     this.verifiedPosition = manifest.position
     this.savedAtMs = performance.now()
-    logger.debug(
-      { position: manifest.position, tasks: manifest.tasks, ms: performance.now() - startedAtMs },
-      'ledger checkpoint saved',
-    )
+    this.savingMs = this.savedAtMs - startedAtMs
+    logger.debug({ position: manifest.position, tasks: manifest.tasks, ms: this.savingMs }, 'ledger checkpoint saved')
   }
 
   /**
@@ -141,10 +166,12 @@ export class Housekeeping {
     await this.options.log.takeReserve()
   }
 
-  private async keepBounded(info: LogInfo): Promise<void> {
+  private async keepDoor(info: LogInfo, leading: boolean): Promise<void> {
     const { log, logger } = this.options
     const used = info.bytesMax > 0 ? info.bytes / info.bytesMax : 0
-    this.tight = used >= tightAt
+    this.tight = leading && used >= tightAt
+    this.closed = this.tight && used > openAt && (used >= closeAt || !info.doorOpen)
+    if (!leading) return
     if (used >= closeAt && info.doorOpen) {
       logger.error({ bytes: info.bytes, bytesMax: info.bytesMax }, 'the log is nearly full: submissions are refused')
       await log.setDoor(false)
@@ -152,12 +179,15 @@ export class Housekeeping {
       logger.info({ bytes: info.bytes, bytesMax: info.bytesMax }, 'submissions are taken again')
       await log.setDoor(true)
     }
+  }
+
+  private async trim(info: LogInfo): Promise<void> {
     const newest = await this.newest()
     if (newest === undefined || !(await this.isWhole(newest, info))) return
     const { manifest } = newest
     const floor = Math.min(manifest.position, this.tight ? manifest.neededFrom : manifest.readableFrom)
-    if (floor > info.firstSequence) await log.trim(floor)
-    if (this.tight && manifest.position - manifest.neededFrom > 1_000) await this.copyForward(info)
+    if (floor > info.firstSequence) await this.options.log.trim(floor)
+    if (this.tight && manifest.position - manifest.neededFrom > 1_000) await this.oldValues?.copyForward(info)
   }
 
   private async newest(): Promise<NewestCheckpoint | undefined> {
@@ -178,81 +208,9 @@ export class Housekeeping {
     this.verifiedPosition = manifest.position
     return true
   }
-
-  /** Rule 2: the values of the oldest live tasks and dead letters are written again at the head of the log. */
-  private async copyForward(info: LogInfo): Promise<void> {
-    const { reader, scheduler, logger } = this.options
-    if (scheduler === undefined) return
-    const before = (info.firstSequence + info.lastSequence) / 2
-    const old = oldestHolders(reader.ledger.state, before, this.lost)
-    let bytes = 0
-    let copied = 0
-    for (let at = 0; at < old.length && bytes < info.bytesMax * copiesShare; at += copiesAtOnce) {
-      const { entries, bytes: more } = await this.copies(scheduler, old.slice(at, at + copiesAtOnce))
-      for (const block of entries) await scheduler.decideAll(block)
-      copied += entries.flat().length
-      bytes += more
-    }
-    logger.info({ tasks: copied, bytes }, 'values of old tasks were copied forward')
-  }
-
-  /** Blocks of `kept` entries for these tasks, each small enough to be stored. */
-  private async copies(
-    scheduler: LeadingScheduler,
-    tasks: readonly TaskRecord[],
-  ): Promise<{ entries: ControlEntry[][]; bytes: number }> {
-    const places = tasks.map(placesOf)
-    const loaded = await scheduler.values.load(tasks)
-    const entries: ControlEntry[][] = [[]]
-    let bytes = 0
-    let blockBytes = 0
-    for (const [i, task] of tasks.entries()) {
-      const { input, snapshot } = placesOf(task)
-      // It went on while the log was read: what was read may be older than what it has now.
-      if (input !== places[i]!.input || snapshot !== places[i]!.snapshot) continue
-      const values = loaded.get(task)
-      if (values === undefined) {
-        this.lost.add(task)
-        if (task.status !== 'running') entries.at(-1)?.push([kind.lost, task.id, task.turn, lostReason(task)])
-        continue
-      }
-      const size = sizeOf(values.input) + sizeOf(values.snapshot) + 256
-      if (blockBytes > 0 && blockBytes + size > limits.blockBytesMax) {
-        entries.push([])
-        blockBytes = 0
-      }
-      entries.at(-1)?.push([kind.kept, task.id, input, values.input, snapshot, values.snapshot])
-      blockBytes += size
-      bytes += size
-    }
-    return { entries: entries.filter((block) => block.length > 0), bytes }
-  }
 }
 
 interface NewestCheckpoint {
   readonly stored: StoredCheckpoint
   readonly manifest: Manifest
-}
-
-function placesOf(task: TaskRecord): { input: number; snapshot: number } {
-  return { input: task.input.sequence, snapshot: task.snapshot?.sequence ?? 0 }
-}
-
-/** Live tasks and dead letters with values in the older half of the log, but for those that nothing can be done about. */
-function oldestHolders(state: LedgerState, before: number, lost: WeakSet<TaskRecord>): TaskRecord[] {
-  const old: TaskRecord[] = []
-  for (const task of state.tasks.values()) {
-    if (task.ended && (task.status !== 'failed' || task.rare?.unreadable)) continue
-    const sequence = Math.min(task.input.sequence, task.snapshot?.sequence ?? Number.POSITIVE_INFINITY)
-    if (sequence >= before || lost.has(task)) continue
-    // A running task writes a new snapshot soon by itself; its input it never writes again.
-    if (task.status === 'running' && task.input.sequence >= before) continue
-    old.push(task)
-    if (old.length >= copiesMax) break
-  }
-  return old
-}
-
-function sizeOf(value: unknown): number {
-  return value instanceof Uint8Array ? value.length : typeof value === 'string' ? value.length * 3 : 64
 }

@@ -4,10 +4,11 @@ import { inputAt, snapshotAt, unpackMessage } from '../../../src/actors/ledger/v
 import type { CheckpointStore } from '../../../src/nats/bus.ts'
 import { type JournalEntry, kind } from '../../../src/protocol/entries.ts'
 import { unpackValue } from '../../../src/protocol/payload.ts'
+import { OldValues } from '../../../src/runtime/ledger/old-values.ts'
 import { saveCheckpoint } from '../../../src/runtime/ledger/save-checkpoint.ts'
 import { describeState } from '../../actors/ledger/describe.ts'
 import { freshNamespace, type OpenTest, openTest, until, useServer } from '../../harness/server.ts'
-import { LedgerProcess } from './ledger-process.ts'
+import { LedgerProcess, logger } from './ledger-process.ts'
 
 const server = useServer()
 const mebibyte = 1024 * 1024
@@ -126,6 +127,23 @@ describe('trimming', () => {
 })
 
 describe('a log that fills', () => {
+  test('closes its door although no checkpoint can be saved, and is trimmed and opened once one can', async () => {
+    await using it = await led()
+    const { leader, opened } = it
+    let isFull = true
+    const { checkpoints } = opened
+    const store: CheckpointStore = {
+      save: (...all) => (isFull ? Promise.reject(new Error('the store is full')) : checkpoints.save(...all)),
+      list: () => checkpoints.list(),
+    }
+    leader.keepHouse({ ...often, checkpoints: store })
+    await expect(fill(leader, 16 * mebibyte)).rejects.toThrow('no-responders')
+    expect((await opened.log.info()).firstSequence).toBe(1)
+    isFull = false
+    await until(async () => (await opened.log.info()).doorOpen, 'submissions are taken again')
+    expect(await leader.firstSequence()).toBeGreaterThan(1)
+  })
+
   test('closes its door at 80 %, journals go on, and it opens again at 60 %', async () => {
     await using it = await led()
     const { leader, opened } = it
@@ -198,6 +216,24 @@ describe('a log that fills', () => {
     expect(describeState(next.state)).toEqual(describeState(leader.state))
     await next.append(subjects.signal(parked), body)
     expect(next.task(parked).status).toBe('waiting')
+  })
+
+  test('copies no queue that moves, but a task that waits on and on', async () => {
+    await using it = await led()
+    const { leader, opened } = it
+    const [next, stuck, dead] = [await leader.submit(), await leader.submit(), await leader.submit()]
+    await leader.write('a', accepted(dead), [kind.failed, dead, 1, { code: 'X', message: 'x' }, false])
+    for (let i = 0; i < 10; i++) await leader.write('a', [kind.alive])
+    const oldValues = new OldValues(leader.reader, leader.leader, logger, 1_000)
+    const places = () => [next, stuck, dead].map((id) => leader.task(id).input.sequence)
+    const [first, second, third] = places()
+    await oldValues.copyForward(await opened.log.info(), 0)
+    expect(places()).toEqual([first, second, expect.toSatisfy((place: number) => place > third!)])
+    await leader.write('a', accepted(next), completed(next))
+    await oldValues.copyForward(await opened.log.info(), 999)
+    expect(places()[1]).toBe(second)
+    await oldValues.copyForward(await opened.log.info(), 1_000)
+    expect(places()).toEqual([first, expect.toSatisfy((place: number) => place > second!), expect.any(Number)])
   })
 
   test('never copies an older snapshot over a newer one', async () => {
