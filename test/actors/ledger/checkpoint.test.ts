@@ -202,6 +202,25 @@ function savedRows(saving: LedgerSaving): Map<unknown, string> {
   ])
 }
 
+test('tasks and nodes of two versions of a type keep each its own profile', () => {
+  const log = new TestLog()
+  const profiles = [taskProfile('work', { timeoutMs: 1_000 }), taskProfile('work', { timeoutMs: 2_000, version: '2' })]
+  const nodes = profiles.map((profile, n) => log.join(`n${n}`, `n${n}`, [profile]))
+  const ids = Array.from({ length: 4 }, () => log.submit())
+  for (const [n, id] of ids.entries()) nodes[n % 2]!.accept(id)
+  const { manifest, parts } = save(
+    log.ledger,
+    () => undefined,
+    () => 1,
+  )
+  const state = restoreState(manifest, parts)
+  expect(describeState(state)).toEqual(describeState(log.state))
+  expect(ids.map((id) => state.tasks.get(id)?.profile?.timeoutMs)).toEqual([1_000, 2_000, 1_000, 2_000])
+  expect(nodes.map(({ incarnation }) => state.members.get(incarnation)?.types.get('work')?.timeoutMs)).toEqual([
+    1_000, 2_000,
+  ])
+})
+
 test('what is left of a large block is saved as it was, while more and more of it is forgotten', () => {
   const log = new TestLog()
   log.lead('s1', { resultsKeepCount: 12 })

@@ -44,6 +44,24 @@ describe('a gang', () => {
     expect(log.task('m0').status).toBe('completed')
   })
 
+  test('gives a member that is held its whole time once it begins', () => {
+    const log = new TestLog()
+    log.lead()
+    const a = log.join('a', 'a1', [taskProfile('work', { timeoutMs: 1_000, heartbeatMs: 500 })])
+    const ids = gangOf(log, 2)
+    a.accept('m0')
+    log.advance(2_000)
+    log.decide([kind.timedOut, 'm0', 1])
+    expect(log.task('m0')).toMatchObject({ status: 'held', turn: 1 })
+    a.accept('m1')
+    log.advance(499)
+    log.decide([kind.timedOut, 'm0', 1])
+    expect(statuses(log, ids)).toEqual(['running', 'running'])
+    log.advance(1)
+    log.decide([kind.timedOut, 'm0', 1])
+    expect(log.task('m0')).toMatchObject({ status: 'waiting', attempt: 2 })
+  })
+
   test('waits for members that have not been submitted', () => {
     const log = new TestLog()
     const a = log.join('a')

@@ -116,6 +116,20 @@ describe('a signal for a task that is not here', () => {
   })
 })
 
+test('nothing that waits to be brought elsewhere may be trimmed, though no task needs it', () => {
+  const log = new TestLog(partitions)
+  log.lead()
+  log.submit({ 'troupe-id': idAt(2) })
+  const submission = log.messages.length
+  const signal = log.signal('elsewhere', 's1')
+  log.lead('s2')
+  expect(saved(log).neededFrom).toBe(submission)
+  log.decide([kind.forwarded, 2, submission])
+  expect(saved(log).neededFrom).toBe(signal)
+  log.decide([kind.astray, signal, -1, true])
+  expect(saved(log).neededFrom).toBe(log.messages.length)
+})
+
 test('tasks that wait for one of another partition go on when it is said how that ended', () => {
   const log = new TestLog(partitions)
   log.lead()

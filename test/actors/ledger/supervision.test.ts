@@ -336,6 +336,17 @@ describe('nodes', () => {
   })
 })
 
+test('what the group above minds is not what the group of the task minds', () => {
+  const top = group('one-for-all', { restart: { intensity: 0, nodeLoss: 'failure' } })
+  const tree = new Tree({ a: top })
+  const other = tree.log.join('m', 'm1', types)
+  tree.log.submit({ 'troupe-id': 'b', 'troupe-group': JSON.stringify({ name: 'inner', parent: top }) })
+  other.accept('b')
+  tree.log.fence(other)
+  expect(tree.statusOf('a', 'b')).toEqual(['running', 'waiting'])
+  expect(tree.log.state.groups.get('one-for-all/inner')?.failures).toEqual([])
+})
+
 describe('dead letters', () => {
   test('come back into their group, which counts anew', () => {
     const all = group('one-for-all', { restart: { intensity: 1 } })
@@ -350,6 +361,30 @@ describe('dead letters', () => {
     tree.fail('b')
     inOrderOf(['a', 'b'])(tree.restarted)
   })
+})
+
+test('a dead letter that comes back lets the groups above count anew as well', () => {
+  const top: GroupOptions = { name: 'top', restart: { intensity: 1 } }
+  const tree = new Tree({ y: top, x: { name: 'inner', parent: top }, z: { name: 'inner', parent: top } })
+  tree.fail('y')
+  tree.run()
+  tree.node.fail('x', 1, false)
+  tree.log.decide([kind.retried, 'x', false])
+  tree.run()
+  tree.fail('y')
+  expect(tree.statusOf('x', 'y', 'z')).toEqual(['running', 'waiting', 'running'])
+})
+
+test('a dead letter that was delayed, and ended with its group, starts at once when it is retried', () => {
+  const all = group('one-for-all', {})
+  const tree = new Tree({ a: all })
+  tree.log.submit({ 'troupe-id': 'late', 'troupe-group': JSON.stringify(all), 'troupe-delay': '1h' })
+  tree.node.fail('a', 1, false)
+  expect(tree.log.task('late').status).toBe('failed')
+  tree.log.decide([kind.retried, 'late', false])
+  expect(tree.log.task('late')).toMatchObject({ status: 'waiting', dueAtMs: 0 })
+  tree.node.accept('late')
+  expect(tree.log.task('late').status).toBe('running')
 })
 
 test('a checkpoint in the middle of it goes on alike', () => {

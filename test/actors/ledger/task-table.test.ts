@@ -92,6 +92,16 @@ describe('the table of tasks', () => {
     }
   })
 
+  test('a message of which no task is left leaves nothing behind', () => {
+    const table = new TaskTable(partition)
+    const { blocks } = table as unknown as { blocks: ReadonlyMap<number, unknown> }
+    for (let sequence = 1; sequence <= 100; sequence++) {
+      const tasks = Array.from({ length: 1 + (sequence % 40) }, (_, index) => added(table, sequence, index))
+      for (const task of tasks) table.delete(task)
+    }
+    expect(blocks.size).toBe(0)
+  })
+
   test('going through it shows every task that stays, while others come and go', () => {
     const table = new TaskTable(partition)
     const stay = new Set<TaskRecord>()

@@ -201,6 +201,13 @@ describe('a failed attempt', () => {
     for (const { id, dueAtMs } of log.state.tasks.values()) expect(again.state.tasks.get(id)?.dueAtMs).toBe(dueAtMs)
   })
 
+  test('waits as long in every version: another delay from the same log would make another ledger', () => {
+    const policy = { attempts: 9, backoffMs: 1_000, factor: 2, maxMs: 60_000, jitterPercent: 25 }
+    const turns = [1, 2, 3, 70_000]
+    expect(turns.map((turn) => retryDelayMs(policy, 2, 'order-17', turn))).toEqual([2_384, 1_742, 1_704, 1_965])
+    expect(turns.map((turn) => retryDelayMs(policy, 2, '0-17-3', turn))).toEqual([2_084, 1_574, 1_727, 2_205])
+  })
+
   test('holds a bounded error, whatever the node sent along', () => {
     const { log, a, id, task } = running()
     const details = { text: 'x'.repeat(100_000) }

@@ -23,6 +23,14 @@ test('the second within the time is cancelled and names the first; after it, one
   expect([third.status, submitted(log, 'k').error]).toMatchObject(['waiting', { details: { task: third.id } }])
 })
 
+test('each submission says for itself how long ago the first may be', () => {
+  const log = new TestLog()
+  const first = submitted(log, 'k', '1s')
+  log.advance(30_000)
+  expect(submitted(log, 'k', '1m').error).toMatchObject({ details: { task: first.id } })
+  expect(submitted(log, 'k', '30s').status).toBe('waiting')
+})
+
 test('types and keys are told apart; without a key the input is the key', () => {
   const log = new TestLog()
   const given = [

@@ -203,6 +203,25 @@ test('a schedule that this machine cannot read waits for one that can, and holds
   expect(log.state.tasks.has('odd@2026-03-01T01:00:00Z')).toBe(true)
 })
 
+test('a schedule that could not be read is tried again later, by the same leader', () => {
+  const log = logAt(start)
+  scheduled(log, 'odd', '@hourly')
+  let isKnown = false
+  const learning: Calendar = {
+    nextMs: (schedule, afterMs) => {
+      if (!isKnown) throw new Error('no such zone')
+      return calendar.nextMs(schedule, afterMs)
+    },
+  }
+  log.advance(hour)
+  const firings = new Firings(log.state, learning, 0)
+  work(log, firings)
+  isKnown = true
+  log.advance(60_000)
+  work(log, firings)
+  expect(made(log)).toEqual(['2026-03-01T01:00:00Z'])
+})
+
 test('a scheduler fires only while it leads', () => {
   const log = new TestLog()
   log.nowMs = start

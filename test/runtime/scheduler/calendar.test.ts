@@ -30,6 +30,13 @@ describe('patterns', () => {
     expect(due('0 0 1 JAN,jul *', 'UTC', '2026-01-01T00:00:00Z', 2)).toEqual(['2026-07-01T00:00', '2027-01-01T00:00'])
   })
 
+  test('are of their own time zone, whoever else has the same one', () => {
+    const from = '2026-01-01T00:00:00Z'
+    expect(due('0 12 * * *', 'UTC', from, 1)).toEqual(['2026-01-01T12:00'])
+    expect(due('0 12 * * *', 'Asia/Tokyo', from, 1)).toEqual(['2026-01-01T03:00'])
+    expect(due('0 12 * * *', 'UTC', from, 1)).toEqual(['2026-01-01T12:00'])
+  })
+
   test('with both a day of the month and a day of the week fire on either, as cron does', () => {
     expect(due('0 0 13 * FRI', 'UTC', '2026-01-05T00:00:00Z', 3)).toEqual([
       '2026-01-09T00:00',
