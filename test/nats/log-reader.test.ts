@@ -71,6 +71,25 @@ test('a reader gets every message once, in order, with subject, time, data and l
   await read.reading.stop()
 })
 
+test('of headers of the same name the first counts, however the message is read', async () => {
+  await using t = await openTest(server)
+  const headers = { 'Troupe-Id': 'first', 'TROUPE-ID': 'second', 'X-Spaced': '  a b  ', 'X-Empty': '' }
+  await t.log.append(t.subjects.submit('mail'), Buffer.from('x'), { headers })
+  const read = await collect(t)
+  await until(() => read.sequences.length === 1, 'it is read')
+  const any = await t.log.get(1)
+  const leader = await t.log.lastOf(t.subjects.submit('mail'))
+  const [ranged] = await t.log.getRange(1, 1, 1_000)
+  for (const message of [read.messages[0], any, leader, ranged]) {
+    expect([...message!.headers!].filter(([name]) => name.startsWith('troupe') || name.startsWith('x-'))).toEqual([
+      ['troupe-id', 'first'],
+      ['x-spaced', 'a b'],
+      ['x-empty', ''],
+    ])
+  }
+  await read.reading.stop()
+})
+
 test('onCaughtUp comes once, after everything that was there when reading began', async () => {
   await using t = await openTest(server)
   const empty = await collect(t)

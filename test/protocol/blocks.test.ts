@@ -15,6 +15,7 @@ import {
   unpackTell,
 } from '../../src/protocol/blocks.ts'
 import type { ControlEntry, JournalEntry, Submission } from '../../src/protocol/entries.ts'
+import { checkJournalEntry } from '../../src/protocol/entry-check.ts'
 import { limits } from '../../src/protocol/limits.ts'
 import type { NodeMessage, NodeReport, Tell } from '../../src/protocol/messages.ts'
 import { isName } from '../../src/protocol/names.ts'
@@ -325,6 +326,21 @@ describe('blocks', () => {
     }
   })
 
+  test('the quick way takes no entry of another kind for whole, and checks it as any', () => {
+    for (let kind = 0; kind < 128; kind++) {
+      for (const entry of [
+        [kind, 'a', 1],
+        [kind, 'a', 0],
+        [kind, 'a', 1, new Uint8Array(9)],
+        [kind, 'a', 1, null],
+      ]) {
+        const block = journal(entry, [15, 'a', 1, new Uint8Array(9)])
+        const isValid = checkJournalEntry(entry) === undefined
+        expect(block.ok && block.entries.map((read) => read !== undefined), `[${entry}]`).toEqual([isValid, true])
+      }
+    }
+  })
+
   test('names at the limit are read, and one character more voids the entry', () => {
     const most = 'x'.repeat(limits.nameCharsMax)
     expect(journal([10, most, 1], [15, most, 1, null])).toMatchObject({
@@ -509,7 +525,9 @@ describe('messages between the actors', () => {
   test('what is not plain data cannot be packed', () => {
     const cycle: unknown[] = []
     cycle.push(cycle)
-    for (const value of [[() => 1], [Symbol('x')], [1n], cycle]) {
+    const ring: Record<string, unknown> = {}
+    ring.next = ring
+    for (const value of [[() => 1], [Symbol('x')], [1n], cycle, [ring]]) {
       expect(() => packBlock(value as unknown as Packable)).toThrow(
         expect.objectContaining({ code: 'TROUPE_NOT_SERIALIZABLE' }),
       )

@@ -111,6 +111,14 @@ describe('values that survive', () => {
         ['__proto__', 'd'],
       ]),
     ],
+    [
+      'dates of every form, to the millisecond',
+      [0, 1, 500, 536, 537, 999].flatMap((ms) =>
+        [0, 1_700_000_000_000, 2 ** 32 * 1_000, 2 ** 34 * 1_000 - 1_000, 2 ** 34 * 1_000, -62_000_000_000_000].map(
+          (startMs) => new Date(startMs + ms),
+        ),
+      ),
+    ],
     ['an ArrayBuffer', new Uint8Array([1, 2, 3]).buffer],
     ['undefined within an object and an array', { a: undefined, b: [undefined, null] }],
     ['empty containers', [{}, [], new Map(), new Set(), new Uint8Array(0), '']],

@@ -63,6 +63,7 @@ describe('a detector', () => {
       detector.beat(atMs)
     }
     expect(detector.limitMs()).toBeGreaterThan(2_000)
+    expect(detector.limitMs()).toBeLessThan(3_000)
   })
 
   test('does not learn the interval that ends an outage', () => {
@@ -91,6 +92,8 @@ describe('a detector', () => {
     const { detector, atMs } = beating(100, 250)
     detector.restart(atMs + 3_000)
     expect(detector.silenceMs(atMs + 2_900)).toBe(0)
+    expect(detector.silenceMs(atMs + 3_400)).toBe(400)
+    detector.restart(atMs + 1_000)
     expect(detector.silenceMs(atMs + 3_400)).toBe(400)
     detector.restart(atMs + 9_000)
     detector.beat(atMs + 4_000)

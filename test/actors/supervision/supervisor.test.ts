@@ -166,6 +166,25 @@ test('an answer that nobody listens proves nothing any more once the node was he
   expect(cluster.fenced).toEqual(['n1'])
 })
 
+test('only answers in a row that nobody listens prove a node gone, and those before a lost connection prove nothing', () => {
+  const cluster = settled(3)
+  const [node] = cluster.nodes
+  const { watch } = cluster.actor.getSnapshot().context
+  const nobody = () => watch.nodes.get(node!.incarnation)!.nobody
+  const answer = (answer: 'nobody' | 'silence') =>
+    cluster.actor.send({ type: 'probed', incarnation: node!.incarnation, answer, nowMs: cluster.nowMs })
+  answer('nobody')
+  answer('silence')
+  expect(nobody()).toBe(0)
+  answer('nobody')
+  node!.life = 'frozen'
+  cluster.connected = false
+  cluster.run(200)
+  cluster.connected = true
+  cluster.run(50)
+  expect(nobody()).toBe(0)
+})
+
 test('a node that has just joined has time to begin to beat', () => {
   const cluster = settled(3)
   const late = cluster.join('late', { life: 'frozen' })
@@ -319,6 +338,17 @@ describe('a node whose main loop does not turn', () => {
     cluster.run(2_000)
     expect(cluster.fenced).toEqual(['n1'])
     expect(cluster.reason(node!)).toMatch(/main loop has not turned for 30\d\d\d ms and it holds 1 tasks/)
+  })
+
+  test('is fenced for tasks that it was given since it joined', () => {
+    const cluster = settled(3)
+    const late = cluster.join('late', { tasks: 0, phaseMs: 40 })
+    cluster.run(1_000)
+    late.tasks = 2
+    cluster.tellMembers()
+    late.stuckSinceMs = cluster.nowMs
+    cluster.run(32_000)
+    expect(cluster.fenced).toEqual(['late'])
   })
 
   test('is not spared because it beats', () => {

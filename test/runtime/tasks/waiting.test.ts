@@ -90,6 +90,31 @@ describe('waiting for events', () => {
     expect(life.value).toEqual(['b', 1, 2, undefined])
   })
 
+  test('a wait that timed out takes no event from the next one', async () => {
+    const life = new TaskLife(
+      task('patient', async (_: undefined, ctx: TaskContext) => {
+        const none = await ctx.waitFor('A', { timeout: 20 })
+        return [none, await ctx.waitFor('A', { timeout: '5s' })]
+      }),
+    )
+    const turn = life.start()
+    await live(life, 30, advance)
+    turn.signal([11, 0, packValue({ type: 'A', n: 1 })])
+    await live(life, 100, advance)
+    expect(life.value).toEqual([undefined, { type: 'A', n: 1 }])
+  })
+
+  test('a task parks for what it waits for now, not for a time that is over', async () => {
+    const life = new TaskLife(
+      task('twice', async (_: undefined, ctx: TaskContext) => {
+        await ctx.sleep(20)
+        return ctx.waitFor('A')
+      }),
+    )
+    await live(life, 1_000, advance)
+    expect(life.parked).toMatchObject({ onSignal: true, wakeAtMs: 0 })
+  })
+
   test('a signal that is missing is asked for, duplicates are dropped', async () => {
     const gaps: number[] = []
     const two = task('two', async (_: undefined, ctx: TaskContext) => [await ctx.waitFor('A'), await ctx.waitFor('A')])
