@@ -12,7 +12,7 @@ import type { Logger } from 'pino'
 import { TroupeError } from '../protocol/errors.ts'
 import { createLogger, type LogLevel } from './logger.ts'
 import type { NodeProcessMessage, NodeProcessStart } from './node-process.ts'
-import { type ProcessOptions, TroupeProcess } from './process.ts'
+import { loadRoles, type ProcessOptions, TroupeProcess } from './process.ts'
 import { type EmbeddedServer, startEmbeddedServer } from './server/embedded.ts'
 import { stopSignal } from './start.ts'
 
@@ -85,13 +85,16 @@ class DevCluster implements AsyncDisposable {
     const children = numbers.map((number) => ({ number, child: this.spawn() }))
     if (options.ephemeral) this.temporary = mkdtempSync(join(tmpdir(), 'troupe-dev-'))
     const storeDir = this.temporary ?? resolve(options.store ?? '.troupe')
+    const roles = ['scheduler', 'supervisor'] as const
+    const loaded = loadRoles(roles)
     this.server = await startEmbeddedServer({ storeDir, port: options.port ?? 4222 })
+    await loaded
     const joined = Promise.all(children.map(({ number, child }) => this.join(number, child)))
     // If something else fails first, that is the reason to tell, and the children end because of it.
     joined.catch(() => undefined)
     this.troupe = await TroupeProcess.start({
       servers: this.server.url,
-      roles: ['scheduler', 'supervisor'],
+      roles,
       name: 'dev',
       logger: this.logger,
       ...(options.ordering !== undefined && { ordering: options.ordering }),

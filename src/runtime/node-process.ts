@@ -6,7 +6,7 @@ import type { EncryptionOptions } from '../client/encryption.ts'
 import type { ErrorCode } from '../protocol/errors.ts'
 import { TroupeError } from '../protocol/errors.ts'
 import { createLogger, type LogLevel } from './logger.ts'
-import { TroupeProcess } from './process.ts'
+import { loadRoles, TroupeProcess } from './process.ts'
 import { outliveStrayErrors } from './stray-errors.ts'
 import { loadTasks } from './tasks/load.ts'
 
@@ -26,6 +26,9 @@ export type NodeProcessMessage =
   | { readonly what: 'failed'; readonly code: ErrorCode; readonly text: string }
 
 let troupe: TroupeProcess | undefined
+
+// Its parent is starting the server.
+void loadRoles(['node'])
 
 // Ctrl-C reaches the whole group of processes; the parent decides what becomes of it.
 process.on('SIGINT', () => undefined)

@@ -6,10 +6,8 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import type { Logger } from 'pino'
-import type { AgendaOptions } from '../actors/scheduler/agenda.ts'
-import { orderingNamed, placementsNamed, rebalancingNamed } from '../actors/scheduler/policies/named.ts'
-import { ordered, type TaskView } from '../actors/scheduler/policies/orderings.ts'
-import { type EncryptionOptions, Keyring } from '../client/encryption.ts'
+import type { TaskView } from '../actors/scheduler/policies/orderings.ts'
+import type { EncryptionOptions } from '../client/encryption.ts'
 import type { AnyTaskDefinition } from '../client/task.ts'
 import { type BusOptions, openBus } from '../nats/connect.ts'
 import type { NatsBus, Violation } from '../nats/connection.ts'
@@ -20,20 +18,15 @@ import { adviceFor, TroupeError } from '../protocol/errors.ts'
 import type { NodeProfile } from '../protocol/options.ts'
 import { Subjects } from '../protocol/subjects.ts'
 import { checkPermissions } from './auth/needs.ts'
-import { type RunningHeartbeat, startHeartbeat } from './heartbeat/heartbeat.ts'
 import { LeadershipSpread } from './leadership-spread.ts'
 import type { LedgerReader } from './ledger/ledger-reader.ts'
-import { Capacity } from './node/capacity.ts'
-import { detectedResources } from './node/detected-resources.ts'
-import { MeasuredBalance } from './node/measured-balance.ts'
-import { NodeLife } from './node/node-life.ts'
 import type { NodeService } from './node/node-service.ts'
+import type { NodeRole } from './node-role.ts'
 import { PartitionRoles } from './partition-roles.ts'
 import { keepSecret } from './redaction.ts'
 import { Registration } from './registration.ts'
 import type { SchedulerService } from './scheduler/scheduler-service.ts'
 import { servicesOf } from './services.ts'
-import { lanes } from './tasks/lanes.ts'
 
 export type Role = 'node' | 'scheduler' | 'supervisor'
 
@@ -63,10 +56,22 @@ export interface ProcessOptions extends Omit<BusOptions, 'name'> {
   readonly logger: Logger
 }
 
-export const slotsDefault = 256
 /** Of Troupe. */
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   readonly version: string
+}
+
+const isControl = (role: Role) => role !== 'node'
+const controlCode = () => import('./partition-control.ts')
+const nodeCode = () => import('./node-role.ts')
+
+/**
+ * Resolves when the code of these roles is loaded, and of no others: a node that starts compiles no scheduler. Whoever waits
+ * for a server meanwhile may call it early.
+ */
+export async function loadRoles(roles: readonly Role[]): Promise<void> {
+  if (roles.some(isControl)) await controlCode()
+  if (roles.includes('node')) await nodeCode()
 }
 
 export class TroupeProcess {
@@ -75,8 +80,7 @@ export class TroupeProcess {
   readonly namespace: OpenNamespace
   /** The roles in each partition. */
   readonly partitions: readonly PartitionRoles[]
-  profile: NodeProfile | undefined
-  private heartbeat: RunningHeartbeat | undefined
+  private nodeRole: NodeRole | undefined
   private registration: Registration | undefined
   private spread: LeadershipSpread | undefined
   private readonly options: ProcessOptions
@@ -97,7 +101,8 @@ export class TroupeProcess {
     const { encryption, password, token } = options
     keepSecret(password, token, ...Object.values(encryption?.keys ?? {}).filter((key) => typeof key === 'string'))
     const name = options.name ?? credentials?.name ?? randomName()
-    const bus = await openBus({ ...options, name: `troupe ${options.roles.join(',')} ${name}` })
+    const opening = openBus({ ...options, name: `troupe ${options.roles.join(',')} ${name}` })
+    const [bus] = await Promise.all([opening, loadRoles(options.roles)])
     let process: TroupeProcess | undefined
     try {
       const opened = await open(bus, name, options)
@@ -127,6 +132,11 @@ export class TroupeProcess {
     return this.partitions[0]!.node
   }
 
+  /** Of its node. */
+  get profile(): NodeProfile | undefined {
+    return this.nodeRole?.profile
+  }
+
   get scheduler(): SchedulerService | undefined {
     return this.partitions[0]!.scheduler
   }
@@ -137,7 +147,7 @@ export class TroupeProcess {
 
   /** Resolves when every partition has a scheduler that leads, as this process has folded it. */
   async led(deadlineMs = 10_000): Promise<void> {
-    await Promise.all(this.partitions.map((roles) => roles.led(deadlineMs)))
+    await Promise.all(this.partitions.map(({ control }) => control?.led(deadlineMs)))
   }
 
   /** Why the process is not ready to work, or undefined when it is. */
@@ -164,27 +174,33 @@ export class TroupeProcess {
   async stop(): Promise<void> {
     await Promise.all(this.partitions.map(({ node }) => node?.drain()))
     this.registration?.stop()
-    await this.heartbeat?.stop()
-    if (this.node !== undefined) await lanes.close()
+    await this.nodeRole?.stop()
     this.spread?.stop()
-    await Promise.all(this.partitions.map((roles) => roles.stop()))
+    await Promise.all(this.partitions.map(({ control }) => control?.stop()))
     await this.bus.flush().catch(() => undefined)
     await this.bus.close()
   }
 
   private async startRoles(): Promise<void> {
-    const { roles, rules } = this.options
-    const { partitions } = this
-    if (roles.includes('scheduler') || roles.includes('supervisor')) {
-      await Promise.all(partitions.map((partition) => partition.startLedger()))
-    }
-    if (roles.includes('supervisor')) for (const partition of partitions) partition.startSupervisor()
-    if (roles.includes('scheduler'))
-      for (const partition of partitions) partition.startScheduler(this.policies(), rules)
-    for (const partition of partitions) if (partition.reader !== undefined) partition.startHousekeeping()
-    if (roles.includes('scheduler') && partitions.length > 1) this.startSpread()
+    const { roles } = this.options
+    if (roles.some(isControl)) await this.startControl()
     if (roles.includes('node')) await this.startNode()
     this.register()
+  }
+
+  private async startControl(): Promise<void> {
+    const { PartitionControl, policiesOf } = await controlCode()
+    const { roles, rules } = this.options
+    const started = this.partitions.map((partition) => {
+      partition.control = new PartitionControl(partition.options)
+      return partition.control
+    })
+    await Promise.all(started.map((control) => control.startLedger()))
+    if (roles.includes('supervisor')) for (const control of started) control.startSupervisor()
+    if (roles.includes('scheduler'))
+      for (const control of started) control.startScheduler(policiesOf(this.options), rules)
+    for (const control of started) control.startHousekeeping()
+    if (roles.includes('scheduler') && started.length > 1) this.startSpread()
   }
 
   /** Whoever asks with NATS's own tooling finds each role from now on. */
@@ -208,55 +224,12 @@ export class TroupeProcess {
     this.spread.start()
   }
 
-  /** Throws TROUPE_INVALID_OPTION. */
-  private policies(): AgendaOptions {
-    const { ordering = 'priority', placement = '', rebalancing = 'threshold' } = this.options
-    const moving = rebalancingNamed(rebalancing)
-    return {
-      ordering: typeof ordering === 'string' ? orderingNamed(ordering) : ordered('custom', ordering),
-      ...placementsNamed(placement),
-      ...(moving && { rebalancing: moving }),
-    }
-  }
-
   private async startNode(): Promise<void> {
-    const { subjects } = this.namespace
-    const { definitions = [], slots = slotsDefault, labels = {}, resources, logger, drainMs, encryption } = this.options
-    this.profile = {
-      node: this.name,
-      host: hostname(),
-      pid: process.pid,
-      version,
-      slots,
-      resources: { ...detectedResources(), ...resources },
-      labels,
-      types: definitions.map((definition) => definition.profile),
-    }
-    const connection = { ...connectionOf(this.options), name: `troupe node ${this.name}` }
-    const heartbeat = startHeartbeat({ connection, subjects, node: this.name, bus: this.bus })
-    this.heartbeat = heartbeat
-    const shared = {
-      profile: this.profile,
-      definitions,
-      ...(encryption && { keyring: new Keyring(subjects.namespace, encryption) }),
-      balance: new MeasuredBalance(slots),
-      capacity: new Capacity(slots, this.profile.resources),
-      life: new NodeLife(),
-      logger: logger.child({ role: 'node', node: this.name }),
-      ...(drainMs !== undefined && { drainMs }),
-    }
-    /** Partitions in which the present incarnation has joined. */
-    const joined = new Set<number>()
-    const follow = (partition: number, incarnation: string | undefined) => {
-      if (incarnation === undefined) joined.delete(partition)
-      else joined.add(partition)
-      heartbeat.setIncarnation(joined.size === 0 ? undefined : shared.life.incarnation, [...joined])
-    }
-    await Promise.all(
-      this.partitions.map((roles) =>
-        roles.startNode({ ...shared, onIncarnation: (incarnation) => follow(roles.partition, incarnation) }),
-      ),
-    )
+    const { NodeRole } = await nodeCode()
+    const { bus, name, namespace, partitions } = this
+    const connection = connectionOf(this.options)
+    this.nodeRole = new NodeRole({ ...this.options, connection, bus, name, subjects: namespace.subjects, version })
+    await this.nodeRole.start(partitions)
   }
 }
 
