@@ -129,9 +129,10 @@ describe('code', () => {
       ),
       /\bDate\.now\(/,
     )
-    // Instants that people read, and where the clocks of a node and of its threads meet.
+    // Instants that people read, where the clocks of a node and of its threads meet, and time that a machine slept.
     expect(new Set(wallClock.map((line) => line.split(':')[0]))).toEqual(
       new Set([
+        'src/nats/recent-names.ts',
         'src/runtime/dev.ts',
         'src/runtime/health-watch.ts',
         'src/runtime/ledger/log-clock.ts',

@@ -6,9 +6,12 @@ import { limits } from '../protocol/limits.ts'
 import { packValue, unpackValue } from '../protocol/payload.ts'
 import { type Keyring, refuseSealed, type SealedPlace } from './encryption.ts'
 
+/** Of the object store, as of the log: what is left is for results. */
+const submissionsShareMax = 0.8
+
 /**
  * Returns the value as a payload; a promise only when it is large and has to be stored first. Throws
- * TROUPE_NOT_SERIALIZABLE or TROUPE_TOO_LARGE.
+ * TROUPE_NOT_SERIALIZABLE or TROUPE_TOO_LARGE; TROUPE_REFUSED when the object store is nearly full.
  */
 export function packInput(
   value: unknown,
@@ -19,7 +22,7 @@ export function packInput(
   const plain = packValue(value, 'input')
   const packed = keyring && place ? keyring.seal(plain, place) : plain
   if (packed === null || packed.length <= limits.inlineBytesMax) return packed
-  return objects.put(packed).then((name) => [name, packed.length, 1] as const)
+  return objects.put(packed, { shareMax: submissionsShareMax }).then((name) => [name, packed.length, 1] as const)
 }
 
 /**

@@ -155,12 +155,45 @@ export interface StoredCheckpoint {
   parts(): AsyncIterable<Uint8Array>
 }
 
+/** An object as it was stored, or renewed, last. */
+export interface StoredObject {
+  readonly name: string
+  readonly bytes: number
+  /** Of the write that stored or renewed it; another one from the next renewal on. */
+  readonly sequence: number
+  /** When that was, by the server's clock. */
+  readonly storedAtMs: number
+}
+
+export interface ObjectUsage {
+  readonly bytes: number
+  /** −1: unlimited. */
+  readonly bytesMax: number
+  /** The clock by which objects are stamped: ms since 1970. */
+  readonly serverTimeMs: number
+}
+
+export interface ObjectPutOptions {
+  /** Refuses with TROUPE_REFUSED what is not there yet when more than this share of the store is taken. Default 1. */
+  readonly shareMax?: number
+}
+
 /** Large values under their hash. */
 export interface ObjectStore {
-  /** Stores `data` unless it is there; returns its name, the SHA-256 in hex. */
-  put(data: Uint8Array): Promise<string>
+  /**
+   * Stores `data`, or renews what is there: the object is young from then on, whatever its age was. Returns its name, the
+   * SHA-256 in hex.
+   */
+  put(data: Uint8Array, options?: ObjectPutOptions): Promise<string>
   /** Undefined if there is none of this name, or its hash does not fit. */
   get(name: string): Promise<Uint8Array | undefined>
-  list(): Promise<readonly { name: string; bytes: number; storedAtMs: number }[]>
-  remove(name: string): Promise<void>
+  /** Of all that there are, in no order; one that was just removed may be among them. */
+  names(): Promise<readonly string[]>
+  find(name: string): Promise<StoredObject | undefined>
+  /** Removes it unless it was renewed or removed since it was found: then false. Of a renewal and a removal one wins. */
+  remove(found: StoredObject): Promise<boolean>
+  /** Removes what uploads that broke off before this instant have left, and removals. Returns how much there was. */
+  removeLeftovers(beforeMs: number): Promise<number>
+  /** As it was at most so long ago. Default: now. */
+  usage(ageMaxMs?: number): Promise<ObjectUsage>
 }

@@ -13,7 +13,8 @@ import { api, apiCode, apiCodeOf } from './jetstream-api.ts'
 import { KvLeaseStore } from './leases.ts'
 import { JetStreamLog } from './log.ts'
 import { newIdentity, partitionsIn, partitionsMetadata } from './log-identity.ts'
-import { JetStreamObjectStore } from './objects.ts'
+import { JetStreamObjectBucket } from './object-bucket.ts'
+import { BucketObjects } from './objects.ts'
 
 export interface NamespaceOptions {
   /** Default `main`. */
@@ -41,7 +42,7 @@ export interface OpenNamespace extends OpenPartition {
   /** All of them, by number. */
   readonly partitions: readonly OpenPartition[]
   readonly leases: KvLeaseStore
-  readonly objects: JetStreamObjectStore
+  readonly objects: BucketObjects
 }
 
 const gibibyte = 1024 ** 3
@@ -110,7 +111,7 @@ export function openedNamespace(bus: Bus, subjects: Subjects): OpenNamespace {
     ...partitions[0]!,
     partitions,
     leases: new KvLeaseStore(bus, subjects.leaseBucket),
-    objects: new JetStreamObjectStore(bus, subjects.objectBucket),
+    objects: new BucketObjects(new JetStreamObjectBucket(bus, subjects.objectBucket)),
   }
 }
 

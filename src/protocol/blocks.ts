@@ -42,6 +42,8 @@ interface Entries<Entry> {
   readonly ok: true
   readonly entries: readonly (Entry | undefined)[]
   readonly rejected: readonly Rejected[]
+  /** Names of the objects to which the block refers, also where an entry was rejected. */
+  readonly objects: readonly string[]
 }
 
 export type UnpackedJournal = (Entries<JournalEntry> & { readonly number: number }) | Unreadable
@@ -75,8 +77,7 @@ const none: readonly Rejected[] = []
 export function unpackJournalBlock(bytes: Uint8Array): UnpackedJournal {
   return guarded(bytes, () => {
     const number = blockHead(3)
-    const { entries, rejected } = readItems<JournalEntry>(checkJournalEntry)
-    return { ok: true, number, entries, rejected }
+    return { ok: true, number, ...readItems<JournalEntry>(checkJournalEntry) }
   })
 }
 
@@ -100,8 +101,7 @@ export function unpackJournalEntry(bytes: Uint8Array, index: number): JournalEnt
 export function unpackControlBlock(bytes: Uint8Array): UnpackedControl {
   return guarded(bytes, () => {
     const epoch = blockHead(3)
-    const { entries, rejected } = readItems<ControlEntry>(checkControlEntry)
-    return { ok: true, epoch, entries, rejected }
+    return { ok: true, epoch, ...readItems<ControlEntry>(checkControlEntry) }
   })
 }
 
@@ -112,8 +112,7 @@ export function unpackControlBlock(bytes: Uint8Array): UnpackedControl {
 export function unpackSubmissionBlock(bytes: Uint8Array): UnpackedSubmissions {
   return guarded(bytes, () => {
     blockHead(2)
-    const { entries, rejected } = readItems<Submission>(checkSubmission)
-    return { ok: true, entries, rejected }
+    return { ok: true, ...readItems<Submission>(checkSubmission) }
   })
 }
 
@@ -121,8 +120,7 @@ export function unpackSubmissionBlock(bytes: Uint8Array): UnpackedSubmissions {
 export function unpackForwardBlock(bytes: Uint8Array): UnpackedForward {
   return guarded(bytes, () => {
     blockHead(2)
-    const { entries, rejected } = readItems<ForwardEntry>(checkForwardEntry)
-    return { ok: true, entries, rejected }
+    return { ok: true, ...readItems<ForwardEntry>(checkForwardEntry) }
   })
 }
 
@@ -213,6 +211,7 @@ function blockHead(items: number): number {
 function readItems<Item>(check: (item: unknown) => string | undefined): {
   entries: (Item | undefined)[]
   rejected: readonly Rejected[]
+  objects: readonly string[]
 } {
   const count = reader.arrayLength()
   if (count > limits.blockEntriesMax) throw new ShapeError(`${count} entries are more than ${limits.blockEntriesMax}`)
@@ -230,7 +229,7 @@ function readItems<Item>(check: (item: unknown) => string | undefined): {
       entries.push(undefined)
     }
   }
-  return { entries, rejected: rejected ?? none }
+  return { entries, rejected: rejected ?? none, objects: reader.objects }
 }
 
 /** True if the reader's quick way has checked all that `checkJournalEntry` would. */

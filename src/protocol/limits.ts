@@ -51,6 +51,8 @@ export const limits = {
   errorMessageCharsMax: 4_096,
   /** Characters of an error stack kept in the log. */
   errorStackCharsMax: 4_096,
+  /** Objects to which the log of a partition refers that its ledger remembers, newest kept. */
+  objectsReferredMax: 1_000_000,
   /** Set-aside messages remembered by the ledger, newest kept. */
   setAsideMax: 1_000,
   /** Rows in one answer of a listing. */

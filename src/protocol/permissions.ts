@@ -216,14 +216,18 @@ function storePermissions(s: Subjects): Permission[] {
   const leases = `KV_${s.leaseBucket}`
   const objects = `OBJ_${s.objectBucket}`
   const valueUsers: readonly AuthRole[] = ['client', 'node', 'viewer', 'operator']
+  // It removes what nothing needs, which it knows from the logs.
+  const sweepers: readonly AuthRole[] = ['scheduler']
   return [
     api('INFO', all),
     ...[leases, objects].flatMap((stream) => streamPermissionsOf(stream, ['installer'])),
     api(`STREAM.MSG.GET.${leases}`, control),
     ...consumerPermissions(leases),
-    api(`STREAM.MSG.GET.${objects}`, valueUsers),
+    api(`STREAM.MSG.GET.${objects}`, [...valueUsers, ...sweepers]),
     api(`DIRECT.GET.${objects}`, valueUsers),
     row(`$O.${s.objectBucket}.C.*`, ['client', 'node'], none),
-    row(`$O.${s.objectBucket}.M.*`, ['client', 'node'], none),
+    row(`$O.${s.objectBucket}.M.*`, ['client', 'node', ...sweepers], none),
+    api(`STREAM.PURGE.${objects}`, sweepers),
+    api(`STREAM.MSG.DELETE.${objects}`, sweepers),
   ]
 }

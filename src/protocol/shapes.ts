@@ -2,6 +2,7 @@
  * The small shapes that entries and messages are made of, and whether a value just unpacked has them. Never throws. Values
  * come from `wire.ts`, so objects are plain, own data without dangerous keys.
  */
+import type { ObjectReference } from './entries.ts'
 import { limits } from './limits.ts'
 import { isName } from './names.ts'
 import { hedgePercentiles } from './options.ts'
@@ -48,7 +49,8 @@ export function isPayload(value: unknown): boolean {
 
 const objectName = /^[0-9a-f]{64}$/
 
-function isObjectReference(value: unknown): boolean {
+/** A large value by its name: [name, size in bytes, 1 = msgpack | 0 = JSON]. */
+export function isObjectReference(value: unknown): value is ObjectReference {
   if (!Array.isArray(value) || value.length !== 3) return false
   const [name, bytes, packed] = value as unknown[]
   if (typeof name !== 'string' || !objectName.test(name)) return false

@@ -8,7 +8,7 @@
  */
 import { asciiText, isAscii } from './ascii.ts'
 import { limits } from './limits.ts'
-import { isDangerousKey } from './shapes.ts'
+import { isDangerousKey, isObjectReference } from './shapes.ts'
 
 /** Nesting of an envelope: entry, its options, their lists, an error's details. Users' values are not counted. */
 export const wireDepthMax = 24
@@ -25,6 +25,7 @@ for (const character of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 const asciiCharsMax = 256
 
 const noBytes = new Uint8Array(0)
+const noNames: string[] = []
 
 /** Thrown inside when the bytes end too early; decoders turn it into a reason. */
 export class WireError extends Error {}
@@ -33,6 +34,8 @@ export class WireError extends Error {}
 export class WireReader {
   /** Why the value read last is not what was sent; empty if it is. Reset by `start`, and by whoever has dealt with it. */
   fault = ''
+  /** Names of the objects to which what was read since `start` refers, wherever in it. */
+  objects: string[] = noNames
   private bytes: Uint8Array = noBytes
   private buffer: ArrayBufferLike = noBytes.buffer
   private at = 0
@@ -44,6 +47,7 @@ export class WireReader {
     this.at = 0
     this.end = bytes.length
     this.fault = ''
+    this.objects = noNames
   }
 
   /** Lets go of the message. */
@@ -254,7 +258,13 @@ export class WireReader {
     if (depth >= wireDepthMax) return this.tooDeep(length)
     const items: unknown[] = []
     for (let index = 0; index < length; index++) items.push(this.value(depth + 1))
+    if (length === 3 && isObjectReference(items)) this.noteObject(items[0])
     return items
+  }
+
+  private noteObject(name: string): void {
+    if (this.objects === noNames) this.objects = []
+    this.objects.push(name)
   }
 
   private map(length: number, depth: number): unknown {

@@ -5,10 +5,12 @@ import { orderingNamed, placementsNamed, rebalancingNamed } from '../actors/sche
 import { ordered } from '../actors/scheduler/policies/orderings.ts'
 import type { FoldRules } from '../protocol/entries.ts'
 import { TroupeError } from '../protocol/errors.ts'
+import { maySweep } from './auth/needs.ts'
 import { HealthWatch } from './health-watch.ts'
 import { Housekeeping } from './ledger/housekeeping.ts'
 import { LedgerMembers } from './ledger/ledger-members.ts'
 import { LedgerReader } from './ledger/ledger-reader.ts'
+import { ObjectSweep } from './ledger/object-sweep.ts'
 import type { PartitionRolesOptions } from './partition-roles.ts'
 import type { ProcessOptions } from './process.ts'
 import type { NodeStatusSource } from './scheduler/answers.ts'
@@ -27,6 +29,33 @@ export function policiesOf({
     ...placementsNamed(placement),
     ...(moving && { rebalancing: moving }),
   }
+}
+
+/**
+ * The process whose scheduler leads in the first partition removes large values for all: it has the ledger of each. Returns what
+ * does so, and has to be stopped.
+ */
+export async function startSweep(
+  controls: readonly PartitionControl[],
+  { bus, namespace, name, logger }: PartitionRolesOptions,
+): Promise<ObjectSweep> {
+  const { scheduler } = controls[0]!
+  const isAble = scheduler !== undefined && (await maySweep(bus, namespace.subjects, name))
+  if (scheduler !== undefined && !isAble) {
+    const details = {
+      code: 'TROUPE_NOT_ALLOWED',
+      next: 'Make its credentials again: `troupe auth`; see docs/security.md.',
+    }
+    logger.warn(details, 'this scheduler may not remove large values: they stay for good')
+  }
+  const sweep = new ObjectSweep({
+    objects: namespace.objects,
+    partitions: namespace.partitions.map(({ log }, partition) => ({ log, reader: controls[partition]!.reader })),
+    isInCharge: () => isAble && scheduler.leading,
+    logger,
+  })
+  sweep.start()
+  return sweep
 }
 
 export class PartitionControl {
@@ -50,10 +79,11 @@ export class PartitionControl {
   }
 
   startHousekeeping(): void {
-    const { opened, logger } = this.options
+    const { opened, namespace, logger } = this.options
     const { log, checkpoints } = opened
     const { reader, scheduler } = this
-    this.housekeeping = new Housekeeping({ reader, log, checkpoints, scheduler, logger })
+    const { objects } = namespace
+    this.housekeeping = new Housekeeping({ reader, log, checkpoints, scheduler, objects, logger })
     this.housekeeping.start()
   }
 

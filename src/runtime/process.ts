@@ -20,6 +20,7 @@ import { Subjects } from '../protocol/subjects.ts'
 import { checkPermissions } from './auth/needs.ts'
 import { LeadershipSpread } from './leadership-spread.ts'
 import type { LedgerReader } from './ledger/ledger-reader.ts'
+import type { ObjectSweep } from './ledger/object-sweep.ts'
 import type { NodeService } from './node/node-service.ts'
 import type { NodeRole } from './node-role.ts'
 import { PartitionRoles } from './partition-roles.ts'
@@ -83,6 +84,7 @@ export class TroupeProcess {
   private nodeRole: NodeRole | undefined
   private registration: Registration | undefined
   private spread: LeadershipSpread | undefined
+  private sweep: ObjectSweep | undefined
   private readonly options: ProcessOptions
   private lastRefused: string | undefined
 
@@ -176,6 +178,7 @@ export class TroupeProcess {
     this.registration?.stop()
     await this.nodeRole?.stop()
     this.spread?.stop()
+    await this.sweep?.stop()
     await Promise.all(this.partitions.map(({ control }) => control?.stop()))
     await this.bus.flush().catch(() => undefined)
     await this.bus.close()
@@ -189,7 +192,7 @@ export class TroupeProcess {
   }
 
   private async startControl(): Promise<void> {
-    const { PartitionControl, policiesOf } = await controlCode()
+    const { PartitionControl, policiesOf, startSweep } = await controlCode()
     const { roles, rules } = this.options
     const started = this.partitions.map((partition) => {
       partition.control = new PartitionControl(partition.options)
@@ -201,6 +204,7 @@ export class TroupeProcess {
       for (const control of started) control.startScheduler(policiesOf(this.options), rules)
     for (const control of started) control.startHousekeeping()
     if (roles.includes('scheduler') && started.length > 1) this.startSpread()
+    this.sweep = await startSweep(started, this.partitions[0]!.options)
   }
 
   /** Whoever asks with NATS's own tooling finds each role from now on. */

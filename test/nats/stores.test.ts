@@ -5,7 +5,10 @@ import type { StreamInfo } from '@nats-io/jetstream'
 import { expect, test } from 'vitest'
 import { StreamCheckpointStore } from '../../src/nats/checkpoints.ts'
 import { openBus } from '../../src/nats/connect.ts'
+import type { NatsBus } from '../../src/nats/connection.ts'
 import { api } from '../../src/nats/jetstream-api.ts'
+import { JetStreamObjectBucket } from '../../src/nats/object-bucket.ts'
+import { BucketObjects } from '../../src/nats/objects.ts'
 import { openNamespace } from '../../src/nats/setup.ts'
 import { limits } from '../../src/protocol/limits.ts'
 import { startEmbeddedServer } from '../../src/runtime/server/embedded.ts'
@@ -245,6 +248,16 @@ async function checkpointMessages(t: {
 
 // --- objects ----------------------------------------------------------------------------------------------------
 
+/** A store as another process has it, which has stored nothing recently; with the bucket that it is in. */
+function another(t: Pick<Awaited<ReturnType<typeof openTest>>, 'bus' | 'subjects'>) {
+  const bucket = new JetStreamObjectBucket(t.bus, t.subjects.objectBucket)
+  return { bucket, objects: new BucketObjects(bucket) }
+}
+
+async function messagesOf(bus: NatsBus, bucket: string): Promise<number> {
+  return (await api<{ state: { messages: number } }>(bus, `STREAM.INFO.OBJ_${bucket}`)).state.messages
+}
+
 test('an object is stored once under its hash and comes back whole', async () => {
   await using t = await openTest(server)
   const data = Buffer.alloc(3_000_000, 'troupe')
@@ -252,8 +265,13 @@ test('an object is stored once under its hash and comes back whole', async () =>
   expect(name).toMatch(/^[0-9a-f]{64}$/)
   expect(again).toBe(name)
   expect(Buffer.from((await t.objects.get(name))!).equals(data)).toBe(true)
-  expect(await t.objects.list()).toEqual([{ name, bytes: data.length, storedAtMs: expect.any(Number) }])
-  expect((await t.objects.list())[0]!.storedAtMs).toBeGreaterThan(Date.now() - 60_000)
+  expect(await t.objects.names()).toEqual([name])
+  const found = await t.objects.find(name)
+  expect(found).toEqual({ name, bytes: data.length, sequence: expect.any(Number), storedAtMs: expect.any(Number) })
+  const { serverTimeMs, bytes, bytesMax } = await t.objects.usage()
+  expect(found!.storedAtMs).toBeGreaterThan(serverTimeMs - 60_000)
+  expect(bytes).toBeGreaterThan(3_000_000)
+  expect(bytesMax).toBeGreaterThan(bytes)
 })
 
 test('an empty object is one', async () => {
@@ -262,12 +280,17 @@ test('an empty object is one', async () => {
   expect(await t.objects.get(name)).toHaveLength(0)
 })
 
-test('the same object stored by many at once is there afterwards', async () => {
+test('the same object stored by many at once is there afterwards, and what the others uploaded is a leftover', async () => {
   await using t = await openTest(server)
   const data = Buffer.alloc(500_000, 'x')
-  const [name] = await Promise.all([t.objects.put(data), t.objects.put(data), t.objects.put(data)])
+  const [name] = await Promise.all([t.objects.put(data), another(t).objects.put(data), another(t).objects.put(data)])
   expect(Buffer.from((await t.objects.get(name))!).equals(data)).toBe(true)
-  expect(await t.objects.list()).toHaveLength(1)
+  expect(await t.objects.names()).toEqual([name])
+  await t.objects.removeLeftovers(0)
+  expect(await messagesOf(t.bus, t.subjects.objectBucket)).toBe(3 * 4 + 1)
+  await t.objects.removeLeftovers(Number.MAX_SAFE_INTEGER)
+  expect(await messagesOf(t.bus, t.subjects.objectBucket)).toBe(4 + 1)
+  expect(Buffer.from((await t.objects.get(name))!).equals(data)).toBe(true)
 })
 
 test('an object that is absent, removed, or does not fit its name is undefined', async () => {
@@ -275,10 +298,10 @@ test('an object that is absent, removed, or does not fit its name is undefined',
   expect(await t.objects.get('0'.repeat(64))).toBeUndefined()
   expect(await t.objects.get('../etc')).toBeUndefined()
   const name = await t.objects.put(bytes('gone'))
-  await t.objects.remove(name)
-  await t.objects.remove(name)
-  expect(await t.objects.get(name)).toBeUndefined()
-  expect(await t.objects.list()).toEqual([])
+  const found = (await t.objects.find(name))!
+  expect([await t.objects.remove(found), await t.objects.remove(found)]).toEqual([true, false])
+  expect([await t.objects.get(name), await t.objects.find(name)]).toEqual([undefined, undefined])
+  expect(await messagesOf(t.bus, t.subjects.objectBucket)).toBe(0)
   expect(await t.objects.put(bytes('gone'))).toBe(name)
   expect(text(await t.objects.get(name))).toBe('gone')
   const damaged = await t.objects.put(Buffer.alloc(300_000, 'd'))
@@ -286,6 +309,91 @@ test('an object that is absent, removed, or does not fit its name is undefined',
   const { state } = await api<{ state: { last_seq: number } }>(t.bus, `STREAM.INFO.${config.name}`)
   await api(t.bus, `STREAM.MSG.DELETE.${config.name}`, { seq: state.last_seq - 2 })
   await expect(t.objects.get(damaged)).resolves.toBeUndefined()
+})
+
+test('an object that another process stores again is renewed, and is not removed by who found it before', async () => {
+  await using t = await openTest(server)
+  const name = await t.objects.put(bytes('wanted'))
+  const found = (await t.objects.find(name))!
+  await t.objects.put(bytes('wanted'))
+  expect((await t.objects.find(name))!.sequence).toBe(found.sequence)
+  await another(t).objects.put(bytes('wanted'))
+  expect((await t.objects.find(name))!.sequence).toBeGreaterThan(found.sequence)
+  expect(await t.objects.remove(found)).toBe(false)
+  expect(text(await t.objects.get(name))).toBe('wanted')
+  expect(await t.objects.removeLeftovers(0)).toBe(1)
+  expect(await messagesOf(t.bus, t.subjects.objectBucket)).toBe(2)
+})
+
+test('of a put and a removal between whose steps the other comes one wins, and what was put is there', async () => {
+  await using t = await openTest(server)
+  const name = await t.objects.put(bytes('contested'))
+  const found = (await t.objects.find(name))!
+  // The removal comes after the put has found the object and before it renews it.
+  const { bucket, objects } = another(t)
+  const writeInfo = bucket.writeInfo.bind(bucket)
+  let outcome: boolean | undefined
+  bucket.writeInfo = async (info, expected) => {
+    outcome ??= await t.objects.remove(found)
+    return writeInfo(info, expected)
+  }
+  await objects.put(bytes('contested'))
+  expect(outcome).toBe(true)
+  expect(text(await t.objects.get(name))).toBe('contested')
+  // The put comes after the removal has found the object, before it writes; and after it has written, before it purges.
+  for (const step of ['writeInfo', 'removeUpload'] as const) {
+    const remover = another(t)
+    const original = remover.bucket[step].bind(remover.bucket) as (...args: unknown[]) => Promise<never>
+    let isFirst = true
+    remover.bucket[step] = async (...args: unknown[]) => {
+      if (isFirst) await another(t).objects.put(bytes('contested'))
+      isFirst = false
+      return original(...args)
+    }
+    await remover.objects.remove((await t.objects.find(name))!)
+    expect(text(await t.objects.get(name)), step).toBe('contested')
+  }
+  expect(await messagesOf(t.bus, t.subjects.objectBucket)).toBe(2)
+})
+
+test('what a removal that broke off has left goes with the leftovers', async () => {
+  await using t = await openTest(server)
+  const name = await t.objects.put(bytes('half gone'))
+  const { bucket, objects } = another(t)
+  bucket.removeUpload = () => Promise.reject(new Error('the process was killed'))
+  await expect(objects.remove((await t.objects.find(name))!)).rejects.toThrow('was killed')
+  expect([await t.objects.get(name), await t.objects.find(name)]).toEqual([undefined, undefined])
+  expect(await t.objects.removeLeftovers(0)).toBe(2)
+  expect(await messagesOf(t.bus, t.subjects.objectBucket)).toBe(0)
+})
+
+test('a store without any room left gives it back', async () => {
+  await using t = await openTest(server)
+  const stream = `OBJ_${t.subjects.objectBucket}`
+  const name = await t.objects.put(Buffer.alloc(200_000, 'f'))
+  const other = await t.objects.put(bytes('kept'))
+  const { config, state } = await api<{ config: object; state: { bytes: number } }>(t.bus, `STREAM.INFO.${stream}`)
+  await api(t.bus, `STREAM.UPDATE.${stream}`, { ...config, max_bytes: state.bytes + 10 })
+  await expect(another(t).objects.put(bytes('more'))).rejects.toMatchObject({ code: 'TROUPE_REFUSED' })
+  await expect(another(t).objects.put(bytes('kept'))).rejects.toMatchObject({ code: 'TROUPE_REFUSED' })
+  expect(await t.objects.remove((await t.objects.find(name))!)).toBe(true)
+  expect(await t.objects.get(name)).toBeUndefined()
+  expect(text(await t.objects.get(other))).toBe('kept')
+  expect(await messagesOf(t.bus, t.subjects.objectBucket)).toBe(2)
+  await another(t).objects.put(bytes('more'))
+})
+
+test('what is refused above a share of the store is taken without one', async () => {
+  await using t = await openTest(server)
+  const stream = `OBJ_${t.subjects.objectBucket}`
+  const there = Buffer.alloc(200_000, 'a')
+  await t.objects.put(there)
+  const { config, state } = await api<{ config: object; state: { bytes: number } }>(t.bus, `STREAM.INFO.${stream}`)
+  await api(t.bus, `STREAM.UPDATE.${stream}`, { ...config, max_bytes: Math.ceil(state.bytes / 0.9) })
+  const shareMax = 0.8
+  await expect(t.objects.put(bytes('new'), { shareMax })).rejects.toMatchObject({ code: 'TROUPE_REFUSED' })
+  await another(t).objects.put(there, { shareMax })
+  await t.objects.put(bytes('new'))
 })
 
 // --- the namespace ----------------------------------------------------------------------------------------------

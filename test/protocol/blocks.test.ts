@@ -113,7 +113,13 @@ describe('blocks', () => {
     fc.assert(
       fc.property(count, fc.array(journalEntry, { maxLength: 30 }), (number, entries) => {
         const packed = packBlock([1, number, entries])
-        expect(unpackJournalBlock(packed)).toStrictEqual({ ok: true, number, entries, rejected: [] })
+        expect(unpackJournalBlock(packed)).toStrictEqual({
+          ok: true,
+          number,
+          entries,
+          rejected: [],
+          objects: expect.any(Array),
+        })
         expect(packed.length).toBeLessThanOrEqual(entries.reduce((sum, entry) => sum + entryBytes(entry), 32))
       }),
       { numRuns: 300 },
@@ -143,6 +149,7 @@ describe('blocks', () => {
           epoch,
           entries,
           rejected: [],
+          objects: expect.any(Array),
         })
       }),
       { numRuns: 300 },
@@ -153,7 +160,12 @@ describe('blocks', () => {
     const submission = fc.oneof(fc.tuple(name, payload), fc.tuple(name, payload, options)) as fc.Arbitrary<Submission>
     fc.assert(
       fc.property(fc.array(submission, { maxLength: 30 }), (entries) => {
-        expect(unpackSubmissionBlock(packBlock([1, entries]))).toStrictEqual({ ok: true, entries, rejected: [] })
+        expect(unpackSubmissionBlock(packBlock([1, entries]))).toStrictEqual({
+          ok: true,
+          entries,
+          rejected: [],
+          objects: expect.any(Array),
+        })
       }),
       { numRuns: 300 },
     )
@@ -202,6 +214,7 @@ describe('blocks', () => {
       ok: true,
       number: 7,
       entries: [[10, 'a', 1], undefined, [15, 'c', 1, null], undefined, undefined, undefined, [10, 'e', 1]],
+      objects: [],
       rejected: [
         { index: 1, reason: 'the task id is not a name' },
         { index: 3, reason: 'the kind 99 is not known here' },
@@ -228,6 +241,7 @@ describe('blocks', () => {
         ok: true,
         number: 7,
         entries: [[10, 'a', 1], undefined, [10, 'b', 1]],
+        objects: [],
         rejected: [{ index: 1, reason }],
       })
     }

@@ -9,7 +9,7 @@ import { firstOf, type Server, SimMachine } from './cluster.ts'
 import type { Feature } from './features.ts'
 import type { Recorder, TerminalStatus } from './history.ts'
 import { Random } from './random.ts'
-import { SimObjectStore } from './sim-stores.ts'
+import { simObjects } from './sim-objects.ts'
 import type { TaskInput } from './tasks.ts'
 import type { World } from './world.ts'
 
@@ -66,12 +66,12 @@ export class ClientMachine extends SimMachine {
 
   protected async start(): Promise<void> {
     const { bus, logs, process } = this
-    const { subjects, shelf, log: host } = firstOf(this.server)
+    const { subjects } = firstOf(this.server)
     this.waiting = new Map()
     this.troupe = new Troupe({
       bus,
       logs,
-      objects: new SimObjectStore(shelf, host, bus),
+      objects: simObjects(this.server.objects, bus),
       subjects,
       client: `${process.name}-${process.life}`,
       submitDeadlineMs: 30_000,

@@ -23,7 +23,8 @@ import { Random } from './random.ts'
 import { MoodyBalance } from './sim-balance.ts'
 import { SimBus } from './sim-bus.ts'
 import { SimLog, type StreamHost } from './sim-log.ts'
-import { type Shelf, SimCheckpointStore, SimLeaseStore, SimObjectStore } from './sim-stores.ts'
+import { type ObjectShelf, simObjects } from './sim-objects.ts'
+import { type Shelf, SimCheckpointStore, SimLeaseStore } from './sim-stores.ts'
 import { SimProcess, type World } from './world.ts'
 
 export type SimRole = 'control' | 'node' | 'client'
@@ -35,7 +36,7 @@ export type WrapLog = (log: Log, role: SimRole) => Log
 export interface Partition {
   readonly subjects: Subjects
   readonly log: StreamHost
-  /** Its checkpoints; that of the first partition has the objects of all. */
+  /** Its checkpoints. */
   readonly shelf: Shelf
 }
 
@@ -43,6 +44,7 @@ export interface Server {
   readonly network: Network
   readonly partitions: readonly Partition[]
   readonly leases: StreamHost
+  readonly objects: ObjectShelf
   readonly wrapLog: WrapLog | undefined
 }
 
@@ -336,7 +338,6 @@ export class NodeMachine extends SimMachine {
 
   protected async start(): Promise<void> {
     const { bus, process, world, settings, definitions, server } = this
-    const { shelf, log: host } = firstOf(server)
     const isNewer = settings.newerNodes?.has(process.name) ?? false
     this.tickAtMs = world.nowMs
     setInterval(() => {
@@ -356,7 +357,7 @@ export class NodeMachine extends SimMachine {
     const life = new NodeLife()
     const shared = {
       bus,
-      objects: new SimObjectStore(shelf, host, bus),
+      objects: simObjects(server.objects, bus),
       profile,
       definitions,
       balance: new MoodyBalance(settings.slots, new Random(world.seed, `${process.name} load`), () => world.nowMs),

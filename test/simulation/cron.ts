@@ -10,7 +10,8 @@ import { installGlobals } from './globals.ts'
 import { Network } from './network.ts'
 import { Random } from './random.ts'
 import { type LogFaults, StreamHost } from './sim-log.ts'
-import { emptyShelf, SimObjectStore } from './sim-stores.ts'
+import { emptyObjects, objectSubjects, simObjects } from './sim-objects.ts'
+import { emptyShelf } from './sim-stores.ts'
 import { SimStream } from './sim-stream.ts'
 import { World } from './world.ts'
 
@@ -35,8 +36,8 @@ class SettingMachine extends SimMachine {
 
   protected async start(): Promise<void> {
     const { bus, logs, server } = this
-    const { subjects, shelf, log: host } = firstOf(server)
-    const objects = new SimObjectStore(shelf, host, bus)
+    const { subjects } = firstOf(server)
+    const objects = simObjects(server.objects, bus)
     const limits = { submitDeadlineMs: 30_000, askEveryMs: 3_000, keepCount: 100, keepBytes: 100_000 }
     const troupe = new Troupe({ bus, logs, objects, subjects, client: 'client', ...limits })
     for (const [name, schedule] of Object.entries(schedules)) {
@@ -56,9 +57,13 @@ function serverOf(world: World): Server {
   const log = new SimStream({ ...common, ...subjects.logSubjects(0) })
   const leases = new SimStream({ ...common, door: [], inner: ['lease.>'], lastOnly: true })
   const count = (fault: string) => network.count(fault)
+  const objects = new SimStream({ ...common, door: [], inner: objectSubjects })
+  const first = { subjects, log: new StreamHost(world, random('log'), log, faults, count), shelf: emptyShelf() }
+  const perfect = { ...faults, lossOfWrites: 0, lossOfAcks: 0 }
   return {
     network,
-    partitions: [{ subjects, log: new StreamHost(world, random('log'), log, faults, count), shelf: emptyShelf() }],
+    partitions: [first],
+    objects: emptyObjects(new StreamHost(world, random('objects'), objects, perfect, count), first),
     leases: new StreamHost(world, random('leases'), leases, { ...faults, lossOfWrites: 0 }, count),
     wrapLog: undefined,
   }

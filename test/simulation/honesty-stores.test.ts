@@ -1,13 +1,16 @@
 /** The simulated leases, objects and checkpoints are held against those on the real server, as the stream is. */
 import { expect, test } from 'vitest'
 import type { CheckpointStore, LeaseStore, ObjectStore } from '../../src/nats/bus.ts'
+import { JetStreamObjectBucket } from '../../src/nats/object-bucket.ts'
+import { BucketObjects } from '../../src/nats/objects.ts'
 import { Subjects } from '../../src/protocol/subjects.ts'
 import { openTest, until, useServer } from '../harness/server.ts'
 import { Network } from './network.ts'
 import { Random } from './random.ts'
 import { SimBus } from './sim-bus.ts'
 import { StreamHost } from './sim-log.ts'
-import { emptyShelf, SimCheckpointStore, SimLeaseStore, SimObjectStore } from './sim-stores.ts'
+import { emptyObjects, objectSubjects, simObjects } from './sim-objects.ts'
+import { emptyShelf, SimCheckpointStore, SimLeaseStore } from './sim-stores.ts'
 import { SimStream } from './sim-stream.ts'
 import { SimProcess, World } from './world.ts'
 
@@ -36,7 +39,7 @@ function simulated(): Stores & { settle<Value>(work: Promise<Value>): Promise<Va
   const shelf = emptyShelf()
   return {
     leases: new SimLeaseStore(host({ inner: ['lease.>'], lastOnly: true }), bus),
-    objects: new SimObjectStore(shelf, log, bus),
+    objects: simObjects(emptyObjects(host({ inner: objectSubjects }), { log, shelf }), bus, 0),
     checkpoints: new SimCheckpointStore(shelf, log, bus),
     async settle(work) {
       let isSettled = false
@@ -67,6 +70,8 @@ test(
   `the simulated stores and the server give the same answers to ${operations} random operations`,
   async () => {
     await using t = await openTest(server)
+    const bucket = new JetStreamObjectBucket(t.bus, t.subjects.objectBucket)
+    const actual: Stores = { ...t, objects: new BucketObjects(bucket, { youngMs: 0 }) }
     const model = simulated()
     const random = new Random(Number(process.env.TROUPE_HONESTY_SEED ?? 5), 'stores')
     const seen = { real: [] as unknown[], model: [] as unknown[] }
@@ -76,6 +81,7 @@ test(
       await t.leases.watch('a', note(seen.real)),
       await model.settle(model.leases.watch('a', note(seen.model))),
     ]
+    const values = new Map<string, Uint8Array>()
     const names = new Set<string>(['0'.repeat(64), 'no name'])
     const revisions = new Map<string, number>()
     const bytes = () => random.bytes(random.chance(0.1) ? random.integer(0, 300_000) : random.integer(0, 200))
@@ -99,19 +105,47 @@ test(
         ]
       }
       if (dice < 0.7) {
-        const data = bytes()
-        return ['object put', ({ objects }) => objects.put(data)]
+        const data = random.chance(0.3) ? random.pick([...values.values(), bytes()]) : bytes()
+        return [
+          'object put',
+          async ({ objects }) => {
+            const name = await objects.put(data)
+            values.set(name, data)
+            return name
+          },
+        ]
       }
       const name = random.pick([...names])
       if (dice < 0.85) {
         return ['object get', async ({ objects }) => (await objects.get(name))?.length]
       }
-      if (dice < 0.9) return ['object remove', async ({ objects }) => void (await objects.remove(name))]
-      if (dice < 0.93) {
+      if (dice < 0.9) {
+        // Somebody stores it again when it has been found, or somebody removes it.
+        const between = random.pick(['put', 'remove', 'nothing', 'nothing'])
+        const data = values.get(name)
         return [
-          'object list',
-          async ({ objects }) => (await objects.list()).map((item) => `${item.name} ${item.bytes}`).sort(),
+          `object ${between} and remove`,
+          async ({ objects }) => {
+            const found = await objects.find(name)
+            if (found === undefined) return 'absent'
+            if (between === 'put') await objects.put(data!)
+            if (between === 'remove') await objects.remove(found)
+            return objects.remove(found)
+          },
         ]
+      }
+      if (dice < 0.92) {
+        return [
+          'objects',
+          async ({ objects }) => {
+            const found = await Promise.all((await objects.names()).map((one) => objects.find(one)))
+            return found.map((item) => `${item?.name} ${item?.bytes}`).sort()
+          },
+        ]
+      }
+      if (dice < 0.93) {
+        const beforeMs = random.chance(0.5) ? 0 : Number.MAX_SAFE_INTEGER
+        return ['object leftovers', ({ objects }) => objects.removeLeftovers(beforeMs)]
       }
       if (dice < 0.96) {
         const [manifest, parts, keep] = [random.bytes(30), [bytes(), bytes()], random.integer(1, 3)]
@@ -122,7 +156,7 @@ test(
 
     for (let at = 0; at < operations; at++) {
       const [what, operation] = draw()
-      const real = await operation(t)
+      const real = await operation(actual)
       expect(await model.settle(operation(model)), `operation ${at}: ${what}`).toEqual(real)
       if (what === 'object put') names.add(String(real))
       for (const key of ['a', 'b']) revisions.set(key, (await t.leases.get(key))?.revision ?? 0)

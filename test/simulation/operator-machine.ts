@@ -5,7 +5,7 @@ import { firstOf, type Server, SimMachine } from './cluster.ts'
 import type { Feature } from './features.ts'
 import { patterns } from './patterns.ts'
 import { Random } from './random.ts'
-import { SimObjectStore } from './sim-stores.ts'
+import { simObjects } from './sim-objects.ts'
 import type { World } from './world.ts'
 
 export interface OperatorPlan {
@@ -32,11 +32,11 @@ export class OperatorMachine extends SimMachine {
 
   protected async start(): Promise<void> {
     const { bus, logs, process } = this
-    const { subjects, shelf, log: host } = firstOf(this.server)
+    const { subjects } = firstOf(this.server)
     this.troupe = new Troupe({
       bus,
       logs,
-      objects: new SimObjectStore(shelf, host, bus),
+      objects: simObjects(this.server.objects, bus),
       subjects,
       client: `${process.name}-${process.life}`,
       submitDeadlineMs: 30_000,

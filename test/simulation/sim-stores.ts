@@ -1,7 +1,5 @@
-/** Leases, ledger checkpoints and large values of one process, over what the simulated server holds. */
-import { createHash } from 'node:crypto'
-import type { CheckpointStore, LeaseStore, ObjectStore, StoredCheckpoint, Subscription } from '../../src/nats/bus.ts'
-import { TroupeError } from '../../src/protocol/errors.ts'
+/** Leases and ledger checkpoints of one process, over what the simulated server holds. */
+import type { CheckpointStore, LeaseStore, StoredCheckpoint, Subscription } from '../../src/nats/bus.ts'
 import { noAnswer, type SimBus } from './sim-bus.ts'
 import type { StreamHost } from './sim-log.ts'
 
@@ -65,17 +63,16 @@ export class SimLeaseStore implements LeaseStore {
   }
 }
 
-/** What the server holds of checkpoints and objects. */
+/** What the server holds of checkpoints. */
 export interface Shelf {
   checkpoints: { name: string; manifest: Uint8Array | undefined; parts: Uint8Array[]; savedAtMs: number }[]
-  readonly objects: Map<string, { data: Uint8Array; storedAtMs: number }>
   /** Share of requests that are not answered. */
   loss: number
   saves: number
 }
 
 export function emptyShelf(): Shelf {
-  return { checkpoints: [], objects: new Map(), loss: 0, saves: 0 }
+  return { checkpoints: [], loss: 0, saves: 0 }
 }
 
 export class SimCheckpointStore implements CheckpointStore {
@@ -122,51 +119,5 @@ export class SimCheckpointStore implements CheckpointStore {
       if (host.leaderless || host.random.chance(shelf.loss)) return undefined
       return { value: work() }
     })
-  }
-}
-
-export class SimObjectStore implements ObjectStore {
-  private readonly shelf: Shelf
-  private readonly host: StreamHost
-  private readonly bus: SimBus
-
-  constructor(shelf: Shelf, host: StreamHost, bus: SimBus) {
-    this.shelf = shelf
-    this.host = host
-    this.bus = bus
-  }
-
-  put(data: Uint8Array): Promise<string> {
-    const name = createHash('sha256').update(data).digest('hex')
-    return this.ask('object put', () => {
-      this.host.fired('object stored')
-      this.shelf.objects.set(name, { data, storedAtMs: this.host.world.epochMs + this.host.world.nowMs })
-      return name
-    })
-  }
-
-  get(name: string): Promise<Uint8Array | undefined> {
-    return this.ask('object get', () => this.shelf.objects.get(name)?.data)
-  }
-
-  list(): Promise<readonly { name: string; bytes: number; storedAtMs: number }[]> {
-    return this.ask('object list', () =>
-      [...this.shelf.objects].map(([name, { data, storedAtMs }]) => ({ name, bytes: data.length, storedAtMs })),
-    )
-  }
-
-  async remove(name: string): Promise<void> {
-    await this.ask('object remove', () => this.shelf.objects.delete(name))
-  }
-
-  private ask<Value>(what: string, work: () => Value): Promise<Value> {
-    return this.bus
-      .call(what, apiMs, () => {
-        if (this.host.leaderless || this.host.random.chance(this.shelf.loss)) return undefined
-        return { value: work() }
-      })
-      .catch((error: unknown) => {
-        throw error instanceof TroupeError ? error : new TroupeError('TROUPE_NO_ANSWER', String(error))
-      })
   }
 }

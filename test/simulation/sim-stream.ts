@@ -168,6 +168,24 @@ export class SimStream {
     }
   }
 
+  /** Removes the messages of a subject before a sequence. */
+  purge(subject: string, before: number): void {
+    for (const sequence of [...(this.ofSubject.get(subject) ?? [])]) if (sequence < before) this.remove(sequence)
+  }
+
+  delete(sequence: number): void {
+    this.remove(sequence)
+  }
+
+  /** How many messages each subject with this prefix has. */
+  counts(prefix: string): Map<string, number> {
+    const counts = new Map<string, number>()
+    for (const [subject, sequences] of this.ofSubject) {
+      if (subject.startsWith(prefix)) counts.set(subject.slice(prefix.length), sequences.length)
+    }
+    return counts
+  }
+
   /** A server that lost power comes back without its last messages; their sequences are given again. */
   loseSuffix(count: number): number {
     let lost = 0

@@ -28,6 +28,7 @@ import type { Plant } from './plants.ts'
 import { Random } from './random.ts'
 import { SimThreads } from './sim-lanes.ts'
 import { type LogFaults, StreamHost } from './sim-log.ts'
+import { emptyObjects, objectSubjects } from './sim-objects.ts'
 import { emptyShelf } from './sim-stores.ts'
 import { SimStream } from './sim-stream.ts'
 import { rareTasks, trialTasks } from './tasks.ts'
@@ -115,9 +116,14 @@ class Simulation {
     const many = partitionsOf(this.features, random('partitions'))
     this.recorder = new Recorder(many)
     const leases = new SimStream({ ...common(world), door: [], inner: ['lease.>'], lastOnly: true })
+    const objects = new SimStream({ ...common(world), door: [], inner: objectSubjects })
+    const subjectsOf = (at: number) => new Subjects('sim', at, many)
+    const partitions = Array.from({ length: many }, (_, at) => this.partition(subjectsOf(at), random, count))
+    const objectHost = new StreamHost(world, random('objects'), objects, noFaults(), count)
     this.server = {
       network,
-      partitions: Array.from({ length: many }, (_, at) => this.partition(new Subjects('sim', at, many), random, count)),
+      partitions,
+      objects: emptyObjects(objectHost, partitions[0]!),
       leases: new StreamHost(world, random('leases'), leases, noFaults(), count),
       wrapLog: options.plant?.wrapLog?.(random('plant')),
     }
@@ -357,7 +363,7 @@ class Simulation {
       events: recorder.events,
       logs: recorder.logs,
       lost: recorder.lost,
-      objects: new Map([...firstOf(server).shelf.objects].map(([name, { data }]) => [name, data])),
+      objects: server.objects.values,
       ledgers,
       checkpoints: this.saved.map(({ name, state }) => ({ name, differences: this.differences.get(state) ?? [] })),
       escaped: world.escaped,

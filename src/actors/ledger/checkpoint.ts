@@ -11,12 +11,14 @@ import type { SetAside } from './change.ts'
 import { type GangRow, gangRow, restoreGang } from './gangs.ts'
 import { secondOf } from './hedges.ts'
 import { Member } from './member.ts'
+import { ObjectReferences, type ObjectRow } from './object-references.ts'
+import { rareFrom, rareRow } from './rare-rows.ts'
 import { restoreFamilies, restoreRetention } from './restored-indexes.ts'
 import type { ScheduleRecord } from './schedules.ts'
 import { LedgerState, type Saving, type Totals } from './state.ts'
 import { type StrayRow, Strays } from './strays.ts'
 import { type GroupRow, groupRows, restoreGroups } from './supervision.ts'
-import { type Rare, type RecordStatus, type SignalPlace, TaskRecord } from './task-record.ts'
+import { type RecordStatus, TaskRecord } from './task-record.ts'
 import { type UniqueRow, UniqueWindows } from './unique-windows.ts'
 
 export const checkpointFormat = 2
@@ -40,6 +42,8 @@ export interface Manifest {
   /** Oldest sequence that a live task or a dead letter needs, and that anything kept needs. */
   readonly neededFrom: number
   readonly readableFrom: number
+  /** From where on the objects saved are all to which the log refers; left out by those who knew nothing of them. */
+  readonly objectsFrom?: number
   /** Which log it is of, and a hash of the message at `position`; in older checkpoints its creation time alone. */
   readonly log?: string
   readonly createdAtMs: number
@@ -75,6 +79,7 @@ export type CheckpointPart =
   | readonly [of: 'gangs', rows: readonly GangRow[]]
   | readonly [of: 'groups', rows: readonly GroupRow[]]
   | readonly [of: 'strays', rows: readonly StrayRow[]]
+  | readonly [of: 'objects', rows: readonly ObjectRow[]]
   | readonly [of: 'limits', rows: readonly (readonly [type: string, limits: TypeLimits])[]]
 
 /** Saves one ledger as it is now. Begin by constructing it; take `rows` until done; then `others` and `manifest`. */
@@ -93,6 +98,7 @@ export class LedgerSaving implements Saving {
   private readonly gangs: readonly GangRow[]
   private readonly groups: readonly GroupRow[]
   private readonly strays: readonly StrayRow[]
+  private readonly objects: readonly (readonly ObjectRow[])[]
   private readonly profiles = new Map<TaskProfile, ProfileNumber>()
   private pending: TaskRow[] = []
   private tasks = 0
@@ -114,6 +120,7 @@ export class LedgerSaving implements Saving {
       rules: state.rules,
       totals: { ...state.totals },
       retained: state.retained,
+      objectsFrom: state.objects.completeFrom,
     }
     this.members = [...state.members.values()].map((member) => this.memberRow(member))
     this.dead = [...state.deadIncarnations]
@@ -125,6 +132,7 @@ export class LedgerSaving implements Saving {
     this.gangs = [...state.gangs.values()].map(gangRow)
     this.groups = groupRows(state)
     this.strays = state.strays.rows()
+    this.objects = state.objects.pages()
     this.neededFrom = Math.min(state.position, state.strays.neededFrom)
     this.readableFrom = state.position
     for (const { lastSequence } of this.members) this.neededFrom = Math.min(this.neededFrom, lastSequence)
@@ -174,6 +182,7 @@ export class LedgerSaving implements Saving {
       ['breakers', this.breakers],
       ['groups', this.groups],
       ...(this.strays.length > 0 ? [['strays', this.strays] as const] : []),
+      ...this.objects.map((rows) => ['objects', rows] as const),
     ]
   }
 
@@ -253,36 +262,6 @@ function placeRow(place: { sequence: number; index: number } | undefined): Place
   return place === undefined ? null : [place.sequence, place.index]
 }
 
-type SignalRow = readonly [sequence: number, index: number, previous: number, id: string]
-
-/** Sets travel as arrays; nothing in the row changes when the record does. Children are found by their parent again. */
-function rareRow(rare: Rare): Record<string, unknown> {
-  const row: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries(rare)) {
-    if (name === 'children') row[name] = []
-    else if (name === 'signals') row[name] = rare.signals?.map(signalRow)
-    else if (value instanceof Set || Array.isArray(value)) row[name] = [...value]
-    else row[name] = value
-  }
-  return row
-}
-
-function signalRow({ sequence, index, previous, id }: SignalPlace): SignalRow {
-  return [sequence, index, previous, id]
-}
-
-const setFields: ReadonlySet<string> = new Set(['after', 'children', 'awaited', 'signalIds'])
-
-function rareFrom(row: Record<string, unknown>): Rare {
-  const rare: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries(row)) {
-    if (name === 'signals') {
-      rare[name] = (value as SignalRow[]).map(([sequence, index, previous, id]) => ({ sequence, index, previous, id }))
-    } else rare[name] = setFields.has(name) ? new Set(value as string[]) : value
-  }
-  return rare as Rare
-}
-
 function rowsOf<Of extends CheckpointPart[0]>(parts: readonly CheckpointPart[], of: Of) {
   return parts.flatMap((part) => (part[0] === of ? part[1] : [])) as Extract<
     CheckpointPart,
@@ -313,6 +292,7 @@ export function restoreState(manifest: Manifest, parts: readonly CheckpointPart[
   for (const [type, limits] of rowsOf(parts, 'limits')) state.limits.set(type, limits)
   state.uniques = new UniqueWindows(rowsOf(parts, 'uniques'))
   state.strays = new Strays(rowsOf(parts, 'strays'))
+  state.objects = new ObjectReferences(rowsOf(parts, 'objects'), manifest.objectsFrom ?? manifest.position + 1)
   for (const record of rowsOf(parts, 'schedules'))
     state.schedules.set(record.name, { ...record, setSequence: record.setSequence ?? 0 })
   const tasks = rowsOf(parts, 'tasks').map((row) => restoreTask(state, profiles, row))

@@ -117,6 +117,7 @@ export class Ledger {
       foldUnreadable(state, unreadableType, -1, client, { code: 'TROUPE_UNREADABLE', message: block.reason }, undefined)
       return
     }
+    state.objects.note(block.objects, message.sequence)
     for (const { index, reason } of block.rejected) {
       foldUnreadable(state, unreadableType, index, client, { code: 'TROUPE_UNREADABLE', message: reason }, undefined)
     }
@@ -231,13 +232,14 @@ export class Ledger {
     }
   }
 
-  /** Sets aside what cannot be read of a block: single entries, or all of it, and then returns false. */
+  /** Sets aside what cannot be read of a block: single entries, or all of it, and then returns false. Notes its objects. */
   private canRead<Block extends Unpacked>(
     subject: string,
     block: Block,
   ): block is Extract<Block, { readonly ok: true }> {
     const read: Unpacked = block
     const unread = read.ok ? read.rejected : [read]
+    if (read.ok) this.state.objects.note(read.objects, this.state.position)
     for (const { reason } of unread) this.state.setAside(subject, { code: 'TROUPE_UNREADABLE', message: reason })
     return read.ok
   }

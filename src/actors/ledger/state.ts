@@ -15,6 +15,7 @@ import { endSecond, leavesToOther, spendTurns, turnHeldBy } from './hedges.ts'
 import { inOrder, register, unregister } from './indexes.ts'
 import type { Member } from './member.ts'
 import { loseNode } from './node-loss.ts'
+import { ObjectReferences } from './object-references.ts'
 import type { ScheduleRecord } from './schedules.ts'
 import { type Counts, StatusCounts } from './status-counts.ts'
 import { Strays } from './strays.ts'
@@ -97,6 +98,7 @@ export class LedgerState {
   readonly schedules = new Map<string, ScheduleRecord>()
   uniques = new UniqueWindows()
   strays = new Strays()
+  objects = new ObjectReferences()
   leader = ''
   epoch = 0
   /** Sequence of the message folded last. */

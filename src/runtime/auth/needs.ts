@@ -15,10 +15,27 @@ const dispensable = /^(\$SRV|\$SYS|\$O|\$JS\.API\.(INFO|.*\.OBJ_)|_INBOX)/
 
 /** Returns what this identity needs and these bounds do not allow. */
 export function lacks(subjects: Subjects, identity: Identity, bounds: UserBounds): Lack[] {
+  return lacking(subjects, identity, bounds, (pattern) => !dispensable.test(pattern))
+}
+
+/** Whether a scheduler with these bounds may remove large values: it runs without. */
+export async function maySweep(bus: NatsBus, subjects: Subjects, name: string): Promise<boolean> {
+  const bounds = await userBounds(bus)
+  const isOfObjects = (pattern: string) => pattern.includes(`OBJ_${subjects.objectBucket}`) || pattern.startsWith('$O.')
+  const identity = { name, roles: ['scheduler'] as const }
+  return bounds === undefined || lacking(subjects, identity, bounds, isOfObjects).length === 0
+}
+
+function lacking(
+  subjects: Subjects,
+  identity: Identity,
+  bounds: UserBounds,
+  isMeant: (pattern: string) => boolean,
+): Lack[] {
   const needed = grantOf(subjects.namespace, identity, subjects.partitions)
   const of = (way: 'publish' | 'subscribe') =>
     needed[way]
-      .filter((pattern) => !dispensable.test(pattern) && !allows(bounds[way], pattern))
+      .filter((pattern) => isMeant(pattern) && !allows(bounds[way], pattern))
       .map((pattern) => ({ way, pattern }))
   return [...of('publish'), ...of('subscribe')]
 }

@@ -5,7 +5,7 @@
  */
 import type { Logger } from 'pino'
 import type { Manifest } from '../../actors/ledger/checkpoint.ts'
-import type { CheckpointStore, Log, LogInfo, StoredCheckpoint } from '../../nats/bus.ts'
+import type { CheckpointStore, Log, LogInfo, ObjectStore, StoredCheckpoint } from '../../nats/bus.ts'
 import type { LedgerReader } from './ledger-reader.ts'
 import { isOf, readManifest, readState } from './load-checkpoint.ts'
 import { type LeadingScheduler, OldValues } from './old-values.ts'
@@ -17,6 +17,8 @@ export interface HousekeepingOptions {
   readonly checkpoints: CheckpointStore
   readonly logger: Logger
   readonly scheduler: LeadingScheduler | undefined
+  /** To which the log refers. */
+  readonly objects?: Pick<ObjectStore, 'usage'>
   /** How often to look, ms. Default 2,000. */
   readonly everyMs?: number
   /** Messages folded since the last checkpoint that make a new one due. Default 50,000. */
@@ -40,6 +42,9 @@ const tightCheckpoint = { afterMs: 5_000, times: 10 }
 const closedCheckpoint = { afterMs: 1_000, times: 3 }
 /** Looks at a tight log per ordinary one: it must not fill between two of them. */
 const tightLooks = 10
+/** Messages behind the newest that a tight log holds for old tasks, from which on these are copied; each may pin a large value. */
+const behindMin = 1_000
+const behindMinOfObjects = 100
 /** Rounds in which a task that waits has the time to get its turn. */
 const waitRounds = 5
 
@@ -60,6 +65,8 @@ export class Housekeeping {
   /** Position of the stored checkpoint that was read back whole, or was saved here. */
   private verifiedPosition = 0
   private readonly oldValues: OldValues | undefined
+  /** How much of the store of large values was taken when looked at last, 0 to 1. */
+  private objectShare = 0
 
   constructor(options: HousekeepingOptions) {
     this.options = options
@@ -168,17 +175,29 @@ export class Housekeeping {
 
   private async keepDoor(info: LogInfo, leading: boolean): Promise<void> {
     const { log, logger } = this.options
-    const used = info.bytesMax > 0 ? info.bytes / info.bytesMax : 0
+    const ofLog = info.bytesMax > 0 ? info.bytes / info.bytesMax : 0
+    this.objectShare = leading ? await this.shareOfObjects() : 0
+    const used = Math.max(ofLog, this.objectShare)
     this.tight = leading && used >= tightAt
     this.closed = this.tight && used > openAt && (used >= closeAt || !info.doorOpen)
     if (!leading) return
     if (used >= closeAt && info.doorOpen) {
-      logger.error({ bytes: info.bytes, bytesMax: info.bytesMax }, 'the log is nearly full: submissions are refused')
+      const what = ofLog >= closeAt ? 'the log is' : 'the store of large values is'
+      logger.error(
+        { bytes: info.bytes, bytesMax: info.bytesMax, objectShare: this.objectShare },
+        `${what} nearly full: submissions are refused`,
+      )
       await log.setDoor(false)
     } else if (used <= openAt && !info.doorOpen) {
       logger.info({ bytes: info.bytes, bytesMax: info.bytesMax }, 'submissions are taken again')
       await log.setDoor(true)
     }
+  }
+
+  /** The log pins what it refers to; so a store that is nearly full is as bad as a log that is. */
+  private async shareOfObjects(): Promise<number> {
+    const usage = await this.options.objects?.usage(this.everyMs).catch(() => undefined)
+    return usage === undefined || usage.bytesMax <= 0 ? 0 : usage.bytes / usage.bytesMax
   }
 
   private async trim(info: LogInfo): Promise<void> {
@@ -187,7 +206,9 @@ export class Housekeeping {
     const { manifest } = newest
     const floor = Math.min(manifest.position, this.tight ? manifest.neededFrom : manifest.readableFrom)
     if (floor > info.firstSequence) await this.options.log.trim(floor)
-    if (this.tight && manifest.position - manifest.neededFrom > 1_000) await this.oldValues?.copyForward(info)
+    const behind = manifest.position - manifest.neededFrom
+    if (behind > (this.objectShare >= tightAt ? behindMinOfObjects : behindMin) && this.tight)
+      await this.oldValues?.copyForward(info)
   }
 
   private async newest(): Promise<NewestCheckpoint | undefined> {

@@ -43,7 +43,10 @@ export async function saveCheckpoint(
       for (const part of packPart(['tasks', rows])) parts.push(part)
       await nextTurn()
     }
-    for (const others of saving.others()) for (const part of packPart(others)) parts.push(part)
+    for (const others of saving.others()) {
+      for (const part of packPart(others)) parts.push(part)
+      await nextTurn()
+    }
     const manifest = { ...saving.manifest(info.createdAtMs, inputHash(message.data)), log: info.identity }
     await checkpoints.save(packValue(manifest) as Uint8Array, parts, keepCheckpoints)
     return manifest

@@ -1,9 +1,10 @@
 /** Every role against every subject, on a real server with the configuration that `troupe auth` writes. */
 import { expect, test } from 'vitest'
 import type { NatsBus, Violation } from '../../../src/nats/connection.ts'
-import { openNamespace } from '../../../src/nats/setup.ts'
+import { openedNamespace, openNamespace } from '../../../src/nats/setup.ts'
 import { type AuthRole, authRoles, covers, grantOf, permissionTable } from '../../../src/protocol/permissions.ts'
 import { Subjects } from '../../../src/protocol/subjects.ts'
+import { maySweep } from '../../../src/runtime/auth/needs.ts'
 import { useSecuredServer } from '../../harness/secured.ts'
 import { until } from '../../harness/server.ts'
 
@@ -230,5 +231,34 @@ test('an acknowledgement cannot be made to act on the stream that gives it', asy
     expect(after.messages).toBe(before.messages + 1)
   } finally {
     await client.close()
+  }
+})
+
+test('a scheduler may remove what clients and nodes may store', async () => {
+  const installer = await server.connect('the-installer')
+  await openNamespace(installer, { logBytesMax: 64 * 1024 * 1024 })
+  await installer.close()
+  const open = async (role: AuthRole) => {
+    const bus = await server.connect(nameOf(role))
+    return { bus, objects: openedNamespace(bus, s).objects }
+  }
+  const [client, scheduler] = [await open('client'), await open('scheduler')]
+  try {
+    const name = await client.objects.put(new Uint8Array(200_000))
+    const found = (await client.objects.find(name))!
+    const denied = { code: 'TROUPE_NOT_ALLOWED' }
+    await expect(scheduler.objects.remove(found)).resolves.toBe(true)
+    await expect(client.objects.put(new Uint8Array(10))).resolves.toMatch(/^\w{64}$/)
+    await expect(scheduler.objects.removeLeftovers(Number.MAX_SAFE_INTEGER)).resolves.toBe(0)
+    await client.objects.put(new Uint8Array(30))
+    await expect(client.objects.remove((await client.objects.find(name)) ?? found)).resolves.toBe(false)
+    await expect(scheduler.objects.put(new Uint8Array(40))).rejects.toMatchObject(denied)
+    expect([
+      await maySweep(scheduler.bus, s, nameOf('scheduler')),
+      await maySweep(client.bus, s, nameOf('client')),
+    ]).toEqual([true, false])
+  } finally {
+    await client.bus.close()
+    await scheduler.bus.close()
   }
 })

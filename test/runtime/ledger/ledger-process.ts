@@ -65,7 +65,11 @@ export class LedgerProcess implements AsyncDisposable {
     const last = this.#last.get(node) ?? { sequence: 0, number: 0 }
     const number = last.number + 1
     const block = packBlock([formatVersion, number, entries])
-    const sequence = await this.append(this.opened.subjects.journal(0, node, `${node}1`), block, last.sequence)
+    const sequence = await this.append(
+      this.opened.subjects.journal(this.opened.partition, node, `${node}1`),
+      block,
+      last.sequence,
+    )
     this.#last.set(node, { sequence, number })
     return sequence
   }
@@ -76,11 +80,14 @@ export class LedgerProcess implements AsyncDisposable {
 
   async lead(): Promise<void> {
     const block = packBlock([formatVersion, 0, [[kind.led, defaultRules]]])
-    this.#epoch = await this.append(this.opened.subjects.control(0, 's1'), block)
+    this.#epoch = await this.append(this.opened.subjects.control(this.opened.partition, 's1'), block)
   }
 
   async decideAll(entries: readonly ControlEntry[]): Promise<void> {
-    await this.append(this.opened.subjects.control(0, 's1'), packBlock([formatVersion, this.#epoch, entries]))
+    await this.append(
+      this.opened.subjects.control(this.opened.partition, 's1'),
+      packBlock([formatVersion, this.#epoch, entries]),
+    )
   }
 
   keepHouse(options: Partial<HousekeepingOptions> = {}): void {

@@ -1,0 +1,32 @@
+/** What few tasks have, as it stands in a task's row of a checkpoint, and back. */
+import type { Rare, SignalPlace } from './task-record.ts'
+
+type SignalRow = readonly [sequence: number, index: number, previous: number, id: string]
+
+/** Sets travel as arrays; nothing in the row changes when the record does. Children are found by their parent again. */
+export function rareRow(rare: Rare): Record<string, unknown> {
+  const row: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(rare)) {
+    if (name === 'children') row[name] = []
+    else if (name === 'signals') row[name] = rare.signals?.map(signalRow)
+    else if (value instanceof Set || Array.isArray(value)) row[name] = [...value]
+    else row[name] = value
+  }
+  return row
+}
+
+function signalRow({ sequence, index, previous, id }: SignalPlace): SignalRow {
+  return [sequence, index, previous, id]
+}
+
+const setFields: ReadonlySet<string> = new Set(['after', 'children', 'awaited', 'signalIds'])
+
+export function rareFrom(row: Record<string, unknown>): Rare {
+  const rare: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(row)) {
+    if (name === 'signals') {
+      rare[name] = (value as SignalRow[]).map(([sequence, index, previous, id]) => ({ sequence, index, previous, id }))
+    } else rare[name] = setFields.has(name) ? new Set(value as string[]) : value
+  }
+  return rare as Rare
+}
