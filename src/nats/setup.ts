@@ -5,6 +5,7 @@
  */
 import type { StreamConfig, StreamInfo } from '@nats-io/jetstream'
 import { hasCode, TroupeError } from '../protocol/errors.ts'
+import { limits } from '../protocol/limits.ts'
 import { Subjects } from '../protocol/subjects.ts'
 import type { Bus } from './bus.ts'
 import { StreamCheckpointStore } from './checkpoints.ts'
@@ -23,7 +24,10 @@ export interface NamespaceOptions {
   readonly partitions?: number
   /** 1 to 5. Default 1. Raises what is there, never lowers it. */
   readonly replicas?: number
-  /** Default 8 GiB, or half, a quarter … of that, as the server has room. Raises what is there, never lowers it. */
+  /**
+   * Of each log, 16 MiB or more. Default 8 GiB, or half, a quarter … of that, as the server has room. Raises what is there,
+   * never lowers it; TROUPE_REFUSED when the server has not so much.
+   */
   readonly logBytesMax?: number
   /** Default `file`; `memory` is for tests. Stays what it was when the namespace was made. */
   readonly storage?: 'file' | 'memory'
@@ -46,9 +50,8 @@ export interface OpenNamespace extends OpenPartition {
 }
 
 const gibibyte = 1024 ** 3
-const mebibyte = 1024 ** 2
 const logBytesDefault = 8 * gibibyte
-const bytesMin = 16 * mebibyte
+const bytesMin = limits.logBytesMin
 /**
  * Placing a replicated stream takes a cluster some time. One that elects leaders answers nothing for seconds, and now and then
  * forgets one of two requests at once.
@@ -151,14 +154,10 @@ function count(partitions: number): string {
 async function ensure(bus: NatsBus, options: NamespaceOptions, wanted: readonly Config[]): Promise<StreamInfo> {
   const there = await Promise.all(wanted.map((config) => streamInfo(bus, config.name)))
   for (const [i, config] of wanted.entries()) checkOurs(config.name, there[i])
-  await createAll(
-    bus,
-    wanted.filter((_, i) => !there[i]),
-  )
-  for (const [i, config] of wanted.entries()) {
-    const isLog = config.metadata !== undefined
-    await raise(bus, there[i], options.replicas, isLog ? options.logBytesMax : undefined)
-  }
+  const givenBytes = (config: Config) => (config.metadata === undefined ? undefined : options.logBytesMax)
+  const missing = wanted.filter((_, i) => !there[i])
+  await createAll(bus, missing, (config) => givenBytes(config) ?? bytesMin)
+  for (const [i, config] of wanted.entries()) await raise(bus, there[i], options.replicas, givenBytes(config))
   const first = there[0] ?? (await streamInfo(bus, wanted[0]!.name))
   if (first === undefined) throw new TroupeError('TROUPE_NO_ANSWER', `stream ${wanted[0]!.name} is not there yet`)
   return first
@@ -267,20 +266,20 @@ async function raise(
 
 /**
  * A stream's limit is space that the server sets aside. When it has not so much for all of them, each gets half of it,
- * again and again; what this very call has made a moment ago shrinks with the rest.
+ * again and again, down to its least; what this very call has made a moment ago shrinks with the rest.
  */
-async function createAll(bus: NatsBus, configs: readonly Config[]): Promise<void> {
+async function createAll(bus: NatsBus, configs: readonly Config[], leastOf: (config: Config) => number): Promise<void> {
   const created = new Set<Config>()
   for (let divisor = 1; ; divisor *= 2) {
     try {
       for (const config of configs) {
-        const scaled = { ...config, max_bytes: Math.max(bytesMin, Math.floor(config.max_bytes / divisor)) }
+        const scaled = { ...config, max_bytes: Math.max(leastOf(config), Math.floor(config.max_bytes / divisor)) }
         if (!created.has(config)) await create(bus, scaled, created.add.bind(created, config))
         else if (divisor > 1) await api(bus, `STREAM.UPDATE.${config.name}`, scaled, createTimeoutMs)
       }
       return
     } catch (error) {
-      const isSmallest = configs.every((config) => config.max_bytes / divisor <= bytesMin)
+      const isSmallest = configs.every((config) => config.max_bytes / divisor <= leastOf(config))
       if (!hasCode(error, 'TROUPE_REFUSED') || isSmallest) throw error
     }
   }

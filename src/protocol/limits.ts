@@ -3,6 +3,8 @@
  * aside with its reason; nothing grows without one of these.
  */
 export const limits = {
+  /** Bytes that a log must be given at least. */
+  logBytesMin: 16 * 1024 * 1024,
   /** Partitions of a namespace. */
   partitionsMax: 64,
   /** Characters of a task id, a task type, a node id, a client id or a namespace. */

@@ -49,6 +49,8 @@ export interface ProcessOptions extends Omit<BusOptions, 'name'> {
   readonly rebalancing?: string
   readonly rules?: Partial<FoldRules>
   readonly replicas?: number
+  /** Of each partition's log. Default 8 GiB, or less if the server has less. Raises what is there. */
+  readonly logBytesMax?: number
   /** Of the namespace, 1 to 64, when it is made. Default: those that there are, or 1. */
   readonly partitions?: number
   readonly drainMs?: number
@@ -239,13 +241,14 @@ export class TroupeProcess {
 
 /** The namespace with its partitions. Throws TROUPE_NOT_ALLOWED naming what this user lacks, TROUPE_PARTITIONS. */
 async function open(bus: NatsBus, name: string, options: ProcessOptions): Promise<OpenNamespace> {
-  const { namespace = 'main', roles, partitions, replicas } = options
+  const { namespace = 'main', roles, partitions, replicas, logBytesMax } = options
   const there = await partitionsOf(bus, namespace)
   await checkPermissions(bus, new Subjects(namespace, 0, Math.max(there, partitions ?? 1)), { name, roles })
   return openNamespace(bus, {
     namespace,
     ...(partitions !== undefined && { partitions }),
     ...(replicas !== undefined && { replicas }),
+    ...(logBytesMax !== undefined && { logBytesMax }),
   })
 }
 

@@ -23,6 +23,7 @@ export interface StartOptions extends Omit<BusOptions, 'name'> {
   readonly placement?: string
   readonly rebalancing?: string
   readonly replicas?: number
+  readonly logBytesMax?: number
   readonly partitions?: number
   readonly healthPort?: number
   /** Gets `{"nats","pid","nodes":[{"id","pid"}]}` once the roles have started. */

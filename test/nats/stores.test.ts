@@ -440,6 +440,25 @@ test('a log takes what room the server has', async () => {
   await small.stop()
 })
 
+test('a log that was given a size has it, may be given more, never less, and is refused what the server lacks', async () => {
+  const small = await startEmbeddedServer({ maxStoreBytes: 512 * mebibyte })
+  const bus = await openBus({ servers: small.url, name: 'small' })
+  const sized = async (logBytesMax: number) => (await openNamespace(bus, { logBytesMax })).log.info()
+  for (const [asked, has] of [
+    [100, 100],
+    [120, 120],
+    [50, 120],
+  ] as const) {
+    expect((await sized(asked * mebibyte)).bytesMax).toBe(has * mebibyte)
+  }
+  await expect(sized(600 * mebibyte)).rejects.toMatchObject({ code: 'TROUPE_REFUSED' })
+  await expect(openNamespace(bus, { namespace: 'other', logBytesMax: 600 * mebibyte })).rejects.toMatchObject({
+    code: 'TROUPE_REFUSED',
+  })
+  await bus.close()
+  await small.stop()
+})
+
 test('many processes that open a namespace at once on a server with little room all find room', async () => {
   for (let round = 0; round < 3; round++) {
     const small = await startEmbeddedServer({ maxStoreBytes: 1024 ** 3 })

@@ -10,7 +10,18 @@ import {
 } from '../../actors/scheduler/policies/named.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import type { Act } from './program.ts'
-import { amounts, labels, list, milliseconds, partitions, policy, setting, wholeNumber } from './settings.ts'
+import {
+  amounts,
+  labels,
+  list,
+  logSize,
+  milliseconds,
+  partitions,
+  policy,
+  replicas,
+  setting,
+  wholeNumber,
+} from './settings.ts'
 
 const files = () => new Argument('[files...]', 'modules whose exports include tasks (.ts needs no build)')
 const slots = () =>
@@ -84,12 +95,9 @@ export function addProcesses(program: Command, act: Act): void {
     .addOption(ordering())
     .addOption(placement())
     .addOption(rebalancing())
-    .addOption(
-      setting('--replicas <number>', 'copies of each stream, 1 to 5; raises what is there (default: 1)').argParser(
-        wholeNumber('replicas', 1, 5),
-      ),
-    )
+    .addOption(replicas())
     .addOption(partitions())
+    .addOption(logSize())
     .addOption(
       setting(
         '--drain-time <duration>',

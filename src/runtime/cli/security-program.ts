@@ -2,7 +2,7 @@
 import { Argument, type Command, Option } from 'commander'
 import { limits } from '../../protocol/limits.ts'
 import type { Act } from './program.ts'
-import { json, list, partitions, wholeNumber } from './settings.ts'
+import { json, list, logSize, partitions, replicas, wholeNumber } from './settings.ts'
 
 export function addSecurity(program: Command, act: Act): void {
   program
@@ -41,12 +41,9 @@ export function addSecurity(program: Command, act: Act): void {
   program
     .command('install')
     .description("make the namespace's streams, where other users may not")
-    .addOption(
-      new Option('--replicas <number>', 'copies of each stream, 1 to 5; raises what is there (default: 1)').argParser(
-        wholeNumber('replicas', 1, 5),
-      ),
-    )
+    .addOption(replicas())
     .addOption(partitions())
+    .addOption(logSize())
     .addOption(json())
     .action(act(async () => (await import('./commands/security.ts')).install))
 }

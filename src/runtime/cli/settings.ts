@@ -56,6 +56,17 @@ export const partitions = () =>
     'logs among which a new namespace spreads its tasks, 1 to 64 (default: those that there are, or 1)',
   ).argParser(wholeNumber('partitions', 1, limits.partitionsMax))
 
+export const replicas = () =>
+  setting('--replicas <number>', 'copies of each stream, 1 to 5; raises what is there (default: 1)').argParser(
+    wholeNumber('replicas', 1, 5),
+  )
+
+export const logSize = () =>
+  setting(
+    '--log-size <size>',
+    "most that each partition's log may hold, like 32GiB; raises what is there (default: 8GiB, or less if the server has less)",
+  ).argParser(bytes('log-size', limits.logBytesMin))
+
 /** Parsers for commander; they say what would be right. */
 export function wholeNumber(what: string, min: number, max: number): (text: string) => number {
   return (text) => checked(() => integerBetween(what, text, min, max))
@@ -67,6 +78,22 @@ export function policy(named: (text: string) => unknown): (text: string) => stri
     checked(() => named(text))
     return text
   }
+}
+
+const units: Readonly<Record<string, number>> = { mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40 }
+
+function bytes(what: string, min: number): (text: string) => number {
+  return (text) =>
+    checked(() => {
+      const match = /^(\d{1,6}(?:\.\d{1,6})?)\s*(MiB|GiB|TiB)$/i.exec(text.trim())
+      const size = match ? Math.floor(Number(match[1]) * units[match[2]!.toLowerCase()]!) : 0
+      if (size >= min) return size
+      const least = `${min / 2 ** 20}MiB`
+      throw new TroupeError(
+        'TROUPE_INVALID_OPTION',
+        `${what} "${text}" is not a size of ${least} or more, like 512MiB or 32GiB`,
+      )
+    })
 }
 
 export function milliseconds(what: string): (text: string) => number {

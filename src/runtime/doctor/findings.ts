@@ -86,7 +86,7 @@ export function judgeStream(
       check,
       status: 'warn',
       message: 'the door is closed: no new work is taken until the log has shrunk',
-      next: 'Add nodes, or raise the size of the log.',
+      next: 'Add nodes, or give the log more room: troupe install --log-size 32GiB.',
     })
   }
   return findings
@@ -100,7 +100,7 @@ export function judgeFill(facts: StreamFacts, shown: (bytes: number) => string):
       check,
       status: 'warn',
       message: `${shown(facts.bytes)}, without a limit`,
-      next: 'Give the log a size, so that it cannot fill the disk.',
+      next: 'Give the log a size, so that it cannot fill the disk: nats stream edit <log> --max-bytes 8G.',
     }
   const share = facts.bytes / facts.bytesMax
   const message = `${shown(facts.bytes)} of ${shown(facts.bytesMax)} (${Math.round(share * 100)} %)`
@@ -109,7 +109,7 @@ export function judgeFill(facts: StreamFacts, shown: (bytes: number) => string):
     check,
     status: 'warn',
     message: `${message}; at 80 % new work is refused`,
-    next: 'Add nodes, remove dead letters, or raise the size of the log.',
+    next: 'Add nodes, remove dead letters, or give the log more room: troupe install --log-size 32GiB.',
   }
 }
 

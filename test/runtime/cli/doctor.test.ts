@@ -44,6 +44,16 @@ test('without Troupe processes, doctor names what works, what is missing, and wh
   ])
 })
 
+test('install gives a log the size that it is told, and more when it is there', async () => {
+  const at = ['--json', '--nats', stages.server.url, '--namespace', 'sized']
+  for (const size of ['64MiB', '0.125GiB']) {
+    expect(await troupe(['install', '--log-size', size, ...at])).toMatchObject({ code: 0, stderr: '' })
+    const findings = (await troupe(['doctor', ...at])).values as Finding[]
+    const [fill] = findings.filter(({ check }) => check === 'log size')
+    expect(fill?.message).toContain(size === '64MiB' ? 'of 64.0 MiB' : 'of 128')
+  }
+})
+
 test('doctor makes nothing in a namespace that does not exist', async () => {
   const args = ['doctor', '--nats', stages.server.url, '--namespace', 'nowhere']
   expect((await troupe(args)).stdout).toMatch(/warn +streams: namespace "nowhere" has no log yet/)

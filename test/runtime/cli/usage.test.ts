@@ -33,6 +33,8 @@ test('wrong usage is told on stderr with a suggestion, and ends with 2', async (
     [['ls', '--status', 'redy'], /Allowed choices/],
     [['ls', '--limit', '0'], /between 1 and 1000/],
     [['submit'], /missing required argument 'type'/],
+    [['install', '--log-size', '32'], /like 512MiB or 32GiB/],
+    [['start', '--log-size', '1MiB'], /not a size of 16MiB or more/],
     [['submit', 'x', '{', '--priority', '10'], /between 0 and 9/],
     [['run', 'x', '1', '--timeout', 'soon'], /not a duration/],
     [['submit', 'x', '--timeout', '1s'], /--timeout means nothing without --wait/],

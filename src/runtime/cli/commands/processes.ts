@@ -28,8 +28,9 @@ export async function dev({ files, options }: Invocation): Promise<number> {
   return runDev({ ...present(given), files })
 }
 
-interface StartFlags extends Omit<StartOptions, 'files' | 'servers' | 'creds' | 'logLevel'> {
+interface StartFlags extends Omit<StartOptions, 'files' | 'servers' | 'creds' | 'logLevel' | 'logBytesMax'> {
   readonly drainTime?: number
+  readonly logSize?: number
 }
 
 export async function start({ files, options }: Invocation): Promise<number> {
@@ -52,6 +53,7 @@ export async function start({ files, options }: Invocation): Promise<number> {
     readyFile,
     encryption,
     drainMs: flags.drainTime,
+    logBytesMax: flags.logSize,
   }
   const { runStart } = await import('../../start.ts')
   return runStart({ ...present(given), ...connectionOf(flags), namespace, roles: flags.roles, files })

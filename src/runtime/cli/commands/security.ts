@@ -14,6 +14,12 @@ interface AuthFlags extends GlobalOptions {
   readonly partitions?: number
 }
 
+interface InstallFlags {
+  readonly replicas?: number
+  readonly partitions?: number
+  readonly logSize?: number
+}
+
 export async function auth({ files, options, output }: Invocation): Promise<number> {
   const { dir, namespace, remove = [], hosts, replySubjects, partitions } = options as AuthFlags
   const changes = [hosts, replySubjects, partitions].some((given) => given !== undefined)
@@ -48,11 +54,11 @@ export async function auth({ files, options, output }: Invocation): Promise<numb
 }
 
 export async function install({ options, output }: Invocation): Promise<number> {
-  const globals = options as GlobalOptions & { readonly replicas?: number; readonly partitions?: number }
-  const { namespace, replicas, partitions } = globals
+  const globals = options as GlobalOptions & InstallFlags
+  const { namespace, replicas, partitions, logSize } = globals
   const bus = await openBus({ ...connectionOf(globals), name: 'troupe-install' })
   try {
-    const opened = await openNamespace(bus, { namespace, ...present({ replicas, partitions }) })
+    const opened = await openNamespace(bus, { namespace, ...present({ replicas, partitions, logBytesMax: logSize }) })
     const { subjects } = opened
     const streams = [
       ...opened.partitions.flatMap(({ partition }) => [
