@@ -12,6 +12,7 @@ import { LeadershipSpread } from '../../src/runtime/leadership-spread.ts'
 import { Housekeeping } from '../../src/runtime/ledger/housekeeping.ts'
 import { LedgerMembers } from '../../src/runtime/ledger/ledger-members.ts'
 import { LedgerReader } from '../../src/runtime/ledger/ledger-reader.ts'
+import { ObjectSweep } from '../../src/runtime/ledger/object-sweep.ts'
 import { Capacity } from '../../src/runtime/node/capacity.ts'
 import { NodeLife } from '../../src/runtime/node/node-life.ts'
 import { NodeService } from '../../src/runtime/node/node-service.ts'
@@ -59,6 +60,8 @@ export interface ClusterSettings {
   readonly messagesPerCheckpoint: number
   readonly checkpointMs: number
   readonly rules: Partial<FoldRules>
+  /** Large values that nothing needs are removed. */
+  readonly sweeps?: boolean
   /** Nodes of a later version write what others do not know. */
   readonly newerNodes?: ReadonlySet<string>
 }
@@ -224,6 +227,7 @@ class ControlRoles {
       log,
       checkpoints,
       scheduler,
+      ...(settings.sweeps && { objects: simObjects(server.objects, bus) }),
       logger,
       everyMs: settings.housekeepingMs,
       messagesPerCheckpoint: settings.messagesPerCheckpoint,
@@ -250,6 +254,7 @@ export class ControlMachine extends SimMachine {
   /** By partition; of the present life. */
   roles: readonly ControlRoles[] = []
   private spread: LeadershipSpread | undefined
+  private sweep: ObjectSweep | undefined
 
   constructor(world: World, server: Server, name: string, settings: ClusterSettings) {
     super(world, server, name, 'control')
@@ -260,12 +265,26 @@ export class ControlMachine extends SimMachine {
   protected async start(): Promise<void> {
     const { bus, name, server } = this
     this.spread = undefined
+    this.sweep = undefined
     this.roles = server.partitions.map((partition) => new ControlRoles(this, partition))
     await Promise.all(this.roles.map((roles) => roles.start()))
+    if (this.settings.sweeps) this.startSweep()
     if (this.roles.length === 1) return
     const schedulers = this.roles.map(({ scheduler }) => scheduler!)
     this.spread = new LeadershipSpread({ bus, subjects: firstOf(server).subjects, name, schedulers })
     this.spread.start()
+  }
+
+  private startSweep(): void {
+    const { bus, server, roles, logger } = this
+    this.sweep = new ObjectSweep({
+      objects: simObjects(server.objects, bus),
+      partitions: roles.map(({ reader }, partition) => ({ log: this.logs[partition]!, reader })),
+      isInCharge: () => roles[0]!.scheduler?.leading === true,
+      logger,
+      ...server.objects.ages,
+    })
+    this.sweep.start()
   }
 
   /** What it has of a partition, if it leads there. */
@@ -277,6 +296,7 @@ export class ControlMachine extends SimMachine {
   /** Gives back what it leads, and ends, as a process that was asked to. */
   async stop(): Promise<void> {
     this.spread?.stop()
+    await this.sweep?.stop()
     await Promise.all(this.roles.map((roles) => roles.stop()))
   }
 }

@@ -59,6 +59,14 @@ export type HistoryEvent =
     }
   /** So much of the room of a partition's log is taken from here on, 0 to 1. */
   | { readonly what: 'filled'; readonly atMs: number; readonly partition: number; readonly share: number }
+  /** A large value was stored or renewed, or removed, while the logs held this. */
+  | {
+      readonly what: 'object'
+      readonly atMs: number
+      readonly name: string
+      readonly isThere: boolean
+      readonly logs: readonly { readonly first: number; readonly last: number }[]
+    }
   | { readonly what: 'fault'; readonly atMs: number; readonly kind: string; readonly detail: string }
 
 /** What one task is in a ledger at the end. */

@@ -3,6 +3,7 @@
 import { plantedInFeatures } from './planted-features.ts'
 import { plantedInFold } from './planted-fold.ts'
 import { plantedInLog } from './planted-log.ts'
+import { plantedInObjects } from './planted-objects.ts'
 import { plantedInPartitions } from './planted-partitions.ts'
 import { plantedInRuntime } from './planted-runtime.ts'
 import type { Plant } from './plants.ts'
@@ -13,4 +14,5 @@ export const plants: readonly Plant[] = [
   ...plantedInRuntime,
   ...plantedInFeatures,
   ...plantedInPartitions,
+  ...plantedInObjects,
 ]

@@ -6,6 +6,16 @@ import type { StreamHost } from './sim-log.ts'
 import type { Shelf } from './sim-stores.ts'
 
 const apiMs = 5_000
+/** Faults that hold nobody up for seconds. */
+const calm = ['delay', 'duplication', 'reordering', 'crash node', 'crash control', 'crash client', 'drain']
+
+export type Ages = ReturnType<typeof agesFor>
+
+/** Small, so that objects come and go within a run; and longer than anybody is held up between storing and writing. */
+export function agesFor(kinds: readonly string[]) {
+  const ageMs = kinds.every((kind) => calm.includes(kind)) ? 12_000 : 60_000
+  return { everyMs: ageMs / 10, ageMs, tightAgeMs: ageMs, youngMs: ageMs / 6 }
+}
 export const objectSubjects = ['object.C.*', 'object.M.*']
 
 /** What the server holds of large values. */
@@ -18,28 +28,26 @@ export interface ObjectShelf {
   /** Of the first partition: what cannot be reached there cannot be reached here. */
   readonly log: StreamHost
   readonly checkpoints: Shelf
-  onRemoved: ((name: string) => void) | undefined
+  readonly ages: Ages
+  /** It is there, stored or renewed, or is not any more. */
+  onChanged: ((name: string, isThere: boolean) => void) | undefined
 }
 
-export function emptyObjects(host: StreamHost, { log, shelf }: { log: StreamHost; shelf: Shelf }): ObjectShelf {
-  return { host, values: new Map(), uploads: new Map(), log, checkpoints: shelf, onRemoved: undefined }
-}
-
-/** Names that have an object now. */
-export function presentObjects({ host: { stream }, uploads }: ObjectShelf): Set<string> {
-  const present = [...stream.counts('object.M.').keys()].filter((name) => {
-    const info = infoIn(stream.lastOf(`object.M.${name}`)!.data)
-    return !info.deleted && uploads.has(info.nuid)
-  })
-  return new Set(present)
+export function emptyObjects(
+  host: StreamHost,
+  { log, shelf }: { log: StreamHost; shelf: Shelf },
+  kinds: readonly string[] = [],
+): ObjectShelf {
+  const ages = agesFor(kinds)
+  return { host, values: new Map(), uploads: new Map(), log, checkpoints: shelf, ages, onChanged: undefined }
 }
 
 function infoIn(data: Uint8Array): ObjectInfo {
   return JSON.parse(Buffer.from(data).toString()) as ObjectInfo
 }
 
-export function simObjects(shelf: ObjectShelf, bus: SimBus, youngMs?: number): BucketObjects {
-  return new BucketObjects(new SimObjectBucket(shelf, bus), youngMs === undefined ? {} : { youngMs })
+export function simObjects(shelf: ObjectShelf, bus: SimBus, youngMs = shelf.ages.youngMs): BucketObjects {
+  return new BucketObjects(new SimObjectBucket(shelf, bus), { youngMs })
 }
 
 class SimObjectBucket implements ObjectBucket {
@@ -71,8 +79,8 @@ class SimObjectBucket implements ObjectBucket {
       const data = Buffer.from(JSON.stringify(info))
       const result = shelf.host.append(`object.M.${info.name}`, data, options)
       if (result.outcome !== 'stored') return result
-      if (info.deleted) shelf.onRemoved?.(info.name)
-      else shelf.values.set(info.name, shelf.uploads.get(info.nuid) ?? new Uint8Array(0))
+      shelf.onChanged?.(info.name, !info.deleted)
+      if (!info.deleted) shelf.values.set(info.name, shelf.uploads.get(info.nuid) ?? new Uint8Array(0))
       shelf.host.fired(info.deleted ? 'object removed' : expected > 0 ? 'object renewed' : 'object stored')
       return result
     }

@@ -116,6 +116,9 @@ class Simulation {
     const many = partitionsOf(this.features, random('partitions'))
     this.recorder = new Recorder(many)
     const leases = new SimStream({ ...common(world), door: [], inner: ['lease.>'], lastOnly: true })
+    const drawn = options.kinds ?? options.plant?.kinds ?? drawKinds(random('kinds'))
+    // A log that has lost what another one acted on is out of every promise.
+    const kinds = many === 1 ? drawn : drawn.filter((kind) => kind !== 'power loss')
     const objects = new SimStream({ ...common(world), door: [], inner: objectSubjects })
     const subjectsOf = (at: number) => new Subjects('sim', at, many)
     const partitions = Array.from({ length: many }, (_, at) => this.partition(subjectsOf(at), random, count))
@@ -123,16 +126,17 @@ class Simulation {
     this.server = {
       network,
       partitions,
-      objects: emptyObjects(objectHost, partitions[0]!),
+      objects: emptyObjects(objectHost, partitions[0]!, kinds),
       leases: new StreamHost(world, random('leases'), leases, noFaults(), count),
       wrapLog: options.plant?.wrapLog?.(random('plant')),
+    }
+    this.server.objects.onChanged = (name, isThere) => {
+      const logs = partitions.map(({ log: { stream } }) => ({ first: stream.first, last: stream.last }))
+      this.recorder.add({ what: 'object', atMs: world.nowMs, name, isThere, logs })
     }
     this.threads = this.build(random('shape'), random('features of the shape'), count)
     const { controls, nodes, threads } = this
     const machines = { controls, nodes, clients: [...this.clients, ...this.operators], threads }
-    const drawn = options.kinds ?? options.plant?.kinds ?? drawKinds(random('kinds'))
-    // A log that has lost what another one acted on is out of every promise.
-    const kinds = many === 1 ? drawn : drawn.filter((kind) => kind !== 'power loss')
     this.faults = new FaultDriver(
       { world, random: random('faults'), server: this.server, machines },
       kinds,
@@ -165,6 +169,7 @@ class Simulation {
       messagesPerCheckpoint: shape.integer(20, 300),
       checkpointMs: shape.integer(2_000, 60_000),
       rules: rulesOf(drawn, extra),
+      sweeps: drawn.has('large values'),
       newerNodes: new Set(drawn.has('newer nodes') ? ['node1', 'node3'] : []),
     }
     const witness = {

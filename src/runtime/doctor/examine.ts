@@ -16,7 +16,15 @@ import type { Identity } from '../../protocol/permissions.ts'
 import { Subjects } from '../../protocol/subjects.ts'
 import { describe, lacks } from '../auth/needs.ts'
 import { bytes } from '../cli/format.ts'
-import { type Finding, judgeClock, judgeDurability, judgeFill, judgeStream, type SyncSetting } from './findings.ts'
+import {
+  type Finding,
+  judgeClock,
+  judgeDurability,
+  judgeFill,
+  judgeObjects,
+  judgeStream,
+  type SyncSetting,
+} from './findings.ts'
 
 export interface ExamineOptions extends Omit<BusOptions, 'name'> {
   readonly servers: string
@@ -90,7 +98,8 @@ async function* examineStreams(bus: NatsBus, subjects: Subjects, options: Examin
     if (facts === undefined) yield missing(subjects.logStream(partition))
     else yield* examinePartition(bus, subjects.of(partition), facts)
   }
-  for (const name of [`KV_${subjects.leaseBucket}`, `OBJ_${subjects.objectBucket}`]) yield* examineStream(bus, name)
+  yield* examineStream(bus, `KV_${subjects.leaseBucket}`)
+  yield* examineStream(bus, `OBJ_${subjects.objectBucket}`, judgeObjects)
   yield judgeDurability(log, await readSync(options))
   yield judgeClock((askedAtMs + answeredAtMs) / 2 - log.serverTimeMs, (answeredAtMs - askedAtMs) / 2)
 }
@@ -103,10 +112,15 @@ async function* examinePartition(bus: NatsBus, subjects: Subjects, log: StreamFa
   yield judgeFill(log, bytes)
 }
 
-async function* examineStream(bus: NatsBus, name: string): AsyncGenerator<Finding> {
+async function* examineStream(bus: NatsBus, name: string, judge?: typeof judgeObjects): AsyncGenerator<Finding> {
   const facts = await streamFacts(bus, name)
-  if (facts === undefined) yield missing(name)
-  else yield* judgeStream(facts, { subjects: [], door: [] })
+  if (facts === undefined) {
+    yield missing(name)
+    return
+  }
+  yield* judgeStream(facts, { subjects: [], door: [] })
+  const found = judge?.(facts, bytes)
+  if (found !== undefined) yield found
 }
 
 function missing(stream: string): Finding {

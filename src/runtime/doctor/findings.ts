@@ -113,6 +113,17 @@ export function judgeFill(facts: StreamFacts, shown: (bytes: number) => string):
   }
 }
 
+/** How full the store of large values is; undefined as long as that is of no concern. */
+export function judgeObjects(facts: StreamFacts, shown: (bytes: number) => string): Finding | undefined {
+  if (facts.bytesMax <= 0 || facts.bytes < facts.bytesMax * 0.8) return undefined
+  return {
+    check: 'large values',
+    status: 'warn',
+    message: `${shown(facts.bytes)} of ${shown(facts.bytesMax)} (${Math.round((facts.bytes / facts.bytesMax) * 100)} %); new work is refused`,
+    next: `Raise max_bytes of ${facts.name}, or let tasks end sooner; see docs/operations.md.`,
+  }
+}
+
 /** `offsetMs`: this machine's clock minus the server's, known to ± `errorMs`. */
 export function judgeClock(offsetMs: number, errorMs: number): Finding {
   const check = 'clock'

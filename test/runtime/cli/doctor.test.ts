@@ -5,6 +5,7 @@ import {
   judgeClock,
   judgeDurability,
   judgeFill,
+  judgeObjects,
   judgeStream,
 } from '../../../src/runtime/doctor/findings.ts'
 import { useStages } from '../../client/setup.ts'
@@ -103,6 +104,11 @@ test('a log above 60 % and a clock more than a second off are warnings', () => {
   expect(judgeFill(facts, String).status).toBe('ok')
   expect(judgeFill({ ...facts, bytes: 61 }, String).status).toBe('warn')
   expect(judgeFill({ ...facts, bytesMax: -1 }, String).status).toBe('warn')
+  expect(judgeObjects({ ...facts, bytes: 79, bytesMax: 100 }, String)).toBeUndefined()
+  expect(judgeObjects({ ...facts, bytes: 80, bytesMax: 100 }, String)).toMatchObject({
+    status: 'warn',
+    check: 'large values',
+  })
   expect(judgeClock(-900, 5).status).toBe('ok')
   expect(judgeClock(1_400, 500).status).toBe('ok')
   expect(judgeClock(1_600, 500)).toMatchObject({ status: 'warn', message: '1600 ms ahead of the server (± 500 ms)' })

@@ -5,6 +5,7 @@
 import type { History, HistoryEvent } from '../history.ts'
 import { patterns } from '../patterns.ts'
 import { blobOf } from '../tasks.ts'
+import { objectPredicates } from './predicates-objects.ts'
 import { partitionPredicates } from './predicates-partitions.ts'
 import { decoded, Replay, type ReplayTask } from './replay.ts'
 import type { LimitedSpan } from './replay-queues.ts'
@@ -569,6 +570,7 @@ export const predicates: readonly Predicate[] = [
     },
   },
   ...partitionPredicates,
+  ...objectPredicates,
   {
     name: 'nothing-escapes',
     promise: 'P9',
