@@ -112,6 +112,7 @@ export class ClientMachine extends SimMachine {
       mark,
       count: random.integer(1, 4),
       ms: random.integer(0, 3) * random.integer(1, 600),
+      ...(type === 'brood' && { untilMs: this.world.nowMs + random.integer(0, 5_000) }),
       ...(features.has('large values') && random.chance(0.5) && { pad: '.'.repeat(random.integer(1, 1_500)) }),
     }
     const id = random.chance(0.4) ? `t${mark}` : undefined

@@ -45,6 +45,7 @@ export function typesOf(drawn: ReadonlySet<Feature>): string[] {
     ...(drawn.has('large values') ? ['blob'] : []),
     ...(drawn.has('isolated') ? ['hermit'] : []),
     ...(drawn.has('poison') ? ['allergic'] : []),
+    ...(drawn.has('dead letters') ? ['brood'] : []),
   ]
 }
 

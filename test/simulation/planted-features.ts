@@ -74,6 +74,18 @@ export const plantedInFeatures: readonly Plant[] = [
     features: ['retention'],
   },
   {
+    name: 'children-stay-cancelled',
+    bug: 'What was cancelled because its parent failed does not run again with it.',
+    patch: () =>
+      replaceMethod<LedgerState, unknown[], void>(LedgerState.prototype, 'end', (original) => {
+        return function (...args) {
+          original.call(this, ...args.slice(0, 4))
+        }
+      }),
+    kinds: [],
+    features: ['dead letters'],
+  },
+  {
     name: 'places-kept-for-ever',
     bug: 'A node keeps the places that it has reserved although nobody uses them.',
     patch: () => replaceMethod<Reservations, [number], boolean>(Reservations.prototype, 'expire', () => () => false),

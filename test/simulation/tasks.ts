@@ -12,6 +12,8 @@ export interface TaskInput {
   /** How many steps, signals, children or failures. */
   readonly count: number
   readonly ms: number
+  /** Before that time it fails. */
+  readonly untilMs?: number
   /** Makes the input large. */
   readonly pad?: string
 }
@@ -152,7 +154,22 @@ export function rareTasks(witness: Witness): readonly AnyTaskDefinition[] {
     },
     { retry: { attempts: 8, backoff: 50, max: 200 } },
   )
-  return [blob, tick, hermit, allergic] as readonly AnyTaskDefinition[]
+  const brood = task(
+    'brood',
+    async ({ mark, count, ms, untilMs = 0 }: TaskInput, ctx) => {
+      began(ctx)
+      const types = ['napper', 'steps', 'parent']
+      const submitted = Array.from({ length: count }, (_, at) =>
+        ctx.submit(types[at % 3]!, { mark: mark * 1_000 + at, count: 2, ms: ms + 500 }, { delay: at * 300 }),
+      )
+      const children = await Promise.all(submitted)
+      if (witness.nowMs < untilMs) throw new Error('it is too early')
+      const results = await Promise.all(children.map((child) => child.result()))
+      return results.length
+    },
+    { retry: { attempts: 1 } },
+  )
+  return [blob, tick, hermit, allergic, brood] as readonly AnyTaskDefinition[]
 }
 
 export function blobOf(mark: number, count: number): string {

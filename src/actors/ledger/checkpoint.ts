@@ -8,6 +8,7 @@ import { TroupeError } from '../../protocol/errors.ts'
 import type { NodeProfile, TaskProfile, TypeLimits } from '../../protocol/options.ts'
 import { type BreakerRow, breakerRows, restoreBreaker } from './breakers.ts'
 import type { SetAside } from './change.ts'
+import { isNeededByParent } from './families.ts'
 import { type GangRow, gangRow, restoreGang } from './gangs.ts'
 import { secondOf } from './hedges.ts'
 import { Member } from './member.ts'
@@ -204,12 +205,12 @@ export class LedgerSaving implements Saving {
 
   /** What cannot run any more needs its place in the log only for people to read; it must never hold a full log. */
   private noteNeeds(task: TaskRecord): void {
-    if (!task.ended || (task.status === 'failed' && !task.rare?.unreadable)) {
+    if (task.mayRun) {
       const input = task.input.sequence
       const signal = task.rare?.signals?.[0]?.sequence ?? input
       this.neededFrom = Math.min(this.neededFrom, input, task.snapshot?.sequence ?? input, signal)
     } else if (task.outcome !== undefined) {
-      if (this.state.isNeededByParent(task)) this.neededFrom = Math.min(this.neededFrom, task.outcome.sequence)
+      if (isNeededByParent(task)) this.neededFrom = Math.min(this.neededFrom, task.outcome.sequence)
       else this.readableFrom = Math.min(this.readableFrom, task.outcome.sequence)
     }
   }
@@ -243,7 +244,7 @@ export class LedgerSaving implements Saving {
       task.profile === undefined ? -1 : this.profileNumber(task.profile),
       placeRow(task.snapshot),
       placeRow(task.outcome),
-      task.rare === undefined ? null : rareRow(task.rare),
+      task.rare === undefined ? null : rareRow(task.rare, task.ended),
       task.retained,
     ]
   }

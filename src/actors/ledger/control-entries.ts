@@ -18,13 +18,12 @@ import {
   type Ungathered,
 } from '../../protocol/entries.ts'
 import { limits } from '../../protocol/limits.ts'
-import { gatherAgain, rejoinGang, ungathered } from './gangs.ts'
+import { gatherAgain, ungathered } from './gangs.ts'
 import { foldHedged, leavesToOther } from './hedges.ts'
-import { skipEvent } from './poison.ts'
+import { foldRetried } from './retrying.ts'
 import { foldFired, foldMissed, foldScheduled } from './schedules.ts'
 import type { LedgerState } from './state.ts'
 import { foldAstray, foldForwarded, foldSettled } from './stray-entries.ts'
-import { rejoinGroup } from './supervision.ts'
 import type { Place, TaskRecord } from './task-record.ts'
 import { expiryOf, turnLimitOf } from './time-limits.ts'
 import { failAttempt } from './turn-entries.ts'
@@ -83,7 +82,7 @@ function foldTaskDecision(state: LedgerState, entry: TaskDecision, index: number
     case kind.timedOut:
       return timedOut(state, task, entry[2], place)
     case kind.retried:
-      return retried(state, task, entry[2] === true)
+      return foldRetried(state, task, entry[2] === true)
     case kind.removed:
       if (!task.ended) return false
       state.touch(task)
@@ -133,40 +132,6 @@ function timedOut(state: LedgerState, task: TaskRecord, turn: number, place: Pla
   if (leavesToOther(state, task, turn, 'took too long')) return true
   state.touch(task)
   failAttempt(state, task, limit.error, true, place)
-  return true
-}
-
-/**
- * An operator lets a dead letter run again, from its last snapshot, with all its attempts and its time to start; one that never
- * began because of what it waited for waits for that again. What was cancelled or expired keeps no input and cannot come back.
- */
-function retried(state: LedgerState, task: TaskRecord, skips: boolean): boolean {
-  if (task.status !== 'failed' || task.rare?.unreadable) return false
-  state.touch(task)
-  if (skips) skipEvent(task)
-  state.unqueue(task)
-  task.attempt = 1
-  task.finishedAtMs = 0
-  task.outcome = undefined
-  const { rare } = task
-  if (rare !== undefined) {
-    delete rare.restarts
-    delete rare.deaths
-    delete rare.failing
-    delete rare.deadlineAtMs
-    delete rare.startByMs
-  }
-  rejoinGang(state, task)
-  rejoinGroup(state, task)
-  const unmet = [...(rare?.after ?? [])].filter((id) => state.tasks.get(id)?.status !== 'completed')
-  if (unmet.length === 0) {
-    delete rare?.after
-    state.makeReady(task, 'retried')
-    return true
-  }
-  state.become(task, 'blocked')
-  state.block(task, new Set(unmet))
-  state.change('blocked', task)
   return true
 }
 

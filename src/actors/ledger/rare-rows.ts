@@ -3,11 +3,11 @@ import type { Rare, SignalPlace } from './task-record.ts'
 
 type SignalRow = readonly [sequence: number, index: number, previous: number, id: string]
 
-/** Sets travel as arrays; nothing in the row changes when the record does. Children are found by their parent again. */
-export function rareRow(rare: Rare): Record<string, unknown> {
+/** Sets travel as arrays; nothing in the row changes when the record does. Those of a live parent are found by it again. */
+export function rareRow(rare: Rare, ended: boolean): Record<string, unknown> {
   const row: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(rare)) {
-    if (name === 'children') row[name] = []
+    if (name === 'children' && !ended) row[name] = []
     else if (name === 'signals') row[name] = rare.signals?.map(signalRow)
     else if (value instanceof Set || Array.isArray(value)) row[name] = [...value]
     else row[name] = value

@@ -9,6 +9,7 @@ import { limits } from '../../protocol/limits.ts'
 import type { TypeLimits } from '../../protocol/options.ts'
 import type { Breaker } from './breakers.ts'
 import type { Change, SetAside, TaskChange } from './change.ts'
+import { isHeldByParent, leaveFamily, releaseChildren } from './families.ts'
 import { Fifo } from './fifo.ts'
 import { type Gang, gatherAgain, leaveGang } from './gangs.ts'
 import { endSecond, leavesToOther, spendTurns, turnHeldBy } from './hedges.ts'
@@ -48,9 +49,6 @@ export interface Totals {
 /** Dead incarnations remembered; a zombie older than that has met the broker's refusal long ago. */
 const deadIncarnationsMax = 10_000
 
-/** Children whose outcomes are held for as long as their parent lives; as many as one `ctx.map` may have. */
-const childrenHeldMax = 100_000
-
 /** Saves records as they were, before they change, while a checkpoint is being written. */
 export interface Saving {
   readonly number: number
@@ -62,6 +60,7 @@ interface Ending {
   readonly status: TerminalStatus
   readonly value: Payload | ErrorRecord
   readonly place: Place
+  readonly withParent: boolean
 }
 
 export class LedgerState {
@@ -87,6 +86,8 @@ export class LedgerState {
   /** Ended tasks that are still readable, in the order in which they ended. */
   readonly results = new Fifo<TaskRecord>()
   readonly dead = new Fifo<TaskRecord>()
+  /** Those that run again if their parents, which are dead letters, do. */
+  readonly cancelledWithParents = new Fifo<TaskRecord>()
   readonly setAsides = new Fifo<SetAside>()
   private readonly statuses = new StatusCounts()
   readonly totals: Totals = { submitted: 0, completed: 0, failed: 0, cancelled: 0, expired: 0, setAside: 0, void: 0 }
@@ -203,9 +204,9 @@ export class LedgerState {
   }
 
   /** The task ends; its dependents, children and parent follow. */
-  end(task: TaskRecord, status: TerminalStatus, value: Payload | ErrorRecord, place: Place): void {
+  end(task: TaskRecord, status: TerminalStatus, value: Payload | ErrorRecord, place: Place, withParent = false): void {
     const { ending } = this
-    ending.push({ task, status, value, place: { sequence: place.sequence, index: place.index } })
+    ending.push({ task, status, value, place: { sequence: place.sequence, index: place.index }, withParent })
     if (ending.length > 1) return
     try {
       for (let at = 0; at < ending.length; at++) {
@@ -217,7 +218,7 @@ export class LedgerState {
     }
   }
 
-  private endOne({ task, status, value, place }: Ending): void {
+  private endOne({ task, status, value, place, withParent }: Ending): void {
     this.touch(task)
     this.release(task)
     this.wake(task)
@@ -233,12 +234,13 @@ export class LedgerState {
       this.changes.push({ what: status, task, error: value as ErrorRecord })
       task.more.lastError = value as ErrorRecord
     }
+    if (withParent) task.more.cancelledWithParent = true
     this.queueEnded(task)
     if (task.rare?.group !== undefined) {
       if (status === 'failed' || status === 'expired') loseMember(this, task, value as ErrorRecord, place)
       leaveGroup(this, task)
     }
-    if (task.rare?.children !== undefined) this.releaseChildren(task, task.rare.children, status, place)
+    if (task.rare?.children !== undefined) releaseChildren(this, task, task.rare.children, place)
     if (this.dependents.size > 0) this.settleDependents(task.id, status, place)
     if (this.awaiters.size > 0) this.settleAwaiters(task.id)
     if (task.rare?.gang !== undefined) leaveGang(this, task, place)
@@ -280,53 +282,24 @@ export class LedgerState {
     }
   }
 
-  /** The parent has ended: what its children did stays readable like anything else; live ones end with a parent that failed. */
-  private releaseChildren(
-    parent: TaskRecord,
-    children: ReadonlySet<string>,
-    status: TerminalStatus,
-    place: Place,
-  ): void {
-    delete parent.more.children
-    for (const id of children) {
-      const child = this.tasks.get(id)
-      if (child === undefined) continue
-      this.touch(child)
-      child.more.detached = true
-      if (child.ended) this.queueEnded(child)
-      else if (status !== 'completed') {
-        const message = `its parent "${parent.id}" was ${status}`
-        this.end(child, 'cancelled', { code: 'TROUPE_TASK_CANCELLED', message }, place)
-      }
-    }
-  }
-
-  /** A child's result is needed for as long as its parent lives; it is queued for forgetting when the parent ends. */
-  isNeededByParent(task: TaskRecord): boolean {
-    return task.rare?.parent !== undefined && !task.rare.detached
-  }
-
-  private queueEnded(task: TaskRecord): void {
-    if (task.retained > 0) return
-    if (this.isNeededByParent(task)) {
-      const parent = this.tasks.get(task.rare?.parent ?? '')
-      if (parent?.rare?.children !== undefined && parent.rare.children.size <= childrenHeldMax) return
-      // A parent that lives for long and has ever more children does not hold all that they did.
-      if (parent !== undefined) this.touch(parent)
-      parent?.rare?.children?.delete(task.id)
-      task.more.detached = true
-    }
+  /** The task has ended, and is to be forgotten in its time. */
+  queueEnded(task: TaskRecord): void {
+    if (task.retained > 0 || isHeldByParent(this, task)) return
     task.retained = ++this.retained
-    if (task.status === 'failed') this.dead.push(task)
-    else this.results.push(task)
+    this.queueOf(task).push(task)
+  }
+
+  /** Which of the queues for forgetting an ended task belongs in. */
+  queueOf(task: TaskRecord): Fifo<TaskRecord> {
+    if (task.status === 'failed') return this.dead
+    return task.rare?.cancelledWithParent ? this.cancelledWithParents : this.results
   }
 
   /** Takes an ended task out of the queues for forgetting. */
   unqueue(task: TaskRecord): void {
     if (task.retained === 0) return
     task.retained = 0
-    if (task.status === 'failed') this.dead.remove(task)
-    else this.results.remove(task)
+    this.queueOf(task).remove(task)
   }
 
   /** Rules 3 and 6: an incarnation ends; what it ran is ready again from its last snapshot, or dead if that happens too often. */
@@ -363,6 +336,7 @@ export class LedgerState {
   retain(): void {
     this.retainIn(this.results, this.rules.resultsKeepCount, this.rules.resultsKeepMs)
     this.retainIn(this.dead, this.rules.deadKeepCount, this.rules.deadKeepMs)
+    this.retainIn(this.cancelledWithParents, this.rules.deadKeepCount, this.rules.deadKeepMs)
   }
 
   private retainIn(ended: Fifo<TaskRecord>, count: number, keepMs: number): void {
@@ -378,12 +352,7 @@ export class LedgerState {
     task.retained = 0
     this.tasks.delete(task)
     this.statuses.remove(task.type, task.status)
-    const parentId = task.rare?.parent
-    if (parentId === undefined || task.rare?.detached) return
-    const parent = this.tasks.get(parentId)
-    if (parent === undefined) return
-    this.touch(parent)
-    parent.rare?.children?.delete(task.id)
+    leaveFamily(this, task)
   }
 
   /** Log time never steps back. */

@@ -52,6 +52,7 @@ export interface Rare {
   /** It is never restarted. */
   temporary?: boolean
   parent?: string
+  /** Kept when it has failed, for a retry. */
   children?: Set<string>
   /** Tasks, mostly children, that a parked turn waits for. */
   awaited?: Set<string>
@@ -86,6 +87,8 @@ export interface Rare {
   inputPlace?: Place
   /** For a child: its parent has ended, and nobody needs it but those who read. */
   detached?: boolean
+  /** For a child: it was cancelled because its parent failed, and runs again if that does. */
+  cancelledWithParent?: boolean
   /** It could not be read as a submission, so it can never run. */
   unreadable?: boolean
 }
@@ -219,6 +222,12 @@ export class TaskRecord {
 
   get ended(): boolean {
     return isTerminal(this.status)
+  }
+
+  /** It lives, or an operator may let it or its parent run again: its input, its snapshot and its signals are needed. */
+  get mayRun(): boolean {
+    if (!this.ended) return true
+    return (this.status === 'failed' || this.rare?.cancelledWithParent === true) && !this.rare?.unreadable
   }
 
   /** The rare part, made when first needed. */

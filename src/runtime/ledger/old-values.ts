@@ -108,7 +108,7 @@ function placesOf(task: TaskRecord): { input: number; snapshot: number } {
 function oldestHolders(state: LedgerState, before: number, lost: WeakSet<TaskRecord>): TaskRecord[] {
   const old: TaskRecord[] = []
   for (const task of state.tasks.values()) {
-    if (task.ended && (task.status !== 'failed' || task.rare?.unreadable)) continue
+    if (!task.mayRun) continue
     const sequence = Math.min(task.input.sequence, task.snapshot?.sequence ?? Number.POSITIVE_INFINITY)
     if (sequence >= before || lost.has(task)) continue
     // A running task writes a new snapshot soon by itself; its input it never writes again.

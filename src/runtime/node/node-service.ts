@@ -8,6 +8,7 @@ import { createActor } from 'xstate'
 import { type BidSaid, isNews } from '../../actors/node/bid-pace.ts'
 import { Completions } from '../../actors/node/completions.ts'
 import { type NodeEffect, nodeMachine } from '../../actors/node/node.ts'
+import { readAnswer } from '../../client/ask.ts'
 import { type Keyring, openedAnswer } from '../../client/encryption.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
 import type { Bus, Log, ObjectStore, Subscription } from '../../nats/bus.ts'
@@ -168,10 +169,9 @@ export class NodeService implements TurnsOwner, Membership {
   }
 
   async ask(id: string): Promise<TaskAnswer> {
-    const answer = await this.options.bus.request(this.options.subjects.task(id), new Uint8Array(0))
-    const body = JSON.parse(new TextDecoder().decode(answer.data)) as TaskAnswer & { error?: { code?: string } }
-    if (body.id === undefined) throw new TroupeError('TROUPE_UNKNOWN_TASK', `task "${id}" is not known`)
-    return openedAnswer(this.keyring, body)
+    const subject = this.options.subjects.task(id)
+    const answer = await this.options.bus.request(subject, new Uint8Array(0))
+    return openedAnswer(this.keyring, readAnswer<TaskAnswer>(answer, subject))
   }
 
   gap(turn: Turn, sequence: number): void {

@@ -227,7 +227,7 @@ export class Answers {
   private async retry(id: string, message: BusMessage): Promise<TaskAnswer> {
     const task = await this.known(id)
     if (task.status !== 'failed' || task.rare?.unreadable) {
-      const why = task.rare?.unreadable ? 'could not be read, so it can never run' : `is ${task.status}`
+      const why = whyNotRetried(task)
       throw new TroupeError('TROUPE_NOT_FAILED', `task "${id}" ${why}`, { details: { id, status: task.status } })
     }
     const skips = bodyOf<{ skipEvent: boolean }>(message).skipEvent === true
@@ -275,4 +275,9 @@ function cancelReason(message: BusMessage): string {
   } catch {
     return text.slice(0, 200)
   }
+}
+
+function whyNotRetried({ status, rare }: TaskRecord): string {
+  if (rare?.unreadable) return 'could not be read, so it can never run'
+  return rare?.cancelledWithParent ? `is cancelled, and runs again with its parent "${rare.parent}"` : `is ${status}`
 }

@@ -8,7 +8,6 @@ import { failureOf } from '../../client/failures.ts'
 import type { AnyTaskDefinition } from '../../client/task.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/limits.ts'
-import type { TaskAnswer } from '../../protocol/messages.ts'
 import { checkName } from '../../protocol/names.ts'
 import { integerBetween, type SubmissionOptions } from '../../protocol/options.ts'
 import { packValue, unpackValue } from '../../protocol/payload.ts'
@@ -18,6 +17,7 @@ import { submissionOptions } from './child-options.ts'
 import type { FunctionRun } from './function-run.ts'
 import type { Wait } from './function-waiting.ts'
 import type { ChildSubmission } from './logic.ts'
+import type { OtherTask } from './other-task.ts'
 import { packFailure } from './outcome.ts'
 
 /** Children in one block, and questions about children at a time. */
@@ -71,7 +71,7 @@ export function submitChild(
 
 function childResult(run: FunctionRun, id: string): Promise<unknown> {
   return run.call<unknown>(`result:${id}`, (call) => {
-    const settle = (answers: readonly TaskAnswer[]) => {
+    const settle = (answers: readonly OtherTask[]) => {
       const answer = answers[0]
       if (answer?.status === 'completed') run.finish(call, 'value', packValue(answer.result), { value: answer.result })
       else if (answer !== undefined) {
@@ -134,7 +134,7 @@ function nextBatch(run: FunctionRun, call: Call, plan: MapPlan, results: unknown
     return
   }
   const ids = Array.from({ length: to - from }, (_, index) => childId(run, call.firstChild + from + index))
-  const settle = (answers: readonly TaskAnswer[]) => {
+  const settle = (answers: readonly OtherTask[]) => {
     const failed = answers.find((answer) => answer.status !== 'completed')
     if (failed !== undefined) {
       run.finish(call, 'error', packFailure(failure(failed)))
@@ -182,7 +182,7 @@ function awaitChildren(
   call: Call,
   children: readonly string[],
   askFirst: boolean,
-  settle: (answers: readonly TaskAnswer[]) => void,
+  settle: (answers: readonly OtherTask[]) => void,
   askAfterMs = askEveryMs,
 ): void {
   const wait = (open: readonly string[]) => {
@@ -222,8 +222,8 @@ function awaitChildren(
 
 const ended = new Set(['completed', 'failed', 'cancelled', 'expired'])
 
-async function askAll(run: FunctionRun, ids: readonly string[]): Promise<TaskAnswer[]> {
-  const answers: TaskAnswer[] = []
+async function askAll(run: FunctionRun, ids: readonly string[]): Promise<OtherTask[]> {
+  const answers: OtherTask[] = []
   for (let from = 0; from < ids.length; from += questionsAtOnce) {
     const some = ids.slice(from, from + questionsAtOnce)
     answers.push(...(await Promise.all(some.map((id) => run.port.ask(id)))))
@@ -231,7 +231,7 @@ async function askAll(run: FunctionRun, ids: readonly string[]): Promise<TaskAns
   return answers
 }
 
-function failure(answer: TaskAnswer): TroupeError {
+function failure(answer: OtherTask): TroupeError {
   const record = answer.error ?? { code: 'TROUPE_TASK_FAILED', message: `it is ${answer.status}` }
   return failureOf(answer.id, answer.status, record)
 }

@@ -1,7 +1,7 @@
 /** What a node and a thread or process say to each other about one turn. Structured clones; `run` counts a lane's turns. */
 import type { ErrorRecord } from '../../protocol/errors.ts'
-import type { TaskAnswer } from '../../protocol/messages.ts'
 import type { ArrivedSignal, LogicStart, ParkedFor, TaskRequest } from './logic.ts'
+import type { OtherTask } from './other-task.ts'
 
 export interface IsolatedTask {
   readonly url: string
@@ -23,7 +23,7 @@ export type ToLane =
   | readonly ['hand-back', run: number, graceMs: number]
   | readonly ['stop', run: number, error: ErrorRecord | null]
   | readonly ['stored', run: number, save: number]
-  | readonly ['answer', run: number, question: number, answer: TaskAnswer | null, error: ErrorRecord | null]
+  | readonly ['answer', run: number, question: number, answer: OtherTask | null, error: ErrorRecord | null]
 
 export type FromLane =
   | readonly [

@@ -4,11 +4,11 @@
  */
 import { type Logger, pino } from 'pino'
 import type { AnyTaskDefinition } from '../../client/task.ts'
-import type { TaskAnswer } from '../../protocol/messages.ts'
 import { errorFromRecord, errorRecord } from '../../protocol/payload.ts'
 import { inlineRunner } from './inline-runner.ts'
 import type { FromLane, IsolatedTask, ToLane } from './isolated-messages.ts'
 import type { LogicPort, LogicRunner, LogicStart, ParkedFor, TaskRequest } from './logic.ts'
+import type { OtherTask } from './other-task.ts'
 
 export type Post = (message: FromLane) => void
 
@@ -31,7 +31,7 @@ class RemotePort implements LogicPort {
   readonly #logLevel: string
   #log: Logger | undefined
   readonly #stored = new Map<number, () => void>()
-  readonly #asked = new Map<number, { resolve: (answer: TaskAnswer) => void; reject: (error: unknown) => void }>()
+  readonly #asked = new Map<number, { resolve: (answer: OtherTask) => void; reject: (error: unknown) => void }>()
   readonly #post: Post
   #numbers = 0
 
@@ -86,7 +86,7 @@ class RemotePort implements LogicPort {
     this.#post(['fault', this.run, error, retryable, event])
   }
 
-  ask(id: string): Promise<TaskAnswer> {
+  ask(id: string): Promise<OtherTask> {
     const number = ++this.#numbers
     return new Promise((resolve, reject) => {
       this.#asked.set(number, { resolve, reject })
@@ -123,7 +123,7 @@ class RemotePort implements LogicPort {
     }
   }
 
-  #answered(question: number, answer: TaskAnswer | null, error: Parameters<typeof errorFromRecord>[0] | null): void {
+  #answered(question: number, answer: OtherTask | null, error: Parameters<typeof errorFromRecord>[0] | null): void {
     const asked = this.#asked.get(question)
     this.#asked.delete(question)
     if (answer !== null) asked?.resolve(answer)

@@ -4,8 +4,8 @@
  */
 import type { Logger } from 'pino'
 import type { ErrorRecord, TroupeError } from '../../protocol/errors.ts'
-import type { TaskAnswer } from '../../protocol/messages.ts'
 import type { SubmissionOptions } from '../../protocol/options.ts'
+import type { OtherTask } from './other-task.ts'
 
 /** A value as it is in the log, objects already fetched. */
 export type Packed = Uint8Array | string | null
@@ -72,7 +72,7 @@ export interface LogicPort {
   done(result: Uint8Array | null): void
   /** `event`: sequence of the signal that was taken last, if no saved state has it; 0 for none. */
   fault(error: ErrorRecord, retryable: boolean, event?: number): void
-  ask(id: string): Promise<TaskAnswer>
+  ask(id: string): Promise<OtherTask>
 }
 
 /** What a turn says to the logic. */

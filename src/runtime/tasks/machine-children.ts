@@ -7,13 +7,13 @@ import type { ChildOptions } from '../../client/context.ts'
 import { failureOf } from '../../client/failures.ts'
 import { type TaskOutbox, taskDone, taskFailed } from '../../client/task-actors.ts'
 import { TroupeError } from '../../protocol/errors.ts'
-import type { TaskAnswer } from '../../protocol/messages.ts'
 import { checkName } from '../../protocol/names.ts'
 import { packValue } from '../../protocol/payload.ts'
 import { Alarm } from './alarm.ts'
 import { submissionOptions } from './child-options.ts'
 import type { ActorPath } from './durable-timers.ts'
 import type { ChildSubmission, LogicPort, Packed, TaskRequest } from './logic.ts'
+import type { OtherTask } from './other-task.ts'
 
 /** An active actor that stands for a task. */
 export interface TaskActor {
@@ -207,7 +207,7 @@ export class MachineChildren implements TaskOutbox {
     }
   }
 
-  #heard(actor: object, answer: TaskAnswer): void {
+  #heard(actor: object, answer: OtherTask): void {
     if (this.#over || !endedStatus.has(answer.status) || !this.#open.delete(actor)) return
     if (answer.status === 'completed') this.#tell(actor, { type: taskDone, output: answer.result } as EventObject)
     else {

@@ -11,13 +11,14 @@ import type { AnyTaskDefinition } from '../../client/task.ts'
 import { type JournalEntry, kind, type Payload } from '../../protocol/entries.ts'
 import { type ErrorRecord, TroupeError } from '../../protocol/errors.ts'
 import { limits } from '../../protocol/limits.ts'
-import type { AwardedTask, SignalItem, TaskAnswer } from '../../protocol/messages.ts'
+import type { AwardedTask, SignalItem } from '../../protocol/messages.ts'
 import { errorRecord, unpackValue } from '../../protocol/payload.ts'
 import { Alarm } from './alarm.ts'
 import { inlineRunner } from './inline-runner.ts'
 import { IsolatedRunner } from './isolated-runner.ts'
 import { fetchPacked, isLarge, isReference, storeLarge } from './large-values.ts'
 import type { ArrivedSignal, LogicPort, LogicRunner, LogicStart, Packed, ParkedFor, TaskRequest } from './logic.ts'
+import { askAbout, type OtherTask } from './other-task.ts'
 import { opened, sealed } from './seals.ts'
 import type { Turn, TurnHost } from './turn.ts'
 
@@ -164,8 +165,8 @@ export class TaskTurn implements Turn, LogicPort {
     return this.#host.nowAtMostMs()
   }
 
-  ask(id: string): Promise<TaskAnswer> {
-    return this.#host.ask(id)
+  ask(id: string): Promise<OtherTask> {
+    return askAbout(id, this.#host)
   }
 
   save(snapshot: Uint8Array, consumed: number, requests: readonly TaskRequest[], onStored?: () => void): void {

@@ -63,6 +63,7 @@ export function describeState(state: LedgerState): object {
     awaiters: index(state.awaiters),
     results: [...state.results].map((task) => task.id),
     deadLetters: [...state.dead].map((task) => task.id),
+    cancelledWithParents: [...state.cancelledWithParents].map((task) => task.id),
     setAsides: [...state.setAsides],
     uniques: [...state.uniques],
     schedules: [...state.schedules.values()],
@@ -162,10 +163,15 @@ export function checkState(state: LedgerState): void {
   checkIndex(state.awaiters, (task) => task.rare?.awaited, state)
   checkGroups(state)
   checkGangs(state)
-  const queued = [...state.results, ...state.dead]
+  const queued = [...state.results, ...state.dead, ...state.cancelledWithParents]
   demand(new Set(queued).size === queued.length, 'queued twice for forgetting')
-  for (const task of queued)
+  for (const task of queued) {
     demand(task.ended && state.tasks.get(task.id) === task, `${task.id} is queued for forgetting`)
+    if (!task.rare?.cancelledWithParent) continue
+    const parent = state.tasks.get(task.rare.parent ?? '')
+    demand(parent?.mayRun === true && parent.ended, `${task.id} waits for a parent that is no dead letter`)
+    demand(parent?.rare?.children?.has(task.id) === true, `${task.id} cannot run again with its parent`)
+  }
 }
 
 function isWaiting({ rare }: TaskRecord): boolean {

@@ -227,6 +227,122 @@ describe('a parent', () => {
   })
 })
 
+describe('a failed parent that is retried', () => {
+  /** One child ran, one had completed, one was delayed, one waited for another task, and one had a child of its own. */
+  function failedFamily() {
+    const { log, a, parent } = family(['ran', 'done', 'mother'])
+    a.write([kind.submitted, 'parent', 1, 'work', null, { id: 'delayed', delayMs: 60_000 }])
+    a.write([kind.submitted, 'parent', 1, 'work', null, { id: 'blocked', after: ['later'] }])
+    const dueAtMs = log.task('delayed').dueAtMs
+    a.accept('ran')
+    a.write([kind.checkpointed, 'ran', 1, new Uint8Array([7]), 0])
+    a.accept('mother')
+    a.child('mother', 1, 'grandchild')
+    a.write([kind.parked, 'mother', 1, null, 0, 0, false, ['grandchild']])
+    finish(log, 'done')
+    a.fail('parent', 1, false)
+    return { log, a, parent, dueAtMs }
+  }
+  const cancelled = ['ran', 'mother', 'delayed', 'blocked', 'grandchild']
+
+  test('runs again with those of its children that were cancelled because it failed', () => {
+    const { log, a, dueAtMs } = failedFamily()
+    expect(cancelled.map((id) => log.task(id).status)).toEqual(cancelled.map(() => 'cancelled'))
+    const snapshot = log.task('ran').snapshot
+    checkState(log.state)
+    log.decide([kind.retried, 'parent'])
+    checkState(log.state)
+    expect(['parent', ...cancelled].map((id) => log.task(id).status)).toEqual([
+      'waiting',
+      'waiting',
+      'waiting',
+      'waiting',
+      'blocked',
+      'waiting',
+    ])
+    expect(log.task('ran')).toMatchObject({ snapshot, turn: 1, attempt: 1, dueAtMs: 0 })
+    expect(log.task('delayed').dueAtMs).toBe(dueAtMs)
+    expect(log.task('done').status).toBe('completed')
+    a.accept('parent', 2)
+    a.park('parent', 2, { children: ['ran', 'done'] })
+    a.accept('ran', 2)
+    a.complete('ran', 2)
+    expect(log.task('parent').status).toBe('waiting')
+    expect(describeState(log.refold().state)).toEqual(describeState(log.state))
+  })
+
+  test('has what they did for as long as it lives', () => {
+    const { log } = failedFamily()
+    log.lead('s1', { resultsKeepCount: 0, deadKeepCount: 10, resultsKeepMs: 1_000, deadKeepMs: 1e9 })
+    log.decide([kind.retried, 'parent'])
+    log.advance(5_000)
+    log.submit()
+    expect(log.state.tasks.has('done')).toBe(false)
+    finish(log, 'ran')
+    log.advance(5_000)
+    log.submit()
+    expect(log.state.tasks.has('ran')).toBe(true)
+    checkState(log.state)
+  })
+
+  test('does so as often as it fails', () => {
+    const { log, a } = failedFamily()
+    for (const turn of [2, 3]) {
+      log.decide([kind.retried, 'parent'])
+      a.accept('parent', turn)
+      a.fail('parent', turn, false)
+      expect(cancelled.map((id) => log.task(id).status)).toEqual(cancelled.map(() => 'cancelled'))
+      checkState(log.state)
+    }
+  })
+
+  test('leaves alone those that somebody else has cancelled, and those that failed by themselves', () => {
+    const { log, a } = family(['c1', 'c2', 'c3'])
+    log.decide([kind.cancelled, 'c1', 'not needed'])
+    finish(log, 'c2', 'fail')
+    a.fail('parent', 1, false)
+    log.decide([kind.retried, 'parent'])
+    expect(['c1', 'c2', 'c3'].map((id) => log.task(id).status)).toEqual(['cancelled', 'failed', 'waiting'])
+    checkState(log.state)
+  })
+
+  test('finds those that were retried before it', () => {
+    const { log, a } = family(['c1'])
+    finish(log, 'c1', 'fail')
+    a.fail('parent', 1, false)
+    log.decide([kind.retried, 'c1'], [kind.retried, 'parent'])
+    a.accept('parent', 2)
+    a.park('parent', 2, { children: ['c1'] })
+    finish(log, 'c1')
+    expect(log.task('parent').status).toBe('waiting')
+    checkState(log.state)
+  })
+
+  test.each(['removed', 'forgotten'])(
+    'cannot be once it was %s, and its children keep nothing for it any more',
+    (how) => {
+      const { log } = failedFamily()
+      const isKept = () => cancelled.map((id) => log.task(id).mayRun)
+      expect(isKept()).toEqual(cancelled.map(() => true))
+      if (how === 'removed') log.decide([kind.removed, 'parent'])
+      else {
+        log.lead('s1', { resultsKeepCount: 100, deadKeepCount: 0, resultsKeepMs: 1e9, deadKeepMs: 1e9 })
+        expect(log.state.tasks.has('parent')).toBe(false)
+      }
+      expect(isKept()).toEqual(cancelled.map(() => false))
+      expect(log.state.cancelledWithParents.length).toBe(0)
+      checkState(log.state)
+    },
+  )
+
+  test('was not cancelled: what ends with a cancelled parent is gone', () => {
+    const { log } = family(['c1'])
+    log.decide([kind.cancelled, 'parent', ''])
+    expect([log.task('c1').mayRun, log.task('parent').rare?.children]).toEqual([false, undefined])
+    checkState(log.state)
+  })
+})
+
 test('what ends together is forgotten in an order that does not depend on who folds', () => {
   const { log, a } = family(['c3', 'c1', 'c2'])
   for (const id of ['x', 'b', 'y']) log.submit({ 'troupe-id': id, 'troupe-after': 'parent' })

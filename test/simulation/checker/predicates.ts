@@ -333,6 +333,18 @@ export const predicates: readonly Predicate[] = [
       ),
   },
   {
+    name: 'runs-again-together',
+    promise: 'P1',
+    sentence: 'A task that is let run again is not told that its children were cancelled, because it had failed.',
+    broken: ({ tasks }) =>
+      tasks
+        .filter(({ type, retries }) => type === 'brood' && retries > 0)
+        .filter(({ endings }) =>
+          endings.some(({ status, error }) => status === 'failed' && error === 'TROUPE_TASK_CANCELLED'),
+        )
+        .map(({ id }) => id),
+  },
+  {
     name: 'values-kept',
     promise: 'P1',
     sentence: 'What a task needs to run stays in the log: none fails because its input or its checkpoint is gone.',
@@ -631,5 +643,5 @@ function stepsOf(type: string, count: number): string[] {
 function resultOf(type: string, { mark, count }: { mark: number; count: number }): number | string | undefined {
   if (type === 'blob') return blobOf(mark, count)
   if (['quick', 'steps', 'napper', 'flaky', 'late'].includes(type)) return mark * 2
-  return type === 'parent' ? count : undefined
+  return type === 'parent' || type === 'brood' ? count : undefined
 }

@@ -98,7 +98,7 @@ export class ReplayGroups {
         return { what: 'restart', tasks, anew: isAnew, fresh: child !== task, delayMs }
       }
       if (branch.above === undefined) {
-        const tasks = leaves([branch])
+        const tasks = leaves([branch]).toReversed()
         this.note(sequence, branch, tasks, true)
         return { what: 'end', tasks }
       }
@@ -109,7 +109,7 @@ export class ReplayGroups {
     return undefined
   }
 
-  /** Those that cannot go on without a member that is lost for good. */
+  /** Those that cannot go on without a member that is lost for good, the last one first. */
   needing(task: ReplayTask, sequence: number): readonly ReplayTask[] {
     let whole: Branch | undefined
     let branch = this.homes.get(task)
@@ -118,7 +118,9 @@ export class ReplayGroups {
       branch = branch.above
     }
     if (whole === undefined) return []
-    const tasks = leaves([whole]).filter((other) => other !== task)
+    const tasks = leaves([whole])
+      .filter((other) => other !== task)
+      .toReversed()
     this.note(sequence, whole, tasks, true)
     return tasks
   }

@@ -17,10 +17,17 @@ export class ReplayRetention {
   rules: KeepRules = { resultsKeepMs: day, resultsKeepCount: 100_000, deadKeepMs: 30 * day, deadKeepCount: 10_000 }
   private results: ReplayTask[] = []
   private dead: ReplayTask[] = []
+  /** Those that run again if their parents do. */
+  private returning: ReplayTask[] = []
+
+  private get queues(): ReplayTask[][] {
+    return [this.results, this.dead, this.returning]
+  }
 
   ended(task: ReplayTask): void {
-    if (this.results.includes(task) || this.dead.includes(task)) return
+    if (this.queues.some((queue) => queue.includes(task))) return
     if (task.status === 'failed') this.dead.push(task)
+    else if (task.returnsWithParent) this.returning.push(task)
     else this.results.push(task)
   }
 
@@ -28,20 +35,27 @@ export class ReplayRetention {
   leave(task: ReplayTask): void {
     this.results = this.results.filter((other) => other !== task)
     this.dead = this.dead.filter((other) => other !== task)
+    this.returning = this.returning.filter((other) => other !== task)
   }
 
-  /** Those that are forgotten now. */
-  overdue(timeMs: number): ReplayTask[] {
+  /** Those that are forgotten now. Taken one by one: with a parent that is forgotten others move from queue to queue. */
+  *overdue(timeMs: number): Generator<ReplayTask> {
     const { resultsKeepCount, resultsKeepMs, deadKeepCount, deadKeepMs } = this.rules
-    return [
-      ...tooMany(this.results, resultsKeepCount, resultsKeepMs, timeMs),
-      ...tooMany(this.dead, deadKeepCount, deadKeepMs, timeMs),
-    ]
+    const dead = { count: deadKeepCount, keepMs: deadKeepMs }
+    yield* this.tooMany('results', { count: resultsKeepCount, keepMs: resultsKeepMs }, timeMs)
+    yield* this.tooMany('dead', dead, timeMs)
+    yield* this.tooMany('returning', dead, timeMs)
   }
-}
 
-function tooMany(tasks: ReplayTask[], count: number, keepMs: number, timeMs: number): ReplayTask[] {
-  let gone = 0
-  while (gone < tasks.length && (tasks.length - gone > count || tasks[gone]!.endedAtMs + keepMs <= timeMs)) gone++
-  return tasks.splice(0, gone)
+  private *tooMany(
+    of: 'results' | 'dead' | 'returning',
+    { count, keepMs }: { readonly count: number; readonly keepMs: number },
+    timeMs: number,
+  ): Generator<ReplayTask> {
+    for (let oldest = this[of][0]; oldest !== undefined; oldest = this[of][0]) {
+      if (this[of].length <= count && oldest.endedAtMs + keepMs > timeMs) return
+      this[of].shift()
+      yield oldest
+    }
+  }
 }

@@ -65,7 +65,11 @@ export class ReplayTask {
   wakeAtMs = 0
   onSignal = false
   awaited = new Set<string>()
+  /** One of them is enough. */
+  awaitsAny = false
   children = new Set<string>()
+  /** It was cancelled because its parent failed. */
+  returnsWithParent = false
   after = new Set<string>()
   consumed = 0
   pending: ReplaySignal[] = []
@@ -169,6 +173,7 @@ export class Replay {
   /** Who waits for the end of a task: as one that comes after it, or as its parent. */
   private readonly waiters = new Map<string, Set<ReplayTask>>()
   private readonly retention = new ReplayRetention()
+  private readonly ending: (() => unknown)[] = []
   private readonly objects: Objects
   private epoch = 0
   private leader = ''
@@ -219,6 +224,23 @@ export class Replay {
     task.isForgotten = true
     this.tasks.delete(task.id)
     this.tasks.get(task.parent ?? '')?.children.delete(task.id)
+    this.letChildrenGo(task)
+  }
+
+  /** Nobody can let the parent run again, and so nobody can let them. */
+  private letChildrenGo(parent: ReplayTask): void {
+    for (const child of this.childrenOf(parent)) {
+      if (!child.returnsWithParent) continue
+      this.retention.leave(child)
+      child.returnsWithParent = false
+      this.letChildrenGo(child)
+      this.retention.ended(child)
+    }
+  }
+
+  private childrenOf({ id: parent, children }: ReplayTask): ReplayTask[] {
+    const known = [...children].map((id) => this.tasks.get(id))
+    return known.filter((child) => child !== undefined).filter((child) => child.parent === parent)
   }
 
   /** The value itself, where a reference to a large one stands. */
@@ -513,7 +535,7 @@ export class Replay {
   }
 
   private park(task: ReplayTask, entry: Entry): void {
-    const [, , , snapshot, consumed, wakeAtMs, onSignal, children] = entry as [
+    const [, , , snapshot, consumed, wakeAtMs, onSignal, children, anyChild = false] = entry as [
       number,
       string,
       number,
@@ -522,11 +544,13 @@ export class Replay {
       number,
       boolean,
       string[],
+      boolean?,
     ]
     this.noteSnapshot(task, snapshot)
     this.consume(task, consumed)
     const awaited = children.filter((id) => this.tasks.get(id)?.ended === false)
-    const isThere = (onSignal && task.pending.length > 0) || (children.length > 0 && awaited.length === 0)
+    const isEnough = anyChild ? awaited.length < new Set(children).size : awaited.length === 0
+    const isThere = (onSignal && task.pending.length > 0) || (children.length > 0 && isEnough)
     if (isThere || (wakeAtMs === 0 && !onSignal && awaited.length === 0)) return this.ready(task, 0)
     hedges.over(task)
     task.owner = undefined
@@ -534,6 +558,7 @@ export class Replay {
     task.wakeAtMs = wakeAtMs
     task.onSignal = onSignal
     task.awaited = new Set(awaited)
+    task.awaitsAny = anyChild
     for (const id of awaited) this.waitFor(id, task)
   }
 
@@ -566,12 +591,29 @@ export class Replay {
     else this.ready(task, this.timeMs + delayMs)
   }
 
+  /** The task ends, and then, one after another, those that end because of it. */
   private terminate(
     task: ReplayTask,
     status: ReplayStatus,
     index: number,
     result: unknown,
     error: string | undefined,
+    withParent = false,
+  ): void {
+    const { ending } = this
+    ending.push(() => task.ended || this.endOne(task, status, index, result, error, withParent))
+    if (ending.length > 1) return
+    for (let at = 0; at < ending.length; at++) ending[at]!()
+    ending.length = 0
+  }
+
+  private endOne(
+    task: ReplayTask,
+    status: ReplayStatus,
+    index: number,
+    result: unknown,
+    error: string | undefined,
+    withParent: boolean,
   ): void {
     this.unpark(task)
     hedges.over(task)
@@ -582,6 +624,7 @@ export class Replay {
     task.result = result
     task.error = error
     task.endings.push({ status, result, error })
+    task.returnsWithParent = withParent
     if (status === 'completed') task.snapshotSequence = 0
     const parent = this.tasks.get(task.parent ?? '')
     if (parent === undefined || parent.ended) this.retention.ended(task)
@@ -592,15 +635,18 @@ export class Replay {
     for (const id of task.children) {
       const child = this.tasks.get(id)
       if (child?.ended) this.retention.ended(child)
-      else if (child !== undefined && status !== 'completed')
-        this.terminate(child, 'cancelled', index, undefined, 'TROUPE_TASK_CANCELLED')
+      else if (child !== undefined && status !== 'completed') {
+        const mayReturn = (status === 'failed' && !task.isHopeless) || withParent
+        this.terminate(child, 'cancelled', index, undefined, 'TROUPE_TASK_CANCELLED', mayReturn)
+      }
     }
     const waiters = this.settle(task.id, status, index)
     for (const other of this.gangs.ended(task, this.timeMs, this.position)) {
       if (!other.ended) this.terminate(other, 'failed', index, undefined, 'TROUPE_GANG_BROKEN')
     }
     for (const other of waiters) {
-      if (other.awaited.delete(task.id) && other.awaited.size === 0 && other.status === 'parked') this.ready(other, 0)
+      const isEnough = other.awaited.delete(task.id) && (other.awaited.size === 0 || other.awaitsAny)
+      if (isEnough && other.status === 'parked') this.ready(other, 0)
     }
   }
 
@@ -694,7 +740,13 @@ export class Replay {
       const at = task.pending.findIndex(({ sequence }) => `event ${sequence}` === task.failing?.at)
       task.pending.splice(Math.max(0, at), 1)
     }
+    this.runAgain(task, 0)
+  }
+
+  /** With those of its children that were cancelled because it had failed. */
+  private runAgain(task: ReplayTask, dueAtMs: number): void {
     this.retention.leave(task)
+    task.returnsWithParent = false
     task.retries++
     task.attempt = 1
     task.restarts = []
@@ -703,11 +755,15 @@ export class Replay {
     task.outcome = undefined
     const unmet = [...task.after].filter((id) => this.tasks.get(id)?.status !== 'completed')
     task.after.clear()
-    this.ready(task, 0)
+    this.ready(task, dueAtMs)
     for (const id of unmet) {
       task.after.add(id)
       this.waitFor(id, task)
       task.status = 'blocked'
+    }
+    for (const child of this.childrenOf(task)) {
+      if (child.returnsWithParent) this.runAgain(child, child.dueAtMs)
+      else if (child.ended) this.retention.leave(child)
     }
   }
 
