@@ -44,6 +44,9 @@ export interface StreamFacts {
   readonly maxAgeNs: number
   readonly bytes: number
   readonly bytesMax: number
+  /** When its first and its last message were stored, ms since 1970; 0 when there never was one. */
+  readonly firstTimeMs: number
+  readonly lastTimeMs: number
   readonly subjects: readonly string[]
   readonly dedupeWindowMs: number
   /** Replicas that lag or are offline, by name. */
@@ -64,7 +67,7 @@ interface StreamAnswer {
     readonly subjects?: readonly string[]
     readonly duplicate_window?: number
   }
-  readonly state: { readonly bytes: number }
+  readonly state: { readonly bytes: number; readonly first_ts: string; readonly last_ts: string }
   readonly cluster?: {
     readonly leader?: string
     readonly replicas?: readonly { name: string; current: boolean; offline?: boolean }[]
@@ -85,6 +88,8 @@ export async function streamFacts(bus: NatsBus, name: string): Promise<StreamFac
       maxAgeNs: config.max_age,
       bytes: state.bytes,
       bytesMax: config.max_bytes,
+      firstTimeMs: timeOf(state.first_ts),
+      lastTimeMs: timeOf(state.last_ts),
       subjects: config.subjects ?? [],
       dedupeWindowMs: (config.duplicate_window ?? 0) / 1e6,
       behind: (cluster?.replicas ?? [])
@@ -97,4 +102,9 @@ export async function streamFacts(bus: NatsBus, name: string): Promise<StreamFac
     if (apiCodeOf(error) === apiCode.streamNotFound) return undefined
     throw error
   }
+}
+
+/** What never was has a time in the year 1. */
+function timeOf(text: string): number {
+  return Math.max(0, Date.parse(text) || 0)
 }

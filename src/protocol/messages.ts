@@ -287,6 +287,8 @@ export interface PartitionAnswer {
   readonly epoch?: number
   /** Up to where it has read its log. */
   readonly position?: number
+  /** Its tasks that have failed and are kept. */
+  readonly dead?: number
 }
 
 /** The body of `tasks`: a page of the tasks with this status and type, oldest first; `after` is the last id seen. */

@@ -4,6 +4,8 @@ import { describe, expect, test } from 'vitest'
 import { connect } from '../../src/client/connect.ts'
 import type { StatsAnswer } from '../../src/protocol/messages.ts'
 import { homeOf } from '../../src/protocol/partitions.ts'
+import { examine } from '../../src/runtime/doctor/examine.ts'
+import type { Finding } from '../../src/runtime/doctor/findings.ts'
 import { type Cluster, useClusters } from '../harness/cluster.ts'
 import { freshNamespace, until, useServer } from '../harness/server.ts'
 
@@ -145,6 +147,40 @@ describe('in four partitions', () => {
     }, 'every partition has a leader again')
     expect(totals).toMatchObject({ submitted: 60, completed: 60, failed: 0 })
     expect(led?.some(({ leader }) => leader?.startsWith(victim!.name))).toBe(false)
+  })
+
+  test('doctor looks at each of them, and says which a finding is about', { timeout: 60_000 }, async () => {
+    const cluster = await open({})
+    const { client, namespace } = cluster
+    const dead = idAt(2, 'dead')
+    await client.submit('hopeless', null, { 'Troupe-Id': dead })
+    await client.ended(dead)
+    const findings = async () => {
+      const found: Finding[] = []
+      for await (const finding of examine({ servers: server.url, namespace })) found.push(finding)
+      return (check: string) => found.filter((finding) => finding.check === check)
+    }
+    const all = await findings()
+    for (const check of ['scheduler', 'log size', 'checkpoints', 'durability', 'dead letters']) {
+      expect(all(check).map(({ partition }) => partition)).toEqual(numbers)
+    }
+    expect(all('dead letters').map(({ status }) => status)).toEqual(['ok', 'ok', 'warn', 'ok'])
+    expect(all('dead letters')[2]?.message).toMatch(/^partition 2: 1 failed/)
+    for (const partition of numbers) {
+      expect(all(`stream TROUPE_${namespace}_LOG_${partition}`)).toMatchObject([{ status: 'ok', partition }])
+    }
+    // Whoever leads the first speaks for all; without it the others are asked.
+    await cluster.processes[0]!.kill()
+    const answers: Record<string, object> = {
+      stats: { partition: 1, leader: 'somebody', epoch: 5, position: 7, tasks: { failed: 3 } },
+      nodes: { nodes: [] },
+    }
+    for (const [what, answer] of Object.entries(answers)) {
+      client.subscribe(`${client.root}.partition.1.${what}`, (message) => message.respond(JSON.stringify(answer)))
+    }
+    const some = await findings()
+    expect(some('scheduler').map(({ status }) => status)).toEqual(['fail', 'ok', 'fail', 'fail'])
+    expect(some('dead letters')).toMatchObject([{ partition: 1, status: 'warn' }])
   })
 
   test('another number is refused by name; nothing stored, it may still be given', { timeout: 60_000 }, async () => {

@@ -16,9 +16,13 @@ import type { Identity } from '../../protocol/permissions.ts'
 import { Subjects } from '../../protocol/subjects.ts'
 import { describe, lacks } from '../auth/needs.ts'
 import { bytes } from '../cli/format.ts'
+import { partitionRow } from '../scheduler/gathered-answers.ts'
 import {
   type Finding,
+  inPartition,
+  judgeCheckpoints,
   judgeClock,
+  judgeDeadLetters,
   judgeDurability,
   judgeFill,
   judgeObjects,
@@ -87,20 +91,24 @@ async function* examineStreams(bus: NatsBus, subjects: Subjects, options: Examin
   const askedAtMs = Date.now()
   const log = await streamFacts(bus, subjects.logStream(0))
   const answeredAtMs = Date.now()
+  const sync = await readSync(options)
   if (log === undefined) {
     const next = 'The first `troupe start`, `troupe dev` or submission makes it; or name another with --namespace.'
     yield finding('streams', 'warn', `namespace "${subjects.namespace}" has no log yet`, next)
     return
   }
-  yield* examinePartition(bus, subjects, log)
-  for (let partition = 1; partition < subjects.partitions; partition++) {
-    const facts = await streamFacts(bus, subjects.logStream(partition))
-    if (facts === undefined) yield missing(subjects.logStream(partition))
-    else yield* examinePartition(bus, subjects.of(partition), facts)
+  for (let partition = 0; partition < subjects.partitions; partition++) {
+    const facts = partition === 0 ? log : await streamFacts(bus, subjects.logStream(partition))
+    if (facts === undefined) {
+      yield missing(subjects.logStream(partition))
+      continue
+    }
+    const place = { partition, partitions: subjects.partitions }
+    for await (const found of examinePartition(bus, subjects.of(partition), facts)) yield inPartition(found, place)
+    yield inPartition(judgeDurability(facts, sync), place)
   }
   yield* examineStream(bus, `KV_${subjects.leaseBucket}`)
   yield* examineStream(bus, `OBJ_${subjects.objectBucket}`, judgeObjects)
-  yield judgeDurability(log, await readSync(options))
   yield judgeClock((askedAtMs + answeredAtMs) / 2 - log.serverTimeMs, (answeredAtMs - askedAtMs) / 2)
 }
 
@@ -108,8 +116,14 @@ async function* examinePartition(bus: NatsBus, subjects: Subjects, log: StreamFa
   const { partition } = subjects
   const { door, inner } = subjects.logSubjects(partition)
   yield* judgeStream(log, { subjects: inner, door })
-  yield* examineStream(bus, subjects.checkpointStream(partition))
   yield judgeFill(log, bytes)
+  const checkpoints = await streamFacts(bus, subjects.checkpointStream(partition))
+  if (checkpoints === undefined) {
+    yield missing(subjects.checkpointStream(partition))
+    return
+  }
+  yield* judgeStream(checkpoints, { subjects: [], door: [] })
+  yield judgeCheckpoints(log, checkpoints)
 }
 
 async function* examineStream(bus: NatsBus, name: string, judge?: typeof judgeObjects): AsyncGenerator<Finding> {
@@ -172,16 +186,9 @@ async function* examinePermissions(
 
 /** Writes that the log must refuse, because they expect a sequence that cannot be: they show what is allowed. */
 async function* tryPermissions(bus: NatsBus, subjects: Subjects): AsyncGenerator<Finding> {
-  const log = new JetStreamLog(bus, subjects.logStream(0), subjects.logSubjects(0))
   const denied: string[] = []
-  for (const subject of [subjects.submit('doctor'), subjects.block('doctor'), subjects.signal('doctor')]) {
-    const result = await log.append(subject, new Uint8Array(0), {
-      expectedLastSubjectSequence: 2 ** 50,
-      timeoutMs: 2_000,
-    })
-    const isAllowed =
-      result.outcome === 'refused' && (result.reason === 'wrong-sequence' || result.reason === 'no-responders')
-    if (!isAllowed) denied.push(subject)
+  for (let partition = 0; partition < subjects.partitions; partition++) {
+    denied.push(...(await deniedIn(bus, subjects.of(partition))))
   }
   const asked = await bus
     .request(subjects.task('doctor'), new Uint8Array(0), { timeoutMs: 2_000 })
@@ -197,27 +204,66 @@ async function* tryPermissions(bus: NatsBus, subjects: Subjects): AsyncGenerator
     )
 }
 
+async function deniedIn(bus: NatsBus, subjects: Subjects): Promise<string[]> {
+  const { partition } = subjects
+  const log = new JetStreamLog(bus, subjects.logStream(partition), subjects.logSubjects(partition))
+  const denied: string[] = []
+  for (const subject of [subjects.submit('doctor'), subjects.block('doctor'), subjects.signal('doctor')]) {
+    const result = await log.append(subject, new Uint8Array(0), {
+      expectedLastSubjectSequence: 2 ** 50,
+      timeoutMs: 2_000,
+    })
+    const isAllowed =
+      result.outcome === 'refused' && (result.reason === 'wrong-sequence' || result.reason === 'no-responders')
+    if (!isAllowed) denied.push(subject)
+  }
+  return denied
+}
+
 async function* examineCluster(bus: NatsBus, subjects: Subjects): AsyncGenerator<Finding> {
-  const stats = await ask<StatsAnswer>(bus, subjects.stats).catch((error: unknown) => {
-    if (hasCode(error, 'TROUPE_NO_ANSWER')) return undefined
-    throw error
-  })
-  if (stats === undefined) {
+  const { partitions } = subjects
+  const rows = await partitionRows(bus, subjects)
+  if (rows.every(({ leader }) => leader === undefined)) {
     const next = 'Start one: `troupe dev`, or `troupe start --roles scheduler,supervisor`.'
     yield finding('scheduler', 'fail', 'no scheduler leads in this namespace', next)
     return
   }
-  for (const row of stats.partitions ?? [stats]) yield leaderFinding(row, stats.partitions !== undefined)
-  const { nodes } = await ask<{ nodes: NodeAnswer[] }>(bus, subjects.nodes)
+  for (const row of rows) {
+    const place = { partition: row.partition, partitions }
+    yield inPartition(leaderFinding(row), place)
+    if (row.dead !== undefined) yield inPartition(judgeDeadLetters(row.dead), place)
+  }
+  const led = rows.find(({ leader }) => leader !== undefined)?.partition ?? 0
+  const { nodes } = await ask<{ nodes: NodeAnswer[] }>(bus, subjects.of(led).nodes)
   yield* examineNodes(nodes)
 }
 
-function leaderFinding({ partition, leader, epoch, position }: PartitionAnswer, isOneOfSeveral: boolean): Finding {
-  const where = isOneOfSeveral ? ` partition ${partition}` : ''
+/** The leader of the first partition speaks for all; without one, each is asked by itself. */
+async function partitionRows(bus: NatsBus, subjects: Subjects): Promise<readonly PartitionAnswer[]> {
+  const first = await statsOf(bus, subjects)
+  if (first !== undefined) return first.partitions ?? [partitionRow(first)]
+  const others = Array.from({ length: subjects.partitions - 1 }, (_, before) => before + 1)
+  const asked = others.map(async (partition): Promise<PartitionAnswer> => {
+    const stats = await statsOf(bus, subjects.of(partition))
+    return stats === undefined ? { partition } : partitionRow(stats)
+  })
+  return [{ partition: 0 }, ...(await Promise.all(asked))]
+}
+
+async function statsOf(bus: NatsBus, { stats }: Subjects): Promise<StatsAnswer | undefined> {
+  try {
+    return await ask<StatsAnswer>(bus, stats)
+  } catch (error) {
+    if (hasCode(error, 'TROUPE_NO_ANSWER')) return undefined
+    throw error
+  }
+}
+
+function leaderFinding({ leader, epoch, position }: PartitionAnswer): Finding {
   if (leader !== undefined)
-    return finding('scheduler', 'ok', `${leader} leads${where}, epoch ${epoch}, log read up to ${position}`)
+    return finding('scheduler', 'ok', `${leader} leads, epoch ${epoch}, log read up to ${position}`)
   const next = 'Start one: `troupe start --roles scheduler,supervisor`; its tasks wait meanwhile.'
-  return finding('scheduler', 'fail', `no scheduler leads${where}`, next)
+  return finding('scheduler', 'fail', 'no scheduler leads', next)
 }
 
 function* examineNodes(nodes: readonly NodeAnswer[]): Generator<Finding> {

@@ -3,6 +3,8 @@ import type { StreamFacts } from '../../nats/server-info.ts'
 
 export interface Finding {
   readonly check: string
+  /** Which one it is about, where the namespace has several. */
+  readonly partition?: number
   readonly status: 'ok' | 'warn' | 'fail'
   readonly message: string
   /** What to do, unless all is well. */
@@ -122,6 +124,43 @@ export function judgeObjects(facts: StreamFacts, shown: (bytes: number) => strin
     message: `${shown(facts.bytes)} of ${shown(facts.bytesMax)} (${Math.round((facts.bytes / facts.bytesMax) * 100)} %); new work is refused`,
     next: `Raise max_bytes of ${facts.name}, or let tasks end sooner; see docs/operations.md.`,
   }
+}
+
+/** A ledger that has not been saved for so long is not saved any more; it is due each minute or two. */
+const unsavedMsMax = 10 * 60_000
+
+/** How far the newest saved ledger is behind the log, by the times at which the server stored them. */
+export function judgeCheckpoints(log: StreamFacts, checkpoints: StreamFacts): Finding {
+  const check = 'checkpoints'
+  if (log.lastTimeMs === 0) return { check, status: 'ok', message: 'there is nothing to save yet' }
+  const lagMs = log.lastTimeMs - (checkpoints.lastTimeMs || log.firstTimeMs)
+  const lag = `${Math.ceil(Math.max(0, lagMs) / 1_000)} s behind the log`
+  const message = checkpoints.lastTimeMs === 0 ? `none yet, ${lag}` : `the newest is ${lag}`
+  if (lagMs < unsavedMsMax) return { check, status: 'ok', message }
+  const next =
+    'Is a scheduler running, and what does it log? Until one is saved the log is not trimmed, and starting reads it all.'
+  return { check, status: 'warn', message, next }
+}
+
+/** `count` tasks have failed and are kept. */
+export function judgeDeadLetters(count: number): Finding {
+  const check = 'dead letters'
+  if (count === 0) return { check, status: 'ok', message: 'none' }
+  const next = 'Look at them: `troupe dead ls`; then `troupe dead retry` or `troupe dead rm`.'
+  return { check, status: 'warn', message: `${count} failed and ${count === 1 ? 'waits' : 'wait'} for somebody`, next }
+}
+
+/** The finding as one about this partition, where there are several. */
+export function inPartition(found: Finding, { partition, partitions }: PartitionPlace): Finding {
+  if (partitions === 1) return found
+  const { check, status, message, ...rest } = found
+  return { check, status, partition, message: `partition ${partition}: ${message}`, ...rest }
+}
+
+export interface PartitionPlace {
+  readonly partition: number
+  /** Of the namespace. */
+  readonly partitions: number
 }
 
 /** `offsetMs`: this machine's clock minus the server's, known to ± `errorMs`. */

@@ -47,8 +47,9 @@ export async function gatheredStats(
   }
 }
 
-function partitionRow({ partition, leader, epoch, position }: StatsAnswer): PartitionAnswer {
-  return { partition, leader, epoch, position }
+/** The partition's row in an answer for the whole namespace. */
+export function partitionRow({ partition, leader, epoch, position, tasks }: StatsAnswer): PartitionAnswer {
+  return { partition, leader, epoch, position, dead: tasks.failed }
 }
 
 function added<Row extends Counts>(rows: readonly Row[]): Row {

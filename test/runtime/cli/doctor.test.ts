@@ -2,7 +2,9 @@ import { expect, test } from 'vitest'
 import type { StreamFacts } from '../../../src/nats/server-info.ts'
 import {
   type Finding,
+  judgeCheckpoints,
   judgeClock,
+  judgeDeadLetters,
   judgeDurability,
   judgeFill,
   judgeObjects,
@@ -70,6 +72,8 @@ const facts: StreamFacts = {
   maxAgeNs: 0,
   bytes: 10,
   bytesMax: 100,
+  firstTimeMs: 0,
+  lastTimeMs: 0,
   subjects: ['door', 'inner'],
   dedupeWindowMs: 60_000,
   behind: [],
@@ -98,6 +102,18 @@ test('a stream that would lose entries is a failure; a closed door and lagging r
   expect(statuses({ subjects: ['door'] })).toEqual(['fail'])
   expect(statuses({ dedupeWindowMs: 1_000 })).toEqual(['fail'])
   expect(statuses({ subjects: ['inner'], behind: ['b'] })).toEqual(['ok', 'warn', 'warn'])
+})
+
+test('a ledger that was not saved for ten minutes is a warning, and so is a dead letter', () => {
+  const log = { ...facts, firstTimeMs: 1_000, lastTimeMs: 901_000 }
+  const judged = (savedAtMs: number) => judgeCheckpoints(log, { ...facts, lastTimeMs: savedAtMs })
+  expect(judgeCheckpoints(facts, facts)).toMatchObject({ status: 'ok', message: 'there is nothing to save yet' })
+  expect(judged(0)).toMatchObject({ status: 'warn', message: 'none yet, 900 s behind the log' })
+  expect(judged(300_000)).toMatchObject({ status: 'warn', message: 'the newest is 601 s behind the log' })
+  expect(judged(302_000)).toMatchObject({ status: 'ok' })
+  expect(judged(950_000)).toMatchObject({ status: 'ok', message: 'the newest is 0 s behind the log' })
+  expect(judgeDeadLetters(0).status).toBe('ok')
+  expect(judgeDeadLetters(2)).toMatchObject({ status: 'warn', next: expect.stringContaining('troupe dead ls') })
 })
 
 test('a log above 60 % and a clock more than a second off are warnings', () => {
