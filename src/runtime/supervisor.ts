@@ -16,10 +16,8 @@ import { HealthWatch, type HealthWatchOptions } from './health-watch.ts'
 import { Leadership } from './leadership.ts'
 
 export interface SupervisorOptions extends Omit<HealthWatchOptions, 'onEffect'> {
-  /** The log of the partition in which nodes are fenced. */
+  /** The log of the partition in which nodes are fenced; `subjects` are its. */
   readonly log: Log
-  /** Default 0. */
-  readonly partition?: number
   readonly leases: LeaseStore
   /** Unique to this life of the process. */
   readonly holder: string
@@ -54,7 +52,7 @@ export class Supervisor {
     this.#leadership = new Leadership({
       leases: options.leases,
       bus: options.bus,
-      key: supervisorLease(options.partition ?? 0),
+      key: supervisorLease(options.subjects.partition),
       holder: options.holder,
       onLeading: (term) => {
         this.#report('leading', `leads the supervisors in term ${term}`, { term })
@@ -145,7 +143,7 @@ export class Supervisor {
   /** Writes the fence until it is stored: twice does no harm, not at all leaves tasks with a dead node. */
   async #fence({ node, incarnation, verdict }: FenceEffect): Promise<void> {
     if (this.#fencing.has(incarnation)) return
-    const { bus, log, subjects, partition = 0 } = this.#options
+    const { bus, log, subjects } = this.#options
     const reason = explain(verdict)
     const block = packBlock([formatVersion, 0, [[kind.fenced, reason]]])
     this.#report('fencing', `fences ${node}: ${reason}`, { ...verdict })
@@ -153,7 +151,7 @@ export class Supervisor {
     while (!this.#stopped && this.#fencing.has(incarnation) && this.#watch.isLive(incarnation)) {
       // A process that was paused may lead no longer, and learns it a moment later.
       if (this.leading) {
-        const { outcome } = await log.append(subjects.journal(partition, node, incarnation), block, {
+        const { outcome } = await log.append(subjects.journal(subjects.partition, node, incarnation), block, {
           timeoutMs: fenceTimeoutMs,
         })
         if (outcome === 'stored') {

@@ -167,7 +167,6 @@ class ControlRoles {
       log: this.log,
       checkpoints: this.checkpoints(),
       subjects,
-      partition: subjects.partition,
       logger: machine.logger,
     })
   }
@@ -201,7 +200,6 @@ class ControlRoles {
       log,
       leases,
       subjects,
-      partition,
       members,
       holder,
       onReport: ({ text }) => world.onTrace?.(`        ${process.name} supervisor: ${text}`),

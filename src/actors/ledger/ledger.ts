@@ -41,11 +41,8 @@ export class Ledger {
   /** Equal strings are kept once: types and client ids repeat a million times. */
   private readonly interned = new Map<string, string>()
 
-  constructor(
-    subjects: Subjects,
-    partition = subjects.partition,
-    state = new LedgerState(partition, subjects.partitions),
-  ) {
+  /** Of the partition that the subjects are of. */
+  constructor(subjects: Subjects, state = new LedgerState(subjects.partition, subjects.partitions)) {
     this.subjects = subjects
     this.state = state
     this.outdated = state.rules.foldVersion > foldVersion
@@ -89,12 +86,9 @@ export class Ledger {
       case 'control':
         return this.foldControl(message, tokens[2] ?? '')
       case 'forward':
-        return this.foldForward(message, Number(tokens[1]))
+        return this.foldForward(message, tokens.slice(1).join('.'))
       default:
-        this.state.setAside(subject, {
-          code: 'TROUPE_UNREADABLE',
-          message: `nothing is expected on subject ${subject}`,
-        })
+        this.setAsideUnexpected(subject)
     }
   }
 
@@ -218,8 +212,10 @@ export class Ledger {
     }
   }
 
-  private foldForward(message: LogMessage, from: number): void {
+  private foldForward(message: LogMessage, origin: string): void {
     const { state } = this
+    const from = Number(origin)
+    if (String(from) !== origin || !state.hasPartition(from)) return this.setAsideUnexpected(message.subject)
     const block = unpackForwardBlock(message.data)
     if (!this.canRead(message.subject, block)) return
     for (const [index, entry] of block.entries.entries()) {
@@ -242,6 +238,10 @@ export class Ledger {
     if (read.ok) this.state.objects.note(read.objects, this.state.position)
     for (const { reason } of unread) this.state.setAside(subject, { code: 'TROUPE_UNREADABLE', message: reason })
     return read.ok
+  }
+
+  private setAsideUnexpected(subject: string): void {
+    this.state.setAside(subject, { code: 'TROUPE_UNREADABLE', message: `nothing is expected on subject ${subject}` })
   }
 
   /** Rule 8: what throws is a defect of ours; it is set aside, alone, and the fold goes on. */

@@ -119,6 +119,11 @@ export class LedgerState {
     this.partitions = partitions
   }
 
+  /** Whether the namespace has a partition of this number. */
+  hasPartition(partition: number): boolean {
+    return Number.isInteger(partition) && partition >= 0 && partition < this.partitions
+  }
+
   get counts(): Readonly<Counts> {
     return this.statuses.all
   }

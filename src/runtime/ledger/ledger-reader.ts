@@ -16,9 +16,9 @@ import { LogClock } from './log-clock.ts'
 export interface LedgerReaderOptions {
   readonly log: Log
   readonly checkpoints: CheckpointStore
+  /** Of the partition. */
   readonly subjects: Subjects
   readonly logger: Logger
-  readonly partition?: number
 }
 
 export interface FoldListener {
@@ -45,7 +45,7 @@ export class LedgerReader {
 
   constructor(options: LedgerReaderOptions) {
     this.options = options
-    this.ledger = new Ledger(options.subjects, options.partition ?? 0)
+    this.ledger = new Ledger(options.subjects)
     this.caughtUp.promise.catch(() => undefined)
   }
 
@@ -86,8 +86,8 @@ export class LedgerReader {
 
   /** `again`: whoever listens has derived things from another ledger, and hears of the new one before it is folded on. */
   private async load(again = false): Promise<void> {
-    const { log, checkpoints, subjects, partition = 0, logger } = this.options
-    const ledger = await loadCheckpoint({ log, checkpoints, subjects, partition, logger })
+    const { log } = this.options
+    const ledger = await loadCheckpoint(this.options)
     if (this.stopped) return
     this.ledger = ledger
     this.loadedFrom = ledger.state.position

@@ -15,13 +15,13 @@ import type { Subjects } from '../../protocol/subjects.ts'
 interface LoadOptions {
   readonly log: Log
   readonly checkpoints: CheckpointStore
+  /** Of the partition. */
   readonly subjects: Subjects
-  readonly partition: number
   readonly logger: Logger
 }
 
 /** Throws TROUPE_LOG_MISMATCH when the beginning of the log is gone and no checkpoint fits, TROUPE_NO_ANSWER. */
-export async function loadCheckpoint({ log, checkpoints, subjects, partition, logger }: LoadOptions): Promise<Ledger> {
+export async function loadCheckpoint({ log, checkpoints, subjects, logger }: LoadOptions): Promise<Ledger> {
   const info = await log.info()
   const complaints: string[] = []
   let isAnotherLog = false
@@ -33,15 +33,15 @@ export async function loadCheckpoint({ log, checkpoints, subjects, partition, lo
       isAnotherLog ||= complaint !== undefined && complaint !== trimmed
       if (complaint === undefined) {
         const state = await readState(manifest, stored)
-        if (typeof state !== 'string') return new Ledger(subjects, partition, state)
+        if (typeof state !== 'string') return new Ledger(subjects, state)
         complaint = state
       }
     }
     complaints.push(complaint ?? '')
     logger.warn({ savedAtMs: stored.savedAtMs, complaint }, 'a ledger checkpoint is passed over')
   }
-  if (info.firstSequence <= 1 && !isAnotherLog) return new Ledger(subjects, partition)
-  const message = `log ${subjects.logStream(partition)} begins at ${info.firstSequence} and no checkpoint fits it: ${complaints.join('; ') || 'there is none'}`
+  if (info.firstSequence <= 1 && !isAnotherLog) return new Ledger(subjects)
+  const message = `log ${subjects.logStream(subjects.partition)} begins at ${info.firstSequence} and no checkpoint fits it: ${complaints.join('; ') || 'there is none'}`
   throw new TroupeError('TROUPE_LOG_MISMATCH', message, { details: { firstSequence: info.firstSequence } })
 }
 

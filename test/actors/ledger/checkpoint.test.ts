@@ -47,7 +47,7 @@ describe.each([1, 2, 3, 4, 5, 6])('random history %i', (seed) => {
       const state = restoreState(manifest, parts)
       expect(describeState(state)).toEqual(before)
       checkState(state)
-      const restored = new Ledger(log.subjects, 0, state)
+      const restored = new Ledger(log.subjects, state)
       for (let i = 0; i < 400; i++) actors.step()
       for (const message of log.messages.slice(manifest.position)) restored.fold(message)
       expect(describeState(restored.state)).toEqual(describeState(log.state))

@@ -224,7 +224,7 @@ test('a second turn survives a checkpoint: its node still holds it, and gives it
   saving.rows(10)
   const restored = restoreState(saving.manifest(0, 0), parts)
   expect(describeState(restored)).toEqual(describeState(log.state))
-  log.ledger = new Ledger(log.subjects, 0, restored)
+  log.ledger = new Ledger(log.subjects, restored)
   log.fence(b!)
   expect(log.task(id).rare?.hedge).toMatchObject({ kept: 'first' })
   checkState(log.state)

@@ -57,7 +57,7 @@ test('rules that this code does not know end the fold there, also after a restar
   expect(log.task(id).status).toBe('waiting')
   const state = new LedgerState(0)
   state.rules = log.state.rules
-  expect(new Ledger(log.subjects, 0, state).outdated).toBe(true)
+  expect(new Ledger(log.subjects, state).outdated).toBe(true)
 })
 
 describe('a decision counts only while it is true:', () => {

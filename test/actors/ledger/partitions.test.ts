@@ -24,7 +24,7 @@ function saved(log: TestLog): { ledger: Ledger; neededFrom: number } {
   for (let slice = saving.rows(100); slice !== undefined; slice = saving.rows(100)) rows.push(...slice)
   const manifest = saving.manifest(0, 0)
   const state = restoreState(manifest, [['tasks', rows], ...saving.others()])
-  return { ledger: new Ledger(log.subjects, log.subjects.partition, state), neededFrom: manifest.neededFrom }
+  return { ledger: new Ledger(log.subjects, state), neededFrom: manifest.neededFrom }
 }
 
 describe('a submission that landed in the wrong log', () => {
@@ -81,6 +81,21 @@ describe('a submission that landed in the wrong log', () => {
     bring(log, 0, [kind.brought, 7, 'work', null, { id: poison }], [kind.brought, 9, 'work', null, { id: fine }])
     expect([...tasks.values()].map(({ id }) => id)).toEqual([fine])
     expect([...log.state.setAsides].map(({ reason }) => reason.code)).toEqual(['TROUPE_INTERNAL'])
+  })
+
+  test('counts only if it came from a partition that there is', () => {
+    const log = new TestLog(partitions, 2)
+    const entries: ForwardEntry[] = [[kind.brought, 7, 'work', null, { id: idAt(2) }]]
+    const origins = ['', '4', '-1', '00', '1.5', '1e0', 'x', '0.1']
+    for (const origin of origins) {
+      const subject = log.subjects.forward(0).replace(/0$/, origin)
+      log.append(subject, packBlock([formatVersion, entries]))
+    }
+    expect(log.state.tasks.size).toBe(0)
+    expect(log.state.strays.rows()).toEqual([])
+    expect([...log.state.setAsides].map(({ reason }) => reason.code)).toEqual(origins.map(() => 'TROUPE_UNREADABLE'))
+    bring(log, 0, [kind.brought, 7, 'work', null, { id: idAt(2) }])
+    expect(log.state.tasks.size).toBe(1)
   })
 
   test('meets its gang', () => {

@@ -398,7 +398,7 @@ test('a checkpoint in the middle of it goes on alike', () => {
   for (let slice = saving.rows(2); slice !== undefined; slice = saving.rows(2)) rows.push(...slice)
   const state = restoreState(saving.manifest(0, 0), [['tasks', rows], ...saving.others()])
   expect(describeState(state)).toEqual(describeState(tree.log.state))
-  const restored = new Ledger(tree.log.subjects, 0, state)
+  const restored = new Ledger(tree.log.subjects, state)
   const from = tree.log.messages.length
   tree.fail('b')
   tree.run()

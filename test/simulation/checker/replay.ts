@@ -338,6 +338,7 @@ export class Replay {
 
   /** What the leader of another partition has brought. */
   private forward(message: LogMessage, from: number): void {
+    if (!(from >= 0 && from < this.strays.partitions)) return
     const [, entries] = unpack(message.data) as [number, Entry[]]
     for (const [index, entry] of entries.entries()) {
       if (entry[0] === kind.broughtSignal) {
