@@ -31,6 +31,7 @@ const roles: Record<string, AuthRole[]> = {
   ops: ['operator'],
   watcher: ['viewer'],
   bench: ['client', 'node', 'operator'],
+  meter: ['client', 'node'],
 }
 const server = useSecuredServer(
   'main',
@@ -203,6 +204,16 @@ test('bench measures with its own node, as an identity that may do no more than 
   // Nodes that an earlier test killed may still be suspected.
   const nodes = (await command(['nodes', ...as('watcher')])).values as { types: string[] }[]
   expect(nodes.flatMap(({ types }) => types)).not.toContain(type)
+})
+
+test('bench says beforehand that its tasks stay, where its user may not remove them', { timeout: 60_000 }, async () => {
+  await start('control-2').ready()
+  const as = (name: string) => ['--json', '--nats', server.url, '--creds', server.creds(name)]
+  const ran = await command(['bench', '--tasks', '60', ...as('meter')])
+  expect(ran).toMatchObject({ code: 0, values: [{ bulk: { tasks: 60 } }] })
+  expect(ran.stderr).toMatch(/may not remove tasks: 133 tasks of type "troupe-bench-.*" stay/)
+  const [{ type }] = ran.values as [{ type: string }]
+  expect((await command(['ls', '--type', type, '--limit', '500', ...as('watcher')])).values).toHaveLength(133)
 })
 
 test('doctor compares what a user may do with what its role needs', { timeout: 60_000 }, async () => {

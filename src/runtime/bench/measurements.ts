@@ -3,9 +3,10 @@
  * flight, and one after the other. It submits, waits for the outcomes and forgets the tasks; who runs them is not its
  * concern.
  */
+import { randomUUID } from 'node:crypto'
 import type { TaskHandle } from '../../client/handle.ts'
 import type { Troupe } from '../../client/troupe.ts'
-import { TroupeError } from '../../protocol/errors.ts'
+import { hasCode, TroupeError } from '../../protocol/errors.ts'
 
 export interface Load {
   readonly type: string
@@ -63,11 +64,11 @@ async function loads(troupe: Troupe, load: Load, accepted: string[]): Promise<Me
   await Promise.all(handles.map((handle: TaskHandle) => handle.result()))
   const bulkMs = performance.now() - startedAt
 
-  const singles = Math.max(1, Math.floor(tasks / 5))
+  const singles = singlesOf(tasks)
   const singleMs = await lanes(singles, inFlight, one)
 
   const times: number[] = []
-  for (let left = Math.max(1, Math.floor(tasks / 50)); left > 0; left--) {
+  for (let left = oneByOneOf(tasks); left > 0; left--) {
     const atMs = performance.now()
     await one()
     times.push(performance.now() - atMs)
@@ -91,6 +92,29 @@ async function lanes(count: number, atOnce: number, work: () => Promise<void>): 
   }
   await Promise.all(Array.from({ length: Math.min(atOnce, count) }, lane))
   return performance.now() - startedAt
+}
+
+/** How many tasks all loads together submit. */
+export function tasksOf(tasks: number): number {
+  return Math.min(warmUpTasks, tasks) + tasks + singlesOf(tasks) + oneByOneOf(tasks)
+}
+
+function singlesOf(tasks: number): number {
+  return Math.max(1, Math.floor(tasks / 5))
+}
+
+function oneByOneOf(tasks: number): number {
+  return Math.max(1, Math.floor(tasks / 50))
+}
+
+/** Whether this user may remove tasks, found out with one that nobody has. */
+export async function mayForget(troupe: Troupe): Promise<boolean> {
+  try {
+    await troupe.removeDead(`troupe-bench-nobody-${randomUUID()}`)
+    return true
+  } catch (error) {
+    return !hasCode(error, 'TROUPE_NOT_ALLOWED')
+  }
 }
 
 /** What has not ended is cancelled first. Best effort: a result that stays is dropped by age. */

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { extname } from 'node:path'
 import { TroupeError } from '../../../protocol/errors.ts'
 import type { BenchNodeStart } from '../../bench/bench-node.ts'
-import { type Measurements, measure } from '../../bench/measurements.ts'
+import { type Measurements, mayForget, measure, tasksOf } from '../../bench/measurements.ts'
 import type { Invocation } from '../program.ts'
 import { jsonArgument, withTroupe } from '../session.ts'
 import { connectionOf, type GlobalOptions, present } from '../settings.ts'
@@ -26,6 +26,10 @@ export async function bench(invocation: Invocation): Promise<number> {
   const input = options.input === undefined ? 'x'.repeat(options.payload) : await jsonArgument(options.input)
   const type = options.type ?? `troupe-bench-${randomBytes(3).toString('hex')}`
   const found = await withTroupe(invocation, async (troupe) => {
+    if (!(await mayForget(troupe))) {
+      const left = `${whole(tasksOf(options.tasks))} tasks of type "${type}" stay until their results are dropped by age or number`
+      output.note(`This user may not remove tasks: ${left}. An operator's credentials leave nothing behind.`)
+    }
     const node = options.type === undefined ? await startNode(type, options) : undefined
     try {
       const { tasks, inFlight, timeout } = options
