@@ -14,6 +14,7 @@ import {
   type EmbeddedServerOptions,
   startEmbeddedServer,
 } from '../../src/runtime/server/embedded.ts'
+import { ServerTrio } from './server-trio.ts'
 
 export interface TestServer {
   readonly url: string
@@ -27,6 +28,25 @@ export interface TestServer {
   connections(): Promise<string[]>
   /** A connected bus; whoever asked for it closes it. */
   connect(name?: string): Promise<NatsBus>
+}
+
+/** As `useServer`: three that hold every stream three times, and run from before the first test to after the last. */
+export function useServerTrio(): { readonly servers: ServerTrio } {
+  const folder = mkdtempSync(join(tmpdir(), 'troupe-trio-'))
+  let servers: ServerTrio | undefined
+  beforeAll(async () => {
+    servers = await ServerTrio.open(folder)
+  }, 60_000)
+  afterAll(async () => {
+    await servers?.end()
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+  })
+  return {
+    get servers() {
+      if (!servers) throw new Error('useServerTrio() starts the servers before the first test, not earlier')
+      return servers
+    },
+  }
 }
 
 /** Every test has a namespace of its own, and each sets aside 20 GiB of what the server believes to have. */

@@ -1,34 +1,20 @@
 /** Of three servers one is left alone, which takes it as long as an election to find out. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { openBus } from '../../src/nats/connect.ts'
 import { api } from '../../src/nats/jetstream-api.ts'
 import { openNamespace } from '../../src/nats/setup.ts'
-import { freshNamespace, until } from '../harness/server.ts'
-import { ServerTrio } from '../harness/server-trio.ts'
+import { freshNamespace, until, useServerTrio } from '../harness/server.ts'
 
 interface ServerAnswer {
   readonly cluster?: { readonly leader?: string }
   readonly state: { readonly last_seq: number }
 }
 
-const folder = mkdtempSync(join(tmpdir(), 'troupe-leader-info-'))
-let servers: ServerTrio
-
-beforeAll(async () => {
-  servers = await ServerTrio.open(folder)
-}, 60_000)
-
-afterAll(async () => {
-  await servers.end()
-  rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
-})
+const trio = useServerTrio()
 
 test('a replica that knows no leader answers with what it has, and is not believed', async () => {
-  const [alone, ...others] = servers.names as [string, string, string]
-  const bus = await openBus({ name: 'test', servers: servers.of(alone).url, connectTimeoutMs: 30_000 })
+  const [alone, ...others] = trio.servers.names as [string, string, string]
+  const bus = await openBus({ name: 'test', servers: trio.servers.of(alone).url, connectTimeoutMs: 30_000 })
   try {
     const namespace = freshNamespace()
     const { log, subjects } = await until(
@@ -38,7 +24,7 @@ test('a replica that knows no leader answers with what it has, and is not believ
     )
     await log.append(subjects.submit('mail'), Buffer.from('one'), { timeoutMs: 30_000 })
     expect((await log.info()).lastSequence).toBe(1)
-    for (const other of others) await servers.kill(other)
+    for (const other of others) await trio.servers.kill(other)
     const answer = await until(
       async () => {
         const given = await api<ServerAnswer>(bus, `STREAM.INFO.${log.stream}`).catch(() => undefined)

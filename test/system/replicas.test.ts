@@ -1,35 +1,21 @@
 /** Three servers that hold every stream three times: one of them dies, the one that leads the log. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { audit } from '../harness/audit.ts'
 import { useClusters } from '../harness/cluster.ts'
-import { freshNamespace, until } from '../harness/server.ts'
-import { ServerTrio } from '../harness/server-trio.ts'
+import { freshNamespace, until, useServerTrio } from '../harness/server.ts'
 
 const openCluster = useClusters()
 const files = [fileURLToPath(new URL('./tasks.ts', import.meta.url))]
-let servers: ServerTrio
-const folder = mkdtempSync(join(tmpdir(), 'troupe-replicas-'))
+const trio = useServerTrio()
 /** Electing leaders takes a cluster some seconds. */
 const testMs = 120_000
-
-beforeAll(async () => {
-  servers = await ServerTrio.open(folder)
-}, 60_000)
-
-afterAll(async () => {
-  await servers.end()
-  rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
-})
 
 test(
   'everything completes when the leader of the log is killed under load',
   async () => {
     const namespace = freshNamespace()
-    const cluster = await openCluster(servers.urls, namespace)
+    const cluster = await openCluster(trio.servers.urls, namespace)
     const { client } = cluster
     await until(async () => (await client.jetStream())?.limits !== undefined, 'the servers have a leader', 30_000)
     await cluster.start(
@@ -45,9 +31,9 @@ test(
     await until(async () => (await client.stats()).tasks.running === 200, 'all of them run')
 
     const leader = await client.leaderOf('LOG_0')
-    expect(servers.names).toContain(leader)
+    expect(trio.servers.names).toContain(leader)
     const killedAtMs = Date.now()
-    await servers.kill(leader)
+    await trio.servers.kill(leader)
     for (let n = 0; n < 100; n++) {
       const id = `after-${n}`
       await until(
