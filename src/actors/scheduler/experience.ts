@@ -22,7 +22,7 @@ const judgedAtOnce = 50
  * With many nodes, paces count in powers of this: no two nodes are known to be exactly as fast, and those about as fast have to
  * cost the same for tasks to go to one of them together, in one award.
  */
-const paceStep = 1.4
+export const paceStep = 1.4
 /** How old what is known of some of many nodes may be, and of how many types it is kept. */
 const lookMs = 50
 const looksMax = 1_000
@@ -196,7 +196,7 @@ export class Experience {
   }
 }
 
-/** The pace in whole steps, rounded down. */
-function stepOf(pace: number): number {
+/** The pace in whole steps, rounded down; that of the others, 1, is one of them. */
+export function stepOf(pace: number): number {
   return pace === 1 ? 1 : paceStep ** Math.floor(Math.log(pace) / Math.log(paceStep))
 }

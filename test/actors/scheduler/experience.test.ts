@@ -2,6 +2,10 @@
 import { expect, test } from 'vitest'
 import { Completions } from '../../../src/actors/node/completions.ts'
 import { Agenda } from '../../../src/actors/scheduler/agenda.ts'
+import { Experience, paceStep, stepOf } from '../../../src/actors/scheduler/experience.ts'
+import { Offers } from '../../../src/actors/scheduler/offers.ts'
+import type { Candidate } from '../../../src/actors/scheduler/placement.ts'
+import { fewNodes } from '../../../src/actors/scheduler/room.ts'
 import type { NodeReport } from '../../../src/protocol/messages.ts'
 import { defaultRetry } from '../../../src/protocol/options.ts'
 import { startMs, TestLog, type TestNode, taskProfile } from '../ledger/test-log.ts'
@@ -116,4 +120,34 @@ test('a slow node gets less than a fast one, and the last tasks do not wait for 
   expect(world.ran.get('slow')).toBeLessThan(16)
   // 200 tasks by four slots of 20 ms each, with what the slow node does meanwhile; one more that it took late would add 400 ms.
   expect(world.log.nowMs - startMs).toBeLessThan(1_100)
+})
+
+test('with many nodes paces count in steps: never more than was seen, less by no more than a step, and in the same order', () => {
+  const paces = Array.from({ length: 4_000 }, (_, at) => 0.01 * 1.002 ** at)
+  const steps = paces.map(stepOf)
+  for (const [at, pace] of paces.entries()) {
+    const step = steps[at]!
+    expect(step).toBeLessThanOrEqual(pace * (1 + 1e-9))
+    expect(step * paceStep).toBeGreaterThan(pace * (1 - 1e-9))
+    expect(step).toBeGreaterThanOrEqual(steps[at - 1] ?? 0)
+  }
+  // As few as the range has, so that nodes which are about as fast cost the same.
+  expect(new Set(steps).size).toBe(Math.ceil(Math.log(paces.at(-1)! / stepOf(paces[0]!)) / Math.log(paceStep)))
+  expect(stepOf(1)).toBe(1)
+})
+
+test('up to 32 nodes have the paces that were seen, more of them have steps', () => {
+  const paceAmong = (nodes: number) => {
+    const log = new TestLog()
+    log.lead()
+    const offers = new Offers()
+    const members = Array.from({ length: nodes }, (_, at) => log.join(`n${at}`, `i${at}`))
+    for (const { member } of members) offers.hear(member!, bid({ credits: 1 }) as never, log.nowMs)
+    const experience = new Experience(offers)
+    Object.assign(experience, { paces: { pace: () => 1.5 } })
+    const candidate = { offer: offers.of('i0') } as unknown as Candidate
+    return experience.seen(candidate, 'work', log.nowMs).pace
+  }
+  expect(paceAmong(fewNodes)).toBe(1.5)
+  expect(paceAmong(fewNodes + 1)).toBe(1.4)
 })
