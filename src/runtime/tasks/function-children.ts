@@ -133,8 +133,15 @@ function nextBatch(run: FunctionRun, call: Call, plan: MapPlan, results: unknown
     run.finishStored(call, packValue(results), { value: results })
     return
   }
-  const ids = Array.from({ length: to - from }, (_, index) => childId(run, call.firstChild + from + index))
+  const places = Array.from({ length: to - from }, (_, index) => from + index)
+  const ids = places.map((place) => childId(run, call.firstChild + place))
   const settle = (answers: readonly OtherTask[]) => {
+    // A crash came between the blocks that they were to be in; or they were forgotten before a dead letter was retried.
+    const missing = places.filter((_, index) => answers[index]?.isUnknown)
+    if (missing.length > 0) {
+      submitAll(run, call, plan, missing, () => awaitChildren(run, call, ids, true, settle))
+      return
+    }
     const failed = answers.find((answer) => answer.status !== 'completed')
     if (failed !== undefined) {
       run.finish(call, 'error', packFailure(failure(failed)))
@@ -144,29 +151,36 @@ function nextBatch(run: FunctionRun, call: Call, plan: MapPlan, results: unknown
     call.value = packValue(results)
     nextBatch(run, call, plan, results, false)
   }
-  if (resumed) {
-    awaitChildren(run, call, ids, true, settle)
-    return
-  }
+  if (resumed) awaitChildren(run, call, ids, true, settle)
+  else submitAll(run, call, plan, places, () => awaitChildren(run, call, ids, false, settle))
+}
+
+/** Submits the children for these places of the inputs; `stored` runs when all of them are stored. */
+function submitAll(run: FunctionRun, call: Call, plan: MapPlan, places: readonly number[], stored: () => void): void {
   run.busy(1)
   let unstored = 0
-  for (const block of blocksOf(ids, plan, from)) {
+  for (const block of blocksOf(run, call, plan, places)) {
     unstored++
     run.saves.now(block, () => {
       unstored--
       if (unstored > 0) return
-      awaitChildren(run, call, ids, false, settle)
+      stored()
       run.busy(-1)
     })
   }
 }
 
-function* blocksOf(ids: readonly string[], plan: MapPlan, from: number): Generator<ChildSubmission[]> {
+function* blocksOf(
+  run: FunctionRun,
+  call: Call,
+  plan: MapPlan,
+  places: readonly number[],
+): Generator<ChildSubmission[]> {
   let block: ChildSubmission[] = []
   let bytes = 0
-  for (const [index, id] of ids.entries()) {
-    const input = plan.inputs[from + index] ?? null
-    block.push({ type: plan.type, input, options: { ...plan.options, id } })
+  for (const place of places) {
+    const input = plan.inputs[place] ?? null
+    block.push({ type: plan.type, input, options: { ...plan.options, id: childId(run, call.firstChild + place) } })
     bytes += (input?.length ?? 0) + 200
     if (block.length < blockChildren && bytes < blockBytes) continue
     yield block

@@ -56,6 +56,9 @@ export class MachineChildren implements TaskOutbox {
   readonly #restored = new Map<string, number>()
   readonly #open = new Map<object, { readonly path: ActorPath; readonly number: number }>()
   #given: number
+  /** Of those numbers: in a block that was handed over, and in one that is stored. Nobody knows of the others yet. */
+  #taken: number
+  #known: number
   #signals: number
   #requests: TaskRequest[] = []
   #unsent: Wanted[]
@@ -73,6 +76,8 @@ export class MachineChildren implements TaskOutbox {
     this.#changed = changed
     this.#tell = tell
     this.#given = before?.given ?? 0
+    this.#taken = this.#given
+    this.#known = this.#given
     this.#signals = before?.signals ?? 0
     this.#unsent = (before?.unsent ?? []).map(([to, number, event]) => ({ to, number, event }))
     for (const [path, number] of before?.open ?? []) this.#restored.set(JSON.stringify(path), number)
@@ -126,6 +131,7 @@ export class MachineChildren implements TaskOutbox {
   take(): TaskRequest[] {
     const requests = this.#requests
     this.#requests = []
+    this.#taken = this.#given
     const signalled = new Set<string>()
     this.#unsent = this.#unsent.filter(({ to, number, event }) => {
       const id = this.#idOf(to)
@@ -136,6 +142,11 @@ export class MachineChildren implements TaskOutbox {
       return false
     })
     return requests
+  }
+
+  /** What was taken is stored. */
+  kept(): void {
+    this.#known = this.#taken
   }
 
   /** Undefined while there is nothing to keep. */
@@ -199,7 +210,8 @@ export class MachineChildren implements TaskOutbox {
   }
 
   async #askAll(): Promise<void> {
-    const open = [...this.#open].sort(([, a], [, b]) => a.number - b.number)
+    const known = [...this.#open].filter(([, { number }]) => number <= this.#known)
+    const open = known.sort(([, a], [, b]) => a.number - b.number)
     for (let from = 0; from < open.length && !this.#over; from += questionsAtOnce) {
       const some = open.slice(from, from + questionsAtOnce)
       const answers = await Promise.all(some.map(([, { number }]) => this.#port.ask(this.#id(number))))

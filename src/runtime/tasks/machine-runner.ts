@@ -204,6 +204,7 @@ export class MachineRunner implements LogicRunner {
     this.#port.save(state, this.#consumed, requests, () => {
       this.#storing = false
       this.#stored = state
+      this.#children?.kept()
       this.#startHeld(held)
       if (this.#dirty || this.#children?.hasUnsent) this.#look()
       else if (this.#handingBack !== undefined) this.#leave()

@@ -3,7 +3,10 @@ import { hasCode } from '../../protocol/errors.ts'
 import type { TaskAnswer } from '../../protocol/messages.ts'
 import { errorRecord } from '../../protocol/payload.ts'
 
-export type OtherTask = Pick<TaskAnswer, 'id' | 'status' | 'result' | 'error'>
+export interface OtherTask extends Pick<TaskAnswer, 'id' | 'status' | 'result' | 'error'> {
+  /** There is no such task, or not any more. */
+  readonly isUnknown?: true
+}
 
 /**
  * Returns what the scheduler says about the task. One that nobody knows any more, or whose result the log does not hold any
@@ -18,6 +21,6 @@ export async function askAbout(
     return answer.status === 'completed' && answer.error !== undefined ? { ...answer, status: 'failed' } : answer
   } catch (error) {
     if (!hasCode(error, 'TROUPE_UNKNOWN_TASK')) throw error
-    return { id, status: 'failed', error: errorRecord(error) }
+    return { id, status: 'failed', error: errorRecord(error), isUnknown: true }
   }
 }

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type TaskContext, task } from '../../../src/client/index.ts'
 import { kind } from '../../../src/protocol/entries.ts'
 import { TroupeError } from '../../../src/protocol/errors.ts'
+import type { TaskAnswer } from '../../../src/protocol/messages.ts'
 import { packValue } from '../../../src/protocol/payload.ts'
 import { killAtEveryCommit, live, TaskLife } from './task-life.ts'
 
@@ -219,6 +220,24 @@ describe('children', () => {
     endAll(life)
     await live(life, 300, advance)
     expect(life.value).toBe(10_000)
+  })
+
+  test('of more blocks than were stored when the node died, the missing are submitted, none twice', async () => {
+    const inputs = Array.from({ length: 1_200 }, (_, n) => n)
+    const wide = task('wide', async (_: undefined, ctx) => (await ctx.map('child', inputs)).length)
+    const life: TaskLife = new TaskLife(wide, {
+      killAtCommit: 2,
+      host: {
+        ask: async (id) => {
+          const known = life.submitted.some((child) => child.id === id)
+          if (!known) throw new TroupeError('TROUPE_UNKNOWN_TASK', `task "${id}" is not known`)
+          return { id, type: 'child', status: 'completed', result: 1 } as TaskAnswer
+        },
+      },
+    })
+    await live(life, 60_000, advance)
+    expect([life.kills, life.status, life.value]).toEqual([1, 'completed', 1_200])
+    expect(life.submitted.map(({ id }) => id)).toEqual(inputs.map((n) => `job:${n + 1}`))
   })
 
   test('a failed child fails the call with its error as cause', async () => {
