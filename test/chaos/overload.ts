@@ -22,7 +22,7 @@ const files = [fileURLToPath(new URL('./overload-tasks.ts', import.meta.url))]
 /** Two nodes with so many slots, and tasks of 50 ms: 800 a second, were the machine idle. */
 const slots = 20
 const taskMs = 50
-const logBytesMax = 32 * 1024 * 1024
+const logBytesMax = 64 * 1024 * 1024
 const padding = 'x'.repeat(2_000)
 const measureMs = 15_000
 const tickMs = 20

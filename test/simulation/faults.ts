@@ -102,6 +102,8 @@ const uncertain = new Set([
 
 /** Kinds that have promises of their own, which can be judged only where nothing else goes wrong. */
 const judgedAlone = ['crash node', 'full log', 'nodes fall silent']
+/** By then every node that started with the cluster has joined and beats. */
+const firstBeatsMs = 2_000
 /** The share of the log that is taken in the end: below that at which its door opens again. */
 const roomyShare = 0.45
 
@@ -308,9 +310,12 @@ export class FaultDriver {
     )
   }
 
-  /** Of all nodes, or all but one, nothing comes for a while, and nothing reaches them. One such silence at a time. */
+  /**
+   * Of all nodes, or all but one, nothing comes for a while, and nothing reaches them. One such silence at a time, and none
+   * before the nodes were heard: who never was does not fall silent.
+   */
   private silence(forMs: number): string | undefined {
-    if (this.isSilent) return undefined
+    if (this.isSilent || this.world.nowMs < firstBeatsMs) return undefined
     const { network } = this.server
     const { nodes } = this.machines
     const silent = nodes.length > 2 && this.random.chance(0.5) ? nodes.slice(1) : nodes
