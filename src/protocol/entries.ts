@@ -49,6 +49,7 @@ export const kind = {
   removed: 46,
   kept: 47,
   limited: 48,
+  carried: 49,
   scheduled: 52,
   fired: 53,
   missed: 54,
@@ -175,6 +176,12 @@ export type Kept = readonly [
   snapshot: Payload,
 ]
 
+/**
+ * Compaction: another value that is still needed, copied forward from message `sequence`: a signal that its task has not
+ * consumed, or the result of a child that its parent may still ask for. Void unless it is needed still.
+ */
+export type Carried = readonly [kind: 49, task: string, what: 'signal' | 'result', sequence: number, value: Payload]
+
 /** The limits of a task type from here on, instead of those before; null: none. */
 export type Limited = readonly [kind: 48, type: string, limits: TypeLimits | null]
 
@@ -232,6 +239,7 @@ export type ControlEntry =
   | Removed
   | Kept
   | Limited
+  | Carried
   | Lost
   | Scheduled
   | Fired

@@ -75,6 +75,8 @@ export function checkControlEntry(entry: unknown): string | undefined {
       return taskComplaint(entry) ?? skipComplaint(entry[2])
     case kind.kept:
       return taskComplaint(entry) ?? keptComplaint(entry)
+    case kind.carried:
+      return taskComplaint(entry) ?? carriedComplaint(entry)
     case kind.scheduled:
       return nameComplaint(entry[1]) ?? scheduledComplaint(entry)
     case kind.fired:
@@ -220,6 +222,12 @@ function signalledComplaint(entry: readonly unknown[]): string | undefined {
 function keptComplaint(entry: readonly unknown[]): string | undefined {
   if (!isCount(entry[2]) || !isCount(entry[4])) return 'a sequence is not a count'
   return isPayload(entry[3]) && isPayload(entry[5]) ? undefined : 'the input or the snapshot is not a payload'
+}
+
+function carriedComplaint(entry: readonly unknown[]): string | undefined {
+  if (entry[2] !== 'signal' && entry[2] !== 'result') return 'what is copied is neither a signal nor a result'
+  if (!isCount(entry[3])) return 'the sequence is not a count'
+  return isPayload(entry[4]) ? undefined : 'the value is not a payload'
 }
 
 const countedLimits = ['runningMax', 'runningPerKeyMax', 'startsMax', 'startsPerKeyMax', 'startsPeriodMs', 'queuedMax']

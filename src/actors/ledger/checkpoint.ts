@@ -19,7 +19,7 @@ import type { ScheduleRecord } from './schedules.ts'
 import { LedgerState, type Saving, type Totals } from './state.ts'
 import { type StrayRow, Strays } from './strays.ts'
 import { type GroupRow, groupRows, restoreGroups } from './supervision.ts'
-import { type RecordStatus, TaskRecord } from './task-record.ts'
+import { oldestSignal, type RecordStatus, TaskRecord } from './task-record.ts'
 import { type UniqueRow, UniqueWindows } from './unique-windows.ts'
 
 export const checkpointFormat = 2
@@ -207,8 +207,7 @@ export class LedgerSaving implements Saving {
   private noteNeeds(task: TaskRecord): void {
     if (task.mayRun) {
       const input = task.input.sequence
-      const signal = task.rare?.signals?.[0]?.sequence ?? input
-      this.neededFrom = Math.min(this.neededFrom, input, task.snapshot?.sequence ?? input, signal)
+      this.neededFrom = Math.min(this.neededFrom, input, task.snapshot?.sequence ?? input, oldestSignal(task))
     } else if (task.outcome !== undefined) {
       if (isNeededByParent(task)) this.neededFrom = Math.min(this.neededFrom, task.outcome.sequence)
       else this.readableFrom = Math.min(this.readableFrom, task.outcome.sequence)

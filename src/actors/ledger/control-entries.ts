@@ -5,6 +5,7 @@
  */
 import {
   type Astray,
+  type Carried,
   type ControlEntry,
   type Fired,
   type Forwarded,
@@ -92,6 +93,8 @@ function foldTaskDecision(state: LedgerState, entry: TaskDecision, index: number
       return true
     case kind.kept:
       return kept(state, task, entry, place)
+    case kind.carried:
+      return carried(state, task, entry, place)
     case kind.lost:
       return lost(state, task, entry[2], entry[3], place)
   }
@@ -143,6 +146,22 @@ function kept(state: LedgerState, task: TaskRecord, entry: Kept, place: Place): 
   state.touch(task)
   task.more.inputPlace = place
   if (task.snapshot !== undefined) task.snapshot = place
+  return true
+}
+
+/** Compaction copied a signal or a result forward. What it is does not change, so that only whether it is needed matters. */
+function carried(state: LedgerState, task: TaskRecord, [, , what, sequence]: Carried, place: Place): boolean {
+  if (what === 'result') {
+    if (task.status !== 'completed' || task.outcome?.sequence !== sequence) return false
+    state.touch(task)
+    task.outcome = place
+    return true
+  }
+  const signals = task.rare?.signals ?? []
+  const at = signals.findIndex((signal) => signal.sequence === sequence)
+  if (at < 0) return false
+  state.touch(task)
+  task.more.signals = signals.with(at, { ...signals[at]!, copy: place })
   return true
 }
 

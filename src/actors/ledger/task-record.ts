@@ -31,6 +31,8 @@ export interface SignalPlace extends Place {
   /** Sequence of the signal before it of the same task, 0 for the first. */
   readonly previous: number
   readonly id: string
+  /** Where its value stands since it was copied forward. */
+  readonly copy?: Place
 }
 
 export interface Rare {
@@ -325,6 +327,18 @@ export class TaskRecord {
     this.course ??= new Course()
     return this.course
   }
+}
+
+/** The oldest message with a signal that it has not consumed; infinite when there is none. */
+export function oldestSignal({ rare }: TaskRecord): number {
+  let oldest = Number.POSITIVE_INFINITY
+  for (const signal of rare?.signals ?? []) oldest = Math.min(oldest, eventPlace(signal).sequence)
+  return oldest
+}
+
+/** Where the event of a signal stands now. */
+export function eventPlace(signal: SignalPlace): Place {
+  return signal.copy ?? signal
 }
 
 export function isTerminal(status: RecordStatus): status is TerminalStatus {

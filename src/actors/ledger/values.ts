@@ -104,13 +104,24 @@ export function snapshotAt(unpacked: Unpacked, index: number): Payload | undefin
 
 /** From the message itself, of which nothing else is read: whoever asks for a result seldom asks for its neighbours. */
 export function resultIn(subjects: Subjects, message: LogMessage, index: number): Payload | undefined {
-  if (!subjects.within(message.subject).startsWith('journal.')) return undefined
+  if (!subjects.within(message.subject).startsWith('journal.')) return resultAt(unpackMessage(subjects, message), index)
   const entry = unpackJournalEntry(message.data, index)
   return entry?.[0] === kind.completed ? entry[3] : undefined
 }
 
+export function resultAt(unpacked: Unpacked, index: number): Payload | undefined {
+  if (unpacked.of === 'control') return carriedAt(unpacked.entries[index], 'result')
+  const entry = unpacked.of === 'journal' ? unpacked.entries[index] : undefined
+  return entry?.[0] === kind.completed ? entry[3] : undefined
+}
+
+function carriedAt(entry: ControlEntry | undefined, what: 'signal' | 'result'): Payload | undefined {
+  return entry?.[0] === kind.carried && entry[2] === what ? entry[4] : undefined
+}
+
 export function signalAt(unpacked: Unpacked, index: number): Payload | undefined {
   if (unpacked.of === 'signal') return unpacked.event
+  if (unpacked.of === 'control') return carriedAt(unpacked.entries[index], 'signal')
   if (unpacked.of === 'forward') {
     const entry = unpacked.entries[index]
     return entry?.[0] === kind.broughtSignal ? entry[3] : undefined

@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino'
 import type { LedgerState } from '../../actors/ledger/state.ts'
-import type { TaskRecord } from '../../actors/ledger/task-record.ts'
+import { eventPlace, oldestSignal, type TaskRecord } from '../../actors/ledger/task-record.ts'
 import type { LogInfo } from '../../nats/bus.ts'
 import { payloadBytes } from '../../protocol/blocks.ts'
 import { type ControlEntry, kind } from '../../protocol/entries.ts'
@@ -17,6 +17,14 @@ const holdersMax = 20_000
 const copiesMax = 500
 const copiesAtOnce = 16
 const copiesShare = 1 / 16
+/** What a copy takes beside its values, at most. */
+const overheadBytes = 256
+
+/** Messages of the log in which a value is old: from the first that is there up to this one. */
+interface Age {
+  readonly from: number
+  readonly before: number
+}
 
 /** What housekeeping needs of the scheduler of its process. */
 export interface LeadingScheduler {
@@ -46,37 +54,38 @@ export class OldValues {
   }
 
   /**
-   * Copies the values of the oldest live tasks and dead letters. A queue whose tasks get their turn moves by itself: copying it
+   * Copies the values of the oldest live tasks and dead letters, and what children came to whose parents live. A queue whose tasks get their turn moves by itself: copying it
    * would fill the log that is to be emptied.
    */
   async copyForward(info: LogInfo, nowMs = performance.now()): Promise<void> {
     const { reader, scheduler, logger } = this
-    const before = (info.firstSequence + info.lastSequence) / 2
-    const holders = oldestHolders(reader.ledger.state, before, this.lost)
+    const { state } = reader.ledger
+    const age = { from: info.firstSequence, before: (info.firstSequence + info.lastSequence) / 2 }
+    const holders = oldestHolders(state, age, this.lost)
     if (nowMs - this.seenAtMs >= this.waitMs) {
       this.waited = this.seen
       this.seen = new Set(holders)
       this.seenAtMs = nowMs
     }
     const old = holders.filter((task) => task.status !== 'waiting' || this.waited.has(task)).slice(0, copiesMax)
-    let bytes = 0
-    let copied = 0
-    for (let at = 0; at < old.length && bytes < info.bytesMax * copiesShare; at += copiesAtOnce) {
-      const { entries, bytes: more } = await this.copies(old.slice(at, at + copiesAtOnce))
-      for (const block of entries) await scheduler.decideAll(block)
-      copied += entries.flat().length
-      bytes += more
+    const copies = new Copies(scheduler)
+    for (let at = 0; at < old.length && copies.bytes < info.bytesMax * copiesShare; at += copiesAtOnce) {
+      const tasks = old.slice(at, at + copiesAtOnce)
+      await this.keep(
+        tasks.filter((task) => isOldItself(task, age)),
+        copies,
+      )
+      for (const task of tasks) await this.carry(state, task, age, copies)
+      await copies.flush()
     }
-    if (copied > 0) logger.info({ tasks: copied, bytes }, 'values of old tasks were copied forward')
+    if (copies.count > 0) logger.info({ tasks: copies.count, bytes: copies.bytes }, 'old values were copied forward')
   }
 
-  /** Blocks of `kept` entries for these tasks, each small enough to be stored. */
-  private async copies(tasks: readonly TaskRecord[]): Promise<{ entries: ControlEntry[][]; bytes: number }> {
+  /** Inputs and snapshots. */
+  private async keep(tasks: readonly TaskRecord[], copies: Copies): Promise<void> {
+    if (tasks.length === 0) return
     const places = tasks.map(placesOf)
     const loaded = await this.scheduler.values.load(tasks)
-    const entries: ControlEntry[][] = [[]]
-    let bytes = 0
-    let blockBytes = 0
     for (const [i, task] of tasks.entries()) {
       const { input, snapshot } = placesOf(task)
       // It went on while the log was read: what was read may be older than what it has now.
@@ -84,19 +93,61 @@ export class OldValues {
       const values = loaded.get(task)
       if (values === undefined) {
         this.lost.add(task)
-        if (task.status !== 'running') entries.at(-1)?.push([kind.lost, task.id, task.turn, lostReason(task)])
+        if (task.status !== 'running') await copies.add([kind.lost, task.id, task.turn, lostReason(task)], 0)
         continue
       }
-      const size = payloadBytes(values.input) + payloadBytes(values.snapshot) + 256
-      if (blockBytes > 0 && blockBytes + size > limits.blockBytesMax) {
-        entries.push([])
-        blockBytes = 0
-      }
-      entries.at(-1)?.push([kind.kept, task.id, input, values.input, snapshot, values.snapshot])
-      blockBytes += size
-      bytes += size
+      const bytes = payloadBytes(values.input) + payloadBytes(values.snapshot)
+      await copies.add([kind.kept, task.id, input, values.input, snapshot, values.snapshot], bytes)
     }
-    return { entries: entries.filter((block) => block.length > 0), bytes }
+  }
+
+  /** Signals that the task has not consumed, or its result. */
+  private async carry(state: LedgerState, task: TaskRecord, age: Age, copies: Copies): Promise<void> {
+    const { values } = this.scheduler
+    if (isOldResult(state, task, age)) {
+      const place = task.outcome!
+      const [result] = await values.results([place])
+      if (result === undefined) return
+      await copies.add([kind.carried, task.id, 'result', place.sequence, result], payloadBytes(result))
+      return
+    }
+    for (const signal of task.ended && task.status !== 'failed' ? [] : (task.rare?.signals ?? [])) {
+      if (!isOld(eventPlace(signal).sequence, age)) continue
+      const [event] = await values.signals([signal])
+      if (event !== undefined) {
+        await copies.add([kind.carried, task.id, 'signal', signal.sequence, event], payloadBytes(event))
+      }
+    }
+  }
+}
+
+/** Entries on their way into the log, in blocks small enough to be stored. */
+class Copies {
+  count = 0
+  bytes = 0
+  private readonly scheduler: LeadingScheduler
+  private block: ControlEntry[] = []
+  private blockBytes = 0
+
+  constructor(scheduler: LeadingScheduler) {
+    this.scheduler = scheduler
+  }
+
+  async add(entry: ControlEntry, payloadBytes: number): Promise<void> {
+    const bytes = payloadBytes + overheadBytes
+    if (this.blockBytes + bytes > limits.blockBytesMax || this.block.length >= limits.blockEntriesMax)
+      await this.flush()
+    this.block.push(entry)
+    this.blockBytes += bytes
+    this.bytes += bytes
+    this.count++
+  }
+
+  async flush(): Promise<void> {
+    const { block } = this
+    this.block = []
+    this.blockBytes = 0
+    if (block.length > 0) await this.scheduler.decideAll(block)
   }
 }
 
@@ -104,17 +155,38 @@ function placesOf(task: TaskRecord): { input: number; snapshot: number } {
   return { input: task.input.sequence, snapshot: task.snapshot?.sequence ?? 0 }
 }
 
-/** Live tasks and dead letters with values in the older half of the log, but for those that nothing can be done about. */
-function oldestHolders(state: LedgerState, before: number, lost: WeakSet<TaskRecord>): TaskRecord[] {
+/** Those with values in the older half of the log, but for those that nothing can be done about. */
+function oldestHolders(state: LedgerState, age: Age, lost: WeakSet<TaskRecord>): TaskRecord[] {
   const old: TaskRecord[] = []
   for (const task of state.tasks.values()) {
-    if (!task.mayRun) continue
-    const sequence = Math.min(task.input.sequence, task.snapshot?.sequence ?? Number.POSITIVE_INFINITY)
-    if (sequence >= before || lost.has(task)) continue
-    // A running task writes a new snapshot soon by itself; its input it never writes again.
-    if (task.status === 'running' && task.input.sequence >= before) continue
+    if (lost.has(task) || !(isOldItself(task, age) || hasOldSignal(task, age) || isOldResult(state, task, age)))
+      continue
     old.push(task)
     if (old.length >= holdersMax) break
   }
   return old
+}
+
+function isOld(sequence: number, { from, before }: Age): boolean {
+  return sequence >= from && sequence < before
+}
+
+function mayRun(task: TaskRecord): boolean {
+  return !task.ended || (task.status === 'failed' && !task.rare?.unreadable)
+}
+
+/** Its input or its snapshot is; also when it is gone, which has to be said. */
+function isOldItself(task: TaskRecord, { before }: Age): boolean {
+  if (!mayRun(task)) return false
+  // A running task writes a new snapshot soon by itself; its input it never writes again.
+  const snapshot = task.status === 'running' ? undefined : task.snapshot?.sequence
+  return Math.min(task.input.sequence, snapshot ?? Number.POSITIVE_INFINITY) < before
+}
+
+function hasOldSignal(task: TaskRecord, age: Age): boolean {
+  return mayRun(task) && isOld(oldestSignal(task), age)
+}
+
+function isOldResult(state: LedgerState, task: TaskRecord, age: Age): boolean {
+  return task.status === 'completed' && state.isNeededByParent(task) && isOld(task.outcome?.sequence ?? 0, age)
 }

@@ -2,8 +2,8 @@
  * Values of tasks for a leading scheduler: inputs of new tasks are held, within a bound, until the tasks have started;
  * everything else is read back from the log.
  */
-import type { Place, SignalPlace, TaskRecord } from '../../actors/ledger/task-record.ts'
-import { inputAt, signalAt, snapshotAt, type Unpacked } from '../../actors/ledger/values.ts'
+import { eventPlace, type Place, type SignalPlace, type TaskRecord } from '../../actors/ledger/task-record.ts'
+import { inputAt, resultAt, signalAt, snapshotAt, type Unpacked } from '../../actors/ledger/values.ts'
 import type { Log } from '../../nats/bus.ts'
 import { payloadBytes } from '../../protocol/blocks.ts'
 import type { Payload } from '../../protocol/entries.ts'
@@ -70,10 +70,18 @@ export class LogValues {
     })
   }
 
-  signals(places: readonly SignalPlace[]): Promise<(Payload | undefined)[]> {
+  signals(signals: readonly SignalPlace[]): Promise<(Payload | undefined)[]> {
+    return this.read(signals.map(eventPlace), signalAt)
+  }
+
+  results(places: readonly Place[]): Promise<(Payload | undefined)[]> {
+    return this.read(places, resultAt)
+  }
+
+  private read(places: readonly Place[], valueAt: typeof resultAt): Promise<(Payload | undefined)[]> {
     return this.inTurn(async () => {
       const messages = await this.messages.at(places.map(({ sequence }) => sequence))
-      return places.map(({ sequence, index }) => signalAt(messages.get(sequence) ?? nothing, index))
+      return places.map(({ sequence, index }) => valueAt(messages.get(sequence) ?? nothing, index))
     })
   }
 
@@ -99,7 +107,7 @@ function placesOf(task: TaskRecord): Places {
   return {
     input: { sequence, index },
     snapshot: task.snapshot,
-    signals: task.rare?.signals?.slice(0, awardSignalsMax) ?? [],
+    signals: task.rare?.signals?.slice(0, awardSignalsMax).map(eventPlace) ?? [],
   }
 }
 

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { Ledger } from '../../../src/actors/ledger/ledger.ts'
 import { LedgerState } from '../../../src/actors/ledger/state.ts'
+import { oldestSignal } from '../../../src/actors/ledger/task-record.ts'
 import { kind } from '../../../src/protocol/entries.ts'
 import { checkState } from './describe.ts'
 import { TestLog, taskProfile } from './test-log.ts'
@@ -208,6 +209,38 @@ describe('values that are kept', () => {
     expect(task.snapshot).toEqual(place)
     log.decide([kind.kept, id, place.sequence, 'null', place.sequence, new Uint8Array([7])])
     expect(task.input.sequence).toBe(log.messages.length)
+  })
+
+  test('of signals and of what children came to are needed from where they were copied to, and keep their order', () => {
+    const { log, a, id, task } = led()
+    a.accept(id)
+    a.child(id, 1, 'child')
+    a.accept('child')
+    a.complete('child')
+    const [one, two] = [log.signal(id), log.signal(id)]
+    const { sequence } = log.task('child').outcome!
+    log.decide([kind.carried, id, 'signal', one, '1'], [kind.carried, 'child', 'result', sequence, 'null'])
+    const at = log.messages.length
+    const signals = [
+      { sequence: one, previous: 0, copy: { sequence: at, index: 0 } },
+      { sequence: two, previous: one },
+    ]
+    expect(task.rare?.signals).toMatchObject(signals)
+    expect(log.task('child').outcome).toEqual({ sequence: at, index: 1 })
+    expect(oldestSignal(task)).toBe(two)
+    const before = log.state.totals.void
+    log.decide(
+      [kind.carried, id, 'signal', at, '1'],
+      [kind.carried, id, 'result', at, '1'],
+      [kind.carried, 'child', 'result', sequence, 'null'],
+      [kind.carried, 'nobody', 'signal', one, '1'],
+    )
+    expect(log.state.totals.void).toBe(before + 4)
+    expect(task.rare?.signals).toMatchObject(signals)
+    a.checkpoint(id, 1, one)
+    expect(task.rare?.signals).toMatchObject([{ sequence: two }])
+    log.decide([kind.carried, id, 'signal', one, '1'])
+    expect(log.state.totals.void).toBe(before + 5)
   })
 
   test('are void when the task went on meanwhile: no snapshot is ever rolled back', () => {

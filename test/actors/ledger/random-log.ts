@@ -151,7 +151,18 @@ export class RandomActors {
     else if (dice < 0.75)
       this.log.decideAs(name, epoch, [kind.limited, this.#one([...types, taskProfile('other')]).type, this.#limits()])
     else if (dice < 0.8) this.log.decideAs(name, epoch, ...this.#ungathered())
-    else this.log.decideAs(name, epoch, [kind.kept, id, input, 'null', task?.snapshot?.sequence ?? 0, null])
+    else if (dice < 0.9)
+      this.log.decideAs(name, epoch, [kind.kept, id, input, 'null', task?.snapshot?.sequence ?? 0, null])
+    else this.log.decideAs(name, epoch, ...this.#carried())
+  }
+
+  /** What tasks have not consumed, and what children came to, copied forward. */
+  #carried(): ControlEntry[] {
+    const tasks = [...this.log.state.tasks.values()].slice(-40)
+    return tasks.flatMap(({ id, rare, outcome, status }) => [
+      ...(rare?.signals ?? []).map(({ sequence }) => [kind.carried, id, 'signal', sequence, 'null'] as const),
+      ...(status === 'completed' ? [[kind.carried, id, 'result', outcome!.sequence, 'null'] as const] : []),
+    ])
   }
 
   /** Gangs whose members have waited for too long, mostly those that do. */

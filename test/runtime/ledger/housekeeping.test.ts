@@ -2,10 +2,12 @@
 import { describe, expect, test } from 'vitest'
 import { inputAt, snapshotAt, unpackMessage } from '../../../src/actors/ledger/values.ts'
 import type { CheckpointStore } from '../../../src/nats/bus.ts'
-import { type JournalEntry, kind } from '../../../src/protocol/entries.ts'
+import { packBlock } from '../../../src/protocol/blocks.ts'
+import { formatVersion, type JournalEntry, kind } from '../../../src/protocol/entries.ts'
 import { unpackValue } from '../../../src/protocol/payload.ts'
 import { OldValues } from '../../../src/runtime/ledger/old-values.ts'
 import { saveCheckpoint } from '../../../src/runtime/ledger/save-checkpoint.ts'
+import { outcomeOf } from '../../../src/runtime/scheduler/task-outcome.ts'
 import { describeState } from '../../actors/ledger/describe.ts'
 import { freshNamespace, type OpenTest, openTest, until, useServer } from '../../harness/server.ts'
 import { LedgerProcess, logger } from './ledger-process.ts'
@@ -30,10 +32,10 @@ const accepted = (id: string, turn = 1): JournalEntry => [kind.accepted, id, tur
 const completed = (id: string, turn = 1): JournalEntry => [kind.completed, id, turn, null]
 
 /** Tasks that come and go, until the log has so many bytes. */
-async function fill(leader: LedgerProcess, bytes: number): Promise<void> {
+async function fill(leader: LedgerProcess, bytes: number, node = 'a'): Promise<void> {
   while ((await leader.opened.log.info()).bytes < bytes) {
     const ids = await Promise.all(Array.from({ length: 4 }, () => leader.submit(100_000)))
-    await leader.write('a', ...ids.flatMap((id) => [accepted(id), completed(id)]))
+    await leader.write(node, ...ids.flatMap((id) => [accepted(id), completed(id)]))
   }
 }
 
@@ -216,6 +218,49 @@ describe('a log that fills', () => {
     expect(describeState(next.state)).toEqual(describeState(leader.state))
     await next.append(subjects.signal(parked), body)
     expect(next.task(parked).status).toBe('waiting')
+  })
+
+  test('is trimmed past signals that a task has not consumed, and past what a child came to while its parent lives', async () => {
+    await using it = await led()
+    const { leader, opened } = it
+    const { subjects, log } = opened
+    const [parent, dead] = [await leader.submit(), await leader.submit()]
+    await leader.write('a', accepted(parent), [kind.submitted, parent, 1, 'work', null, { id: 'child' }])
+    await leader.write('a', accepted('child'), [kind.completed, 'child', 1, '"of the child"'])
+    await leader.write('a', accepted(dead))
+    const events = ['{"type":"ONE"}', '{"type":"TWO"}']
+    const signals: number[] = []
+    for (const event of events)
+      signals.push(await leader.append(subjects.signal(dead), new TextEncoder().encode(event)))
+    await leader.write('a', [kind.failed, dead, 1, { code: 'X', message: 'x' }, false])
+    const body = new TextEncoder().encode('{"type":"GO"}')
+    const grow = () => Promise.all(Array.from({ length: 1_200 }, () => log.append(subjects.signal('nobody'), body)))
+    await grow()
+    await fill(leader, 9 * mebibyte)
+    leader.keepHouse(often)
+    await leader.trimmedTo(signals[1]! + 1)
+    await leader.stop()
+
+    await using next = await LedgerProcess.start(opened)
+    expect(describeState(next.state)).toEqual(describeState(leader.state))
+    const { values } = next.leader
+    expect((await values.load([next.task(dead)])).get(next.task(dead))?.signals).toEqual(events)
+    expect(next.task(dead).rare?.signals).toMatchObject([
+      { sequence: signals[0], previous: 0 },
+      { sequence: signals[1], previous: signals[0] },
+    ])
+    expect(await outcomeOf(next.task('child'), opened)).toEqual({ status: 'completed', value: '"of the child"' })
+    // Copied once more, from where they stand now.
+    await next.lead()
+    await next.append(subjects.journal(0, 'a', 'a1'), packBlock([formatVersion, 0, [[kind.fenced, 'gone']]]))
+    await next.join('b')
+    await grow()
+    await fill(next, 9 * mebibyte, 'b')
+    const copy = next.task(dead).rare!.signals![1]!.copy!.sequence
+    next.keepHouse(often)
+    await next.trimmedTo(copy + 1)
+    expect(await values.signals(next.task(dead).rare!.signals!)).toEqual(events)
+    expect(await outcomeOf(next.task('child'), opened)).toMatchObject({ value: '"of the child"' })
   })
 
   test('copies no queue that moves, but a task that waits on and on', async () => {
