@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino'
 import type { LedgerState } from '../../actors/ledger/state.ts'
-import { eventPlace, oldestSignal, type TaskRecord } from '../../actors/ledger/task-record.ts'
+import { eventPlace, type SignalPlace, type TaskRecord } from '../../actors/ledger/task-record.ts'
 import type { LogInfo } from '../../nats/bus.ts'
 import { payloadBytes } from '../../protocol/blocks.ts'
 import { type ControlEntry, kind } from '../../protocol/entries.ts'
@@ -111,12 +111,10 @@ export class OldValues {
       await copies.add([kind.carried, task.id, 'result', place.sequence, result], payloadBytes(result))
       return
     }
-    for (const signal of task.ended && task.status !== 'failed' ? [] : (task.rare?.signals ?? [])) {
-      if (!isOld(eventPlace(signal).sequence, age)) continue
+    for (const signal of oldSignals(task, age)) {
       const [event] = await values.signals([signal])
-      if (event !== undefined) {
-        await copies.add([kind.carried, task.id, 'signal', signal.sequence, event], payloadBytes(event))
-      }
+      if (event === undefined) continue
+      await copies.add([kind.carried, task.id, 'signal', signal.sequence, event], payloadBytes(event))
     }
   }
 }
@@ -183,8 +181,13 @@ function isOldItself(task: TaskRecord, { before }: Age): boolean {
   return Math.min(task.input.sequence, snapshot ?? Number.POSITIVE_INFINITY) < before
 }
 
+function oldSignals(task: TaskRecord, age: Age): SignalPlace[] {
+  const signals = mayRun(task) ? task.rare?.signals : undefined
+  return signals?.filter((signal) => isOld(eventPlace(signal).sequence, age)) ?? []
+}
+
 function hasOldSignal(task: TaskRecord, age: Age): boolean {
-  return mayRun(task) && isOld(oldestSignal(task), age)
+  return oldSignals(task, age).length > 0
 }
 
 function isOldResult(state: LedgerState, task: TaskRecord, age: Age): boolean {

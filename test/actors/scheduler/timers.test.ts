@@ -1,7 +1,9 @@
 /** Timers of very many tasks: those that nobody wants any more are swept out, and no other. */
 import { expect, test } from 'vitest'
 import type { TaskRecord } from '../../../src/actors/ledger/task-record.ts'
-import { type Timer, Timers } from '../../../src/actors/scheduler/timers.ts'
+import { Calendar } from '../../../src/actors/scheduler/calendar.ts'
+import { limitOf, type Timer, Timers } from '../../../src/actors/scheduler/timers.ts'
+import { kind } from '../../../src/protocol/entries.ts'
 import { TestLog } from '../ledger/test-log.ts'
 
 test('of very many timers those of tasks that have ended are swept out, and all others ring in time', () => {
@@ -33,4 +35,23 @@ test('of very many timers those of tasks that have ended are swept out, and all 
   }
   expect([...wanted.keys()].filter((timer) => !rung.has(timer))).toEqual([])
   expect(live.length).toBe(40)
+})
+
+test('nothing is said or handed on a millisecond before its time', () => {
+  const log = new TestLog()
+  const { nowMs } = log
+  const delayed = log.task(log.submit({ 'troupe-delay': '5s' }))
+  const expiring = log.task(log.submit({ 'troupe-deadline': '7s' }))
+  const due: TaskRecord[] = []
+  const calendar = new Calendar((task) => due.push(task))
+  calendar.enter(delayed, nowMs)
+  calendar.watchDeadline(expiring)
+  expect(calendar.due(nowMs + 4_999)).toEqual([])
+  calendar.enter(delayed, nowMs + 4_999)
+  expect(due).toEqual([])
+  expect(calendar.due(nowMs + 5_000)).toEqual([])
+  expect(new Set(due)).toEqual(new Set([delayed]))
+  expect(calendar.due(nowMs + 6_999)).toEqual([])
+  expect(limitOf({ task: expiring, what: 'deadline', turn: 0 }, nowMs + 6_999)).toEqual({ nextMs: nowMs + 7_000 })
+  expect(calendar.due(nowMs + 7_000)).toEqual([[kind.expired, expiring.id]])
 })

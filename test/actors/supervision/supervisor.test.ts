@@ -283,6 +283,18 @@ describe('the supervisor itself', () => {
     expect(cluster.fenced).toEqual(['n1'])
   })
 
+  test('that was stopped fences nobody at once, though a silence of many has lasted long enough', () => {
+    const cluster = settled(10)
+    for (const node of cluster.nodes) node.life = 'frozen'
+    cluster.run(14_900)
+    expect(cluster.fenced).toEqual([])
+    cluster.pauseSupervisor(900)
+    cluster.run(100)
+    expect(cluster.fenced).toEqual([])
+    cluster.run(2_000)
+    expect(cluster.fenced.length).toBe(10)
+  })
+
   test('lagging all the time still fences', () => {
     const cluster = settled(3)
     cluster.nodes[0]!.life = 'dead'
