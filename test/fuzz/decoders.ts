@@ -106,6 +106,7 @@ const controls = pack([
     [42, 'a', 'r'],
     [44, 'a', 1],
     [47, 'a', 1, null, 2, '{}'],
+    [49, 'a', 'signal', 2, '{}'],
   ],
 ])
 const submissions = pack([

@@ -102,6 +102,7 @@ const controlEntry = fc.oneof(
   fc.tuple(fc.constantFrom(43 as const, 45 as const, 46 as const), name),
   fc.tuple(fc.constant(44 as const), name, count),
   fc.tuple(fc.constant(47 as const), name, count, payload, count, payload),
+  fc.tuple(fc.constant(49 as const), name, fc.constantFrom('signal' as const, 'result' as const), count, payload),
 ) as fc.Arbitrary<ControlEntry>
 
 function journal(...entries: readonly unknown[]): ReturnType<typeof unpackJournalBlock> {
@@ -433,6 +434,9 @@ describe('entries that are rejected', () => {
     [[41, 'a', 1], 'the reason'],
     [[42, '$JS', 'x'], 'the task id'],
     [[47, 'a', 1, null, -1, null], 'a sequence'],
+    [[49, 'a', 'input', 1, null], 'neither a signal nor a result'],
+    [[49, 'a', 'signal', -1, null], 'the sequence'],
+    [[49, 'a', 'result', 1, 7], 'the value is not a payload'],
     [[41, 'a', -1, 'x'], 'the turn'],
     [[53, 'tick', 5_000, 5_000, null], 'not after this one'],
     [[54, 'tick', 5_000, 4_000], 'not after this one'],
