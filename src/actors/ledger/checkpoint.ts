@@ -49,6 +49,8 @@ export interface Manifest {
   readonly log?: string
   readonly createdAtMs: number
   readonly hash: number
+  /** When that message was stored; left out in older checkpoints. */
+  readonly storedAtMs?: number
 }
 
 /** A task type's profile is saved once, however many nodes and tasks have it; they name it by its number. */

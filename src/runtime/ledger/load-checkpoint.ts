@@ -7,6 +7,7 @@ import { type CheckpointPart, checkpointFormat, type Manifest, restoreState } fr
 import { Ledger } from '../../actors/ledger/ledger.ts'
 import type { LedgerState } from '../../actors/ledger/state.ts'
 import type { CheckpointStore, Log, LogInfo, StoredCheckpoint } from '../../nats/bus.ts'
+import type { LogMessage } from '../../protocol/entries.ts'
 import { hasCode, TroupeError } from '../../protocol/errors.ts'
 import { inputHash } from '../../protocol/input-hash.ts'
 import { unpackValue } from '../../protocol/payload.ts'
@@ -80,6 +81,10 @@ async function misfit(manifest: Manifest, info: LogInfo, log: Log): Promise<stri
   if (manifest.position > info.lastSequence) return 'the log was rolled back behind it'
   if (manifest.position + 1 < info.firstSequence) return trimmed
   const message = await log.get(manifest.position)
-  if (message !== undefined && inputHash(message.data) !== manifest.hash) return 'the log was replaced by another'
-  return undefined
+  return message === undefined || isSaved(message, manifest) ? undefined : 'the log was replaced by another'
+}
+
+/** Bytes alone may be the same in many messages, which differ in their subject or headers; not the time as well. */
+function isSaved(message: LogMessage, { hash, storedAtMs = message.timestampMs }: Manifest): boolean {
+  return inputHash(message.data) === hash && message.timestampMs === storedAtMs
 }

@@ -35,7 +35,7 @@ export async function saveCheckpoint(
     if (message === undefined) {
       throw new TroupeError('TROUPE_LOG_MISMATCH', `the message at the ledger's position ${position} is not in the log`)
     }
-    if (folded !== undefined && (folded.sequence !== position || Buffer.compare(folded.data, message.data) !== 0)) {
+    if (folded !== undefined && !isSame(folded, message)) {
       throw new TroupeError('TROUPE_LOG_MISMATCH', `the message at ${position} is not the one that was folded`)
     }
     const parts: Uint8Array[] = []
@@ -47,12 +47,18 @@ export async function saveCheckpoint(
       for (const part of packPart(others)) parts.push(part)
       await nextTurn()
     }
-    const manifest = { ...saving.manifest(info.createdAtMs, inputHash(message.data)), log: info.identity }
+    const about = { log: info.identity, storedAtMs: message.timestampMs }
+    const manifest = { ...saving.manifest(info.createdAtMs, inputHash(message.data)), ...about }
     await checkpoints.save(packValue(manifest) as Uint8Array, parts, keepCheckpoints)
     return manifest
   } finally {
     saving.abandon()
   }
+}
+
+/** Bytes alone may be the same in many messages, which differ in their subject or headers. */
+function isSame(a: LogMessage, b: LogMessage): boolean {
+  return a.sequence === b.sequence && a.timestampMs === b.timestampMs && Buffer.compare(a.data, b.data) === 0
 }
 
 /** Usually one part; rows with hundreds of signals, or of many types, are split until they fit. */

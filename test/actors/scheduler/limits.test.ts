@@ -3,6 +3,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Agenda, type AgendaOptions } from '../../../src/actors/scheduler/agenda.ts'
 import type { SchedulerEffect } from '../../../src/actors/scheduler/effects.ts'
+import { Claims } from '../../../src/actors/scheduler/policies/claims.ts'
+import { Limiter } from '../../../src/actors/scheduler/policies/limiter.ts'
 import { fairShares, shortestFirst } from '../../../src/actors/scheduler/policies/orderings.ts'
 import { affinity } from '../../../src/actors/scheduler/policies/placements.ts'
 import { TokenBucket } from '../../../src/actors/scheduler/policies/token-bucket.ts'
@@ -289,6 +291,27 @@ describe('limits of a type', () => {
     bucket.spend(4_000)
     expect(bucket.openAtMs(10_000)).toBe(10_500)
     expect(bucket.openAtMs(10_500)).toBe(10_500)
+  })
+
+  test('on rates save up no more than one burst, however long nothing started', () => {
+    const bucket = new TokenBucket(2, 1_000, 0)
+    for (const _ of [1, 2]) bucket.spend(3_600_000)
+    expect(bucket.openAtMs(3_600_000)).toBe(3_600_500)
+    expect(bucket.isFull(3_601_000)).toBe(true)
+  })
+
+  test('let tasks that start together do so only when there is room for all of them', () => {
+    const log = new TestLog()
+    const limits = new Map<string, TypeLimits>([['work', { runningMax: 3 }]])
+    const claims = new Claims()
+    const limiter = new Limiter({ limits, breakers: new Map() }, claims)
+    const node = log.join('a')
+    const [first, second, ...gang] = Array.from({ length: 4 }, () => log.task(log.submit()))
+    claims.take(first!, node.member!)
+    expect(limiter.blocksAll(gang, log.nowMs)).toBeUndefined()
+    claims.take(second!, node.member!)
+    expect(limiter.blocksAll(gang, log.nowMs)?.reason).toContain('its limit of 3')
+    expect(limiter.blocksAll(gang.slice(1), log.nowMs)).toBeUndefined()
   })
 
   test('set while tasks wait tell keys apart from then on', () => {
