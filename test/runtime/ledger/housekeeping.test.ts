@@ -150,10 +150,11 @@ describe('a log that fills', () => {
     await using it = await led()
     const { leader, opened } = it
     const id = await leader.submit()
-    // A quarter of the log is needed all the time.
-    for (let i = 0; i < 8; i++) await leader.submit(500_000)
     // No checkpoint, so nothing is trimmed yet.
     leader.keepHouse({ messagesPerCheckpoint: 1e9, checkpointMs: 1e9 })
+    await fill(leader, 8 * mebibyte)
+    // A quarter of the log, which is needed all the time.
+    for (let i = 0; i < 8; i++) await leader.submit(500_000)
     await fill(leader, 12 * mebibyte)
     expect((await opened.log.info()).doorOpen).toBe(true)
     await expect(fill(leader, 16 * mebibyte)).rejects.toThrow('no-responders')
