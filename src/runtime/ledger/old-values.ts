@@ -3,6 +3,7 @@
  * needs them, the ledger says; when it is time, housekeeping.
  */
 import type { Logger } from 'pino'
+import { isNeededByParent } from '../../actors/ledger/families.ts'
 import type { LedgerState } from '../../actors/ledger/state.ts'
 import { eventPlace, type SignalPlace, type TaskRecord } from '../../actors/ledger/task-record.ts'
 import type { LogInfo } from '../../nats/bus.ts'
@@ -59,9 +60,8 @@ export class OldValues {
    */
   async copyForward(info: LogInfo, nowMs = performance.now()): Promise<void> {
     const { reader, scheduler, logger } = this
-    const { state } = reader.ledger
     const age = { from: info.firstSequence, before: (info.firstSequence + info.lastSequence) / 2 }
-    const holders = oldestHolders(state, age, this.lost)
+    const holders = oldestHolders(reader.ledger.state, age, this.lost)
     if (nowMs - this.seenAtMs >= this.waitMs) {
       this.waited = this.seen
       this.seen = new Set(holders)
@@ -75,7 +75,7 @@ export class OldValues {
         tasks.filter((task) => isOldItself(task, age)),
         copies,
       )
-      for (const task of tasks) await this.carry(state, task, age, copies)
+      for (const task of tasks) await this.carry(task, age, copies)
       await copies.flush()
     }
     if (copies.count > 0) logger.info({ tasks: copies.count, bytes: copies.bytes }, 'old values were copied forward')
@@ -102,9 +102,9 @@ export class OldValues {
   }
 
   /** Signals that the task has not consumed, or its result. */
-  private async carry(state: LedgerState, task: TaskRecord, age: Age, copies: Copies): Promise<void> {
+  private async carry(task: TaskRecord, age: Age, copies: Copies): Promise<void> {
     const { values } = this.scheduler
-    if (isOldResult(state, task, age)) {
+    if (isOldResult(task, age)) {
       const place = task.outcome!
       const [result] = await values.results([place])
       if (result === undefined) return
@@ -157,8 +157,7 @@ function placesOf(task: TaskRecord): { input: number; snapshot: number } {
 function oldestHolders(state: LedgerState, age: Age, lost: WeakSet<TaskRecord>): TaskRecord[] {
   const old: TaskRecord[] = []
   for (const task of state.tasks.values()) {
-    if (lost.has(task) || !(isOldItself(task, age) || hasOldSignal(task, age) || isOldResult(state, task, age)))
-      continue
+    if (lost.has(task) || !(isOldItself(task, age) || hasOldSignal(task, age) || isOldResult(task, age))) continue
     old.push(task)
     if (old.length >= holdersMax) break
   }
@@ -169,20 +168,16 @@ function isOld(sequence: number, { from, before }: Age): boolean {
   return sequence >= from && sequence < before
 }
 
-function mayRun(task: TaskRecord): boolean {
-  return !task.ended || (task.status === 'failed' && !task.rare?.unreadable)
-}
-
 /** Its input or its snapshot is; also when it is gone, which has to be said. */
 function isOldItself(task: TaskRecord, { before }: Age): boolean {
-  if (!mayRun(task)) return false
+  if (!task.mayRun) return false
   // A running task writes a new snapshot soon by itself; its input it never writes again.
   const snapshot = task.status === 'running' ? undefined : task.snapshot?.sequence
   return Math.min(task.input.sequence, snapshot ?? Number.POSITIVE_INFINITY) < before
 }
 
 function oldSignals(task: TaskRecord, age: Age): SignalPlace[] {
-  const signals = mayRun(task) ? task.rare?.signals : undefined
+  const signals = task.mayRun ? task.rare?.signals : undefined
   return signals?.filter((signal) => isOld(eventPlace(signal).sequence, age)) ?? []
 }
 
@@ -190,6 +185,6 @@ function hasOldSignal(task: TaskRecord, age: Age): boolean {
   return oldSignals(task, age).length > 0
 }
 
-function isOldResult(state: LedgerState, task: TaskRecord, age: Age): boolean {
-  return task.status === 'completed' && state.isNeededByParent(task) && isOld(task.outcome?.sequence ?? 0, age)
+function isOldResult(task: TaskRecord, age: Age): boolean {
+  return task.status === 'completed' && isNeededByParent(task) && isOld(task.outcome?.sequence ?? 0, age)
 }

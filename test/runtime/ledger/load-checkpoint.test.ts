@@ -51,7 +51,7 @@ function scene(now: { info?: Partial<LogInfo>; first?: number; messages?: readon
   } as unknown as Log
   const load = (...list: StoredCheckpoint[]) => {
     const checkpoints = { list: async () => list } as unknown as CheckpointStore
-    return loadCheckpoint({ log: source, checkpoints, subjects: log.subjects, partition: 0, logger })
+    return loadCheckpoint({ log: source, checkpoints, subjects: log.subjects, logger })
   }
   return { log, stored, position, before, load }
 }
