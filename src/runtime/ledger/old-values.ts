@@ -55,8 +55,8 @@ export class OldValues {
   }
 
   /**
-   * Copies the values of the oldest live tasks and dead letters, and what children came to whose parents live. A queue whose tasks get their turn moves by itself: copying it
-   * would fill the log that is to be emptied.
+   * Copies the values of the oldest live tasks and dead letters, and results of children whose parents live. A queue whose
+   * tasks get their turn moves by itself: copying it would fill the log that is to be emptied.
    */
   async copyForward(info: LogInfo, nowMs = performance.now()): Promise<void> {
     const { reader, scheduler, logger } = this
@@ -68,8 +68,8 @@ export class OldValues {
       this.seenAtMs = nowMs
     }
     const old = holders.filter((task) => task.status !== 'waiting' || this.waited.has(task)).slice(0, copiesMax)
-    const copies = new Copies(scheduler)
-    for (let at = 0; at < old.length && copies.bytes < info.bytesMax * copiesShare; at += copiesAtOnce) {
+    const copies = new Copies(scheduler, info.bytesMax * copiesShare)
+    for (let at = 0; at < old.length && !copies.isEnough; at += copiesAtOnce) {
       const tasks = old.slice(at, at + copiesAtOnce)
       await this.keep(
         tasks.filter((task) => isOldItself(task, age)),
@@ -112,6 +112,7 @@ export class OldValues {
       return
     }
     for (const signal of oldSignals(task, age)) {
+      if (copies.isEnough) return
       const [event] = await values.signals([signal])
       if (event === undefined) continue
       await copies.add([kind.carried, task.id, 'signal', signal.sequence, event], payloadBytes(event))
@@ -124,11 +125,17 @@ class Copies {
   count = 0
   bytes = 0
   private readonly scheduler: LeadingScheduler
+  private readonly bytesMax: number
   private block: ControlEntry[] = []
   private blockBytes = 0
 
-  constructor(scheduler: LeadingScheduler) {
+  constructor(scheduler: LeadingScheduler, bytesMax: number) {
     this.scheduler = scheduler
+    this.bytesMax = bytesMax
+  }
+
+  get isEnough(): boolean {
+    return this.bytes >= this.bytesMax
   }
 
   async add(entry: ControlEntry, payloadBytes: number): Promise<void> {

@@ -314,6 +314,34 @@ describe('limits of a type', () => {
     expect(limiter.blocksAll(gang.slice(1), log.nowMs)).toBeUndefined()
   })
 
+  test('let tasks of one key that start together do so only when there is room for all of them', () => {
+    const log = new TestLog()
+    const limits = new Map<string, TypeLimits>([['work', { runningPerKeyMax: 2 }]])
+    const claims = new Claims()
+    const limiter = new Limiter({ limits, breakers: new Map() }, claims)
+    const node = log.join('a')
+    const of = (key: string) => log.task(log.submit({ 'troupe-key': key }))
+    const gang = [of('x'), of('x'), of('y')]
+    expect(limiter.blocksAll(gang, log.nowMs)).toBeUndefined()
+    expect(limiter.blocksAll([...gang, of('x')], log.nowMs)).toMatchObject({ scope: 'key' })
+    claims.take(of('x'), node.member!)
+    expect(limiter.blocksAll(gang, log.nowMs)?.reason).toContain('2 more with the key "x"')
+    expect(limiter.blocksAll(gang.slice(1), log.nowMs)).toBeUndefined()
+  })
+
+  test('on rates let tasks start together when as many starts are left, or a whole burst', () => {
+    const log = new TestLog()
+    const limits = new Map<string, TypeLimits>([['work', { startsMax: 4, startsPeriodMs: 1_000 }]])
+    const limiter = new Limiter({ limits, breakers: new Map() }, new Claims())
+    const [first, ...others] = Array.from({ length: 7 }, () => log.task(log.submit()))
+    expect(limiter.blocksAll(others, log.nowMs)).toBeUndefined()
+    limiter.spend(first!, log.nowMs)
+    expect(limiter.blocksAll(others.slice(0, 3), log.nowMs)).toBeUndefined()
+    for (const many of [4, 6]) {
+      expect(limiter.blocksAll(others.slice(0, many), log.nowMs)).toMatchObject({ untilMs: log.nowMs + 250 })
+    }
+  })
+
   test('set while tasks wait tell keys apart from then on', () => {
     const it = new Leading()
     const a = it.log.join('a')

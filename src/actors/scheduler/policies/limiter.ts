@@ -16,6 +16,14 @@ export interface Block {
   readonly reason: string
 }
 
+/** How many start at once, of a task's type and of its key. */
+interface Together {
+  readonly ofType: number
+  readonly ofKey: number
+}
+
+const alone: Together = { ofType: 1, ofKey: 1 }
+
 /** Buckets of keys; full ones are forgotten, for they say nothing. */
 const bucketsMax = 100_000
 
@@ -33,6 +41,26 @@ export class Limiter {
 
   /** What keeps the task from starting, or undefined. */
   blocks(task: TaskRecord, nowMs: number): Block | undefined {
+    return this.blockOf(task, alone, nowMs)
+  }
+
+  /** What keeps these from starting together, or undefined. */
+  blocksAll(tasks: readonly TaskRecord[], nowMs: number): Block | undefined {
+    const counts = new Map<string, number>()
+    const count = (name: string) => counts.set(name, (counts.get(name) ?? 0) + 1)
+    for (const task of tasks) {
+      count(task.type)
+      if (task.key !== undefined) count(keyName(task))
+    }
+    for (const task of tasks) {
+      const together = { ofType: counts.get(task.type)!, ofKey: counts.get(keyName(task)) ?? 0 }
+      const block = this.blockOf(task, together, nowMs)
+      if (block !== undefined) return block
+    }
+    return undefined
+  }
+
+  private blockOf(task: TaskRecord, together: Together, nowMs: number): Block | undefined {
     const limits = this.limits.get(task.type)
     if (limits === undefined) return undefined
     const { paused, runningMax, startsMax } = limits
@@ -41,30 +69,19 @@ export class Limiter {
       const block = this.breakerBlock(task.type, limits.breaker, nowMs)
       if (block !== undefined) return block
     }
-    if (runningMax !== undefined && this.claims.ofType(task.type) >= runningMax) {
-      return full('type', `${runningMax} of the type "${task.type}" run, which is its limit`)
+    const { ofType } = together
+    if (runningMax !== undefined && this.claims.ofType(task.type) + ofType > runningMax) {
+      if (ofType === 1) return full('type', `${runningMax} of the type "${task.type}" run, which is its limit`)
+      return full(
+        'type',
+        `${ofType} more of the type "${task.type}" would be more than its limit of ${runningMax} at once`,
+      )
     }
     if (startsMax !== undefined) {
-      const block = this.rateBlock('type', task.type, limits.startsPeriodMs, startsMax, nowMs)
+      const block = this.rateBlock('type', task.type, limits.startsPeriodMs, startsMax, ofType, nowMs)
       if (block !== undefined) return block
     }
-    return task.key === undefined ? undefined : this.keyBlock(task, limits, nowMs)
-  }
-
-  /** What keeps these from starting together, or undefined. */
-  blocksAll(tasks: readonly TaskRecord[], nowMs: number): Block | undefined {
-    const counts = new Map<string, number>()
-    for (const task of tasks) {
-      const block = this.blocks(task, nowMs)
-      if (block !== undefined) return block
-      counts.set(task.type, (counts.get(task.type) ?? 0) + 1)
-    }
-    for (const [type, count] of counts) {
-      const max = this.limits.get(type)?.runningMax
-      if (max === undefined || this.claims.ofType(type) + count <= max) continue
-      return full('type', `${count} more of the type "${type}" would be more than its limit of ${max} at once`)
-    }
-    return undefined
+    return task.key === undefined ? undefined : this.keyBlock(task, limits, together.ofKey, nowMs)
   }
 
   /** A start of the task is on its way. */
@@ -74,7 +91,7 @@ export class Limiter {
     const { startsMax, startsPerKeyMax } = limits
     if (startsMax !== undefined) this.bucket(task.type, limits.startsPeriodMs, startsMax, nowMs).spend(nowMs)
     if (startsPerKeyMax !== undefined && task.key !== undefined) {
-      this.bucket(`${task.type} ${task.key}`, limits.startsPeriodMs, startsPerKeyMax, nowMs).spend(nowMs)
+      this.bucket(keyName(task), limits.startsPeriodMs, startsPerKeyMax, nowMs).spend(nowMs)
     }
   }
 
@@ -92,16 +109,18 @@ export class Limiter {
     return full('type', `the breaker of the type "${type}" is half-open, and its trials run`)
   }
 
-  private keyBlock(task: TaskRecord, limits: TypeLimits, nowMs: number): Block | undefined {
-    const { runningPerKeyMax, startsPerKeyMax } = limits
-    if (runningPerKeyMax !== undefined && this.claims.ofKey(task) >= runningPerKeyMax) {
+  private keyBlock(task: TaskRecord, limits: TypeLimits, ofKey: number, nowMs: number): Block | undefined {
+    const { runningPerKeyMax, startsPerKeyMax, startsPeriodMs } = limits
+    if (runningPerKeyMax !== undefined && this.claims.ofKey(task) + ofKey > runningPerKeyMax) {
+      const limit = `which is the limit of the type "${task.type}"`
+      if (ofKey === 1) return full('key', `${runningPerKeyMax} with the key "${task.key}" run, ${limit}`)
       return full(
         'key',
-        `${runningPerKeyMax} with the key "${task.key}" run, which is the limit of the type "${task.type}"`,
+        `${ofKey} more with the key "${task.key}" would be more than ${runningPerKeyMax} at once, ${limit}`,
       )
     }
     if (startsPerKeyMax === undefined) return undefined
-    return this.rateBlock('key', `${task.type} ${task.key}`, limits.startsPeriodMs, startsPerKeyMax, nowMs)
+    return this.rateBlock('key', keyName(task), startsPeriodMs, startsPerKeyMax, ofKey, nowMs)
   }
 
   private rateBlock(
@@ -109,9 +128,10 @@ export class Limiter {
     name: string,
     periodMs: number | undefined,
     starts: number,
+    together: number,
     nowMs: number,
   ): Block | undefined {
-    const untilMs = this.bucket(name, periodMs, starts, nowMs).openAtMs(nowMs)
+    const untilMs = this.bucket(name, periodMs, starts, nowMs).openAtMs(nowMs, together)
     if (untilMs <= nowMs) return undefined
     return { scope, untilMs, reason: `its ${scope} starts at most ${starts} in ${periodMs ?? secondMs} ms` }
   }
@@ -149,6 +169,10 @@ export class Limiter {
 }
 
 const secondMs = 1_000
+
+function keyName({ type, key }: TaskRecord): string {
+  return `${type} ${key}`
+}
 
 function full(scope: Block['scope'], reason: string): Block {
   return { scope, untilMs: Number.POSITIVE_INFINITY, reason }

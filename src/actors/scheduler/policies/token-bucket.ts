@@ -16,10 +16,14 @@ export class TokenBucket {
     this.atMs = nowMs
   }
 
-  /** When the next start is allowed: `nowMs` or before if now. */
-  openAtMs(nowMs: number): number {
+  /**
+   * When so many may start together: `nowMs` if now. More than a full bucket has never could; they may when it is full, and
+   * those after them wait the longer.
+   */
+  openAtMs(nowMs: number, together = 1): number {
     this.refill(nowMs)
-    return this.tokens >= 1 ? nowMs : nowMs + Math.ceil(((1 - this.tokens) * this.periodMs) / this.starts)
+    const lacking = Math.min(together, this.starts) - this.tokens
+    return lacking <= 0 ? nowMs : nowMs + Math.ceil((lacking * this.periodMs) / this.starts)
   }
 
   spend(nowMs: number): void {
