@@ -7,7 +7,7 @@ export interface LimitsRequest {
   readonly limits: TypeLimits | null
 }
 
-/** The answer of `limits`: the types that have some. */
+/** The answer of `limits`: the types that have some; a type twice, if they differ between partitions. */
 export interface LimitsAnswer {
   readonly types: readonly LimitsRow[]
 }
@@ -18,6 +18,8 @@ export interface LimitsRow extends TypeLimits {
   readonly queued?: number
   readonly breakerState?: BreakerAnswer['state']
   readonly triesAt?: string
+  /** Partitions in which these hold, if not in all: a change of them was cut off. Set them again. */
+  readonly partitions?: readonly number[]
 }
 
 /** A circuit breaker; one that is open lets some try at `triesAt`. */

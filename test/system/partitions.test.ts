@@ -49,6 +49,27 @@ describe('in four partitions', () => {
     expect(nodes).toHaveLength(1)
   })
 
+  test('limits that were set in some only are listed with where they hold, and can be lifted', {
+    timeout: 60_000,
+  }, async () => {
+    const cluster = await open({})
+    await using troupe = await connect({ servers: server.url, namespace: cluster.namespace })
+    await troupe.limit('double', { runningMax: 2, queuedMax: 9 })
+    expect((await troupe.limits()).types).toEqual([{ type: 'double', runningMax: 2, queuedMax: 9, queued: 0 }])
+    // As a change that was cut off leaves it.
+    for (const partition of [1, 2]) {
+      await cluster.client.request(`partition.${partition}.limits`, { type: 'double', limits: { paused: true } })
+      await cluster.client.request(`partition.${partition}.limits`, { type: 'flaky', limits: { paused: true } })
+    }
+    expect((await troupe.limits()).types).toEqual([
+      { type: 'double', runningMax: 2, queuedMax: 9, queued: 0, partitions: [0, 3] },
+      { type: 'double', paused: true, partitions: [1, 2] },
+      { type: 'flaky', paused: true, partitions: [1, 2] },
+    ])
+    for (const type of ['double', 'flaky']) await troupe.limit(type, null)
+    expect((await troupe.limits()).types).toEqual([])
+  })
+
   test('what a plain client publishes is brought where it belongs, once', { timeout: 60_000 }, async () => {
     const cluster = await open({})
     const { client } = cluster

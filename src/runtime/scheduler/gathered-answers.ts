@@ -5,7 +5,7 @@
 import type { BusMessage } from '../../nats/bus.ts'
 import { TroupeError } from '../../protocol/errors.ts'
 import { parseJson } from '../../protocol/json.ts'
-import type { LimitsAnswer } from '../../protocol/limit-messages.ts'
+import type { LimitsAnswer, LimitsRow } from '../../protocol/limit-messages.ts'
 import { limits } from '../../protocol/limits.ts'
 import type {
   CronAnswer,
@@ -85,19 +85,36 @@ export async function gatheredNodes(
   return [...nodes.values()].slice(0, limits.rowsMax)
 }
 
-/** Limits hold in each partition, and are set in all of them; what waits is added up. */
+/** Limits hold in each partition, and are set in all of them; what waits is added up, and where they differ is said. */
 export async function gatheredLimits(
   switchboard: Switchboard,
   message: BusMessage,
   own: LimitsAnswer,
 ): Promise<LimitsAnswer> {
   const others = await all<LimitsAnswer>(switchboard, message)
-  const types = own.types.map((row) => {
-    if (row.queued === undefined) return row
-    const same = others.flatMap((answer) => answer.types.filter(({ type }) => type === row.type))
-    return { ...row, queued: same.reduce((sum, { queued = 0 }) => sum + queued, row.queued) }
-  })
-  return { ...own, types }
+  const alike = new Map<string, { readonly row: LimitsRow; readonly partitions: number[]; queued: number }>()
+  for (const [partition, { types }] of [own, ...others].entries()) {
+    for (const row of types) {
+      const found = alike.get(limitsText(row))
+      if (found === undefined) {
+        alike.set(limitsText(row), { row, partitions: [partition], queued: row.queued ?? 0 })
+        continue
+      }
+      found.partitions.push(partition)
+      found.queued += row.queued ?? 0
+    }
+  }
+  const types = [...alike.values()].map(({ row, partitions, queued }) => ({
+    ...row,
+    ...(row.queued !== undefined && { queued }),
+    ...(partitions.length <= others.length && { partitions }),
+  }))
+  return { types }
+}
+
+/** The same for limits that are the same. */
+function limitsText({ queued: _, breakerState: _state, triesAt: _at, ...limits }: LimitsRow): string {
+  return JSON.stringify(Object.entries(limits).sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
 /** A schedule lives in the partition of its name; a list has those of all, by name. */

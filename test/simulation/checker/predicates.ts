@@ -391,12 +391,12 @@ export const predicates: readonly Predicate[] = [
   {
     name: 'unique-in-window',
     promise: 'P2',
-    sentence: 'Of submissions with one key, one runs within the window that they name.',
+    sentence: 'Of submissions with one key, one runs within the window that they name, unless an operator lets it.',
     broken: ({ tasks }) => {
       const firsts = new Map<string, ReplayTask>()
       return tasks.flatMap((task) => {
-        if (task.unique === undefined || ['TROUPE_NOT_UNIQUE', 'TROUPE_QUEUE_FULL'].includes(task.error ?? ''))
-          return []
+        if (task.unique === undefined || task.retries > 0) return []
+        if (['TROUPE_NOT_UNIQUE', 'TROUPE_QUEUE_FULL'].includes(task.error ?? '')) return []
         const { key, withinMs } = task.unique
         const first = firsts.get(key)
         firsts.set(key, task)

@@ -1,12 +1,10 @@
 /** `queue`: pauses, resumes and limits task types. What is set stands in the log, so every scheduler keeps to it. */
 import type { Troupe } from '../../../client/troupe.ts'
-import type { LimitsAnswer } from '../../../protocol/limit-messages.ts'
+import type { LimitsRow } from '../../../protocol/limit-messages.ts'
 import type { TypeLimits } from '../../../protocol/options.ts'
 import type { Output } from '../output.ts'
 import type { Invocation } from '../program.ts'
 import { goesWith, required, withTroupe } from '../session.ts'
-
-type Row = LimitsAnswer['types'][number]
 
 export async function queueList(invocation: Invocation): Promise<number> {
   const { types } = await withTroupe(invocation, (troupe) => troupe.limits())
@@ -75,14 +73,21 @@ async function change(invocation: Invocation, to: (before: TypeLimits) => TypeLi
   const type = required('the type of the tasks', invocation.args[0])
   const { types } = await withTroupe(invocation, async (troupe: Troupe) => {
     const before = (await troupe.limits()).types.find((row) => row.type === type)
-    const { type: _, queued: _queued, breakerState: _state, triesAt: _at, ...limits } = before ?? { type }
+    const {
+      type: _,
+      queued: _queued,
+      breakerState: _state,
+      triesAt: _at,
+      partitions: _where,
+      ...limits
+    }: LimitsRow = before ?? { type }
     return troupe.limit(type, to(limits))
   })
   print(types.find((row) => row.type === type) ?? { type }, invocation.output)
   return 0
 }
 
-function print(row: Row, output: Output): void {
+function print(row: LimitsRow, output: Output): void {
   if (output.json) output.value(row)
   else output.line(`${row.type}  ${described(row)}`)
 }
@@ -99,7 +104,8 @@ function described({
   breaker,
   breakerState,
   triesAt,
-}: Row): string {
+  partitions,
+}: LimitsRow): string {
   const parts = [
     paused && 'paused',
     runningMax && `${runningMax} at once`,
@@ -109,5 +115,6 @@ function described({
     queuedMax && `${queued} of ${queuedMax} may wait`,
     breaker && `breaker at ${breaker.failurePercent} % failures: ${breakerState}${triesAt ? ` until ${triesAt}` : ''}`,
   ].filter((part) => part)
-  return parts.length === 0 ? 'no limits' : parts.join(', ')
+  const where = partitions === undefined ? '' : ` (in partition ${partitions.join(', ')} alone: set it again)`
+  return parts.length === 0 ? 'no limits' : parts.join(', ') + where
 }
