@@ -88,13 +88,14 @@ describe('a supervisor', () => {
     const { supervisor, reports, allHeard } = supervise(on)
     await until(() => supervisor.leading, 'it leads')
     await allHeard()
-    expect(supervisor.statusOf('n1-life')).toBe('ready')
+    await until(() => supervisor.statusOf('n1-life') === 'ready', 'it is ready')
     on.nodes.get('n1')!.kill('SIGKILL')
     const reason = await until(() => isFenced(on, 'n1'), 'the fence is in the journal')
     expect(reason).toMatch(/connection is gone/)
     await until(() => supervisor.statusOf('n1-life') === undefined, 'it is forgotten')
     expect(supervisor.lastSeenAtMs('n1-life')).toBeUndefined()
-    expect(supervisor.statusOf('n2-life')).toBe('ready')
+    // On a busy machine its beat may be late just now.
+    await until(() => supervisor.statusOf('n2-life') === 'ready', 'the other is ready')
     expect(reports.filter(({ what }) => what === 'fenced').map(({ text }) => text)).toEqual(['fenced n1'])
   })
 
