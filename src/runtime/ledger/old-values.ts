@@ -15,9 +15,9 @@ import type { LedgerReader } from './ledger-reader.ts'
 
 /** Tasks looked at and copied forward in one round, how many are read at a time, and their share of the log's size at most. */
 const holdersMax = 20_000
-const copiesMax = 500
+const copiesMax = 2_000
 const copiesAtOnce = 16
-const copiesShare = 1 / 16
+const copiesShare = 1 / 8
 /** What a copy takes beside its values, at most. */
 const overheadBytes = 256
 
