@@ -68,7 +68,7 @@ function aboutComplaint(about: unknown): string | undefined {
   if (about.key !== undefined && !isText(about.key, limits.nameCharsMax)) return 'the key is not a text'
   if (about.parent !== undefined && !isName(about.parent)) return 'the parent is not a name'
   if (about.tender !== undefined && !isName(about.tender)) return 'the call for bids is not a name'
-  for (const field of ['careful', 'gang']) {
+  for (const field of ['careful', 'gang', 'retried']) {
     if (about[field] !== undefined && typeof about[field] !== 'boolean') return `${field} is not true or false`
   }
   for (const field of ['priority', 'deadlineAtMs', 'submittedAtMs']) {

@@ -36,6 +36,8 @@ export interface AwardAbout {
   readonly careful?: boolean
   /** It starts with its gang: the node has `accepted` stored, and waits for `begin`. */
   readonly gang?: boolean
+  /** An operator lets it run again, and the snapshot is from before: what failed last in it is tried again. */
+  readonly retried?: boolean
   /** It takes a place that the node has reserved under this call for bids. */
   readonly tender?: string
 }

@@ -35,6 +35,7 @@ function runAgain(state: LedgerState, task: TaskRecord): void {
     delete rare.deadlineAtMs
     delete rare.startByMs
   }
+  if (task.snapshot !== undefined) task.more.retried = true
   rejoinGang(state, task)
   rejoinGroup(state, task)
   const unmet = [...(rare?.after ?? [])].filter((id) => state.tasks.get(id)?.status !== 'completed')

@@ -87,6 +87,8 @@ export interface Rare {
   attainedMs?: number
   /** Where the input stands since it was copied forward. */
   inputPlace?: Place
+  /** An operator lets it run again, and its snapshot is from before. */
+  retried?: boolean
   /** For a child: its parent has ended, and nobody needs it but those who read. */
   detached?: boolean
   /** For a child: it was cancelled because its parent failed, and runs again if that does. */

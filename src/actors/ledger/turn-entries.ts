@@ -107,10 +107,15 @@ function accepted(state: LedgerState, member: Member, task: TaskRecord, entry: A
 }
 
 function checkpointed(state: LedgerState, task: TaskRecord, entry: Checkpointed, place: Place): void {
-  if (entry[3] !== null) task.snapshot = place
+  if (entry[3] !== null) keepSnapshot(task, place)
   consume(task, entry[4])
   noteBeat(task, state.timeMs)
   state.change('checkpointed', task)
+}
+
+function keepSnapshot(task: TaskRecord, place: Place): void {
+  task.snapshot = place
+  if (task.rare?.retried) delete task.rare.retried
 }
 
 function progressed(state: LedgerState, task: TaskRecord, entry: Progressed): void {
@@ -122,7 +127,7 @@ function progressed(state: LedgerState, task: TaskRecord, entry: Progressed): vo
 function parked(state: LedgerState, task: TaskRecord, entry: Parked, place: Place): void {
   const [, , , snapshot, consumed, wakeAtMs, onSignal, children, anyChild = false] = entry
   attain(state, task)
-  if (snapshot !== null) task.snapshot = place
+  if (snapshot !== null) keepSnapshot(task, place)
   consume(task, consumed)
   const rare = task.more
   // Rule 5: what the task waits for may already be there.
@@ -146,7 +151,7 @@ function parked(state: LedgerState, task: TaskRecord, entry: Parked, place: Plac
 function yielded(state: LedgerState, task: TaskRecord, entry: Yielded, place: Place): void {
   attain(state, task)
   if (entry[3] !== null) {
-    task.snapshot = place
+    keepSnapshot(task, place)
     consume(task, entry[4])
   }
   state.makeReady(task, 'yielded')

@@ -180,7 +180,8 @@ function aboutOf(task: TaskRecord, terms: Terms | undefined): AwardAbout | null 
     task.key === undefined &&
     task.priority === defaultPriority &&
     rare?.deadlineAtMs === undefined &&
-    rare?.parent === undefined
+    rare?.parent === undefined &&
+    !rare?.retried
   ) {
     return null
   }
@@ -190,6 +191,7 @@ function aboutOf(task: TaskRecord, terms: Terms | undefined): AwardAbout | null 
     ...(task.key !== undefined && { key: task.key }),
     ...(rare?.deadlineAtMs !== undefined && { deadlineAtMs: rare.deadlineAtMs }),
     ...(rare?.parent !== undefined && { parent: rare.parent }),
+    ...(rare?.retried && { retried: true }),
     ...terms,
   }
 }

@@ -26,11 +26,9 @@ export class FunctionRunner implements LogicRunner {
     let input: unknown
     let run: FunctionRun
     try {
-      run = new FunctionRun(
-        this.#definition,
-        this.#port,
-        restoredJournal(this.#definition, from.snapshot, this.#port.attempt),
-      )
+      // No attempt has the number 0: what failed in any of those before the retry is tried again.
+      const attempt = from.retried ? 0 : this.#port.attempt
+      run = new FunctionRun(this.#definition, this.#port, restoredJournal(this.#definition, from.snapshot, attempt))
       input = checkInput(this.#definition, unpackValue(from.input))
     } catch (error) {
       this.#fault(error)

@@ -19,6 +19,8 @@ export interface LogicStart {
   /** The last committed snapshot; null at the first start. */
   readonly snapshot: Packed
   readonly signals: readonly ArrivedSignal[]
+  /** The snapshot is from before an operator let the task run again. */
+  readonly retried?: boolean
 }
 
 /** A child to submit together with the state that asked for it. */

@@ -244,7 +244,7 @@ export class TaskTurn implements Turn, LogicPort {
     this.#begun = true
     this.#snapshot = from.snapshot
     try {
-      this.#runner.start(from)
+      this.#runner.start(this.#awarded[7]?.retried ? { ...from, retried: true } : from)
     } catch (error) {
       this.#faultBy(error)
     }
