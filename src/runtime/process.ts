@@ -28,6 +28,7 @@ import { keepSecret } from './redaction.ts'
 import { Registration } from './registration.ts'
 import type { SchedulerService } from './scheduler/scheduler-service.ts'
 import { servicesOf } from './services.ts'
+import { whenAnswered } from './when-answered.ts'
 
 export type Role = 'node' | 'scheduler' | 'supervisor'
 
@@ -109,7 +110,7 @@ export class TroupeProcess {
     const [bus] = await Promise.all([opening, loadRoles(options.roles)])
     let process: TroupeProcess | undefined
     try {
-      const opened = await open(bus, name, options)
+      const opened = await whenAnswered(() => open(bus, name, options), options.logger)
       process = new TroupeProcess(options, name, bus, opened)
       bus.onRefused((violation) => process?.refused(violation))
       await process.startRoles()
@@ -200,7 +201,7 @@ export class TroupeProcess {
       partition.control = new PartitionControl(partition.options)
       return partition.control
     })
-    await Promise.all(started.map((control) => control.startLedger()))
+    await Promise.all(started.map((control) => whenAnswered(() => control.startLedger(), this.options.logger)))
     if (roles.includes('supervisor')) for (const control of started) control.startSupervisor()
     if (roles.includes('scheduler'))
       for (const control of started) control.startScheduler(policiesOf(this.options), rules)
