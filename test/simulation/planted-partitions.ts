@@ -24,6 +24,18 @@ interface Placed {
   readonly index: number
 }
 
+/** What is said of how tasks of other partitions ended is changed so. */
+function endsAre(told: (id: string, end: unknown) => unknown): () => void {
+  return replaceMethod<FarDependencies, [string, boolean], Promise<unknown>>(
+    FarDependencies.prototype,
+    'endOf',
+    (original) =>
+      async function (id, isThorough) {
+        return told(id, await original.call(this, id, isThorough))
+      },
+  )
+}
+
 export const plantedInPartitions: readonly Plant[] = [
   {
     name: 'stray-counts-again',
@@ -66,31 +78,14 @@ export const plantedInPartitions: readonly Plant[] = [
   {
     name: 'settled-lost',
     bug: 'Nobody says of every second task how it ended, to those in other partitions that wait for it.',
-    patch: () =>
-      replaceMethod<FarDependencies, [string, boolean], Promise<unknown>>(
-        FarDependencies.prototype,
-        'endOf',
-        (original) =>
-          async function (id, isThorough) {
-            return id.charCodeAt(id.length - 1) % 2 === 0 ? undefined : original.call(this, id, isThorough)
-          },
-      ),
+    patch: () => endsAre((id, end) => (id.charCodeAt(id.length - 1) % 2 === 0 ? undefined : end)),
     kinds: [],
     features,
   },
   {
     name: 'settled-wrongly',
     bug: 'Whoever waits for a task of another partition is told that it completed, however it ended.',
-    patch: () =>
-      replaceMethod<FarDependencies, [string, boolean], Promise<unknown>>(
-        FarDependencies.prototype,
-        'endOf',
-        (original) =>
-          async function (id, isThorough) {
-            const end = await original.call(this, id, isThorough)
-            return end === undefined ? undefined : [kind.settled, id, 'completed']
-          },
-      ),
+    patch: () => endsAre((id, end) => end && [kind.settled, id, 'completed']),
     kinds: [],
     features,
   },

@@ -107,7 +107,7 @@ export class Housekeeping {
     if (!reader.live || reader.ledger.outdated) return
     try {
       const isRound = performance.now() - this.roundAtMs >= this.everyMs
-      const isSaved = this.checkpointDue() && (await this.isSaved())
+      const isSaved = this.checkpointDue() && (await this.trySave())
       if (scheduler === undefined) return
       const info = await log.info()
       if (info.bytesMax > 0 && info.bytes / info.bytesMax >= fullAt) await this.makeRoom(info)
@@ -120,7 +120,8 @@ export class Housekeeping {
     }
   }
 
-  private isSaved(): Promise<boolean> {
+  /** Returns whether it was saved. */
+  private trySave(): Promise<boolean> {
     return this.save().then(
       () => true,
       (error: unknown) => {
@@ -194,10 +195,13 @@ export class Housekeeping {
     }
   }
 
-  /** The log pins what it refers to; so a store that is nearly full is as bad as a log that is. */
+  /** The log pins what it refers to; so a store that is nearly full is as bad as a log that is. No answer tells nothing new. */
   private async shareOfObjects(): Promise<number> {
-    const usage = await this.options.objects?.usage(this.everyMs).catch(() => undefined)
-    return usage === undefined || usage.bytesMax <= 0 ? 0 : usage.bytes / usage.bytesMax
+    const { objects } = this.options
+    if (objects === undefined) return 0
+    const usage = await objects.usage(this.everyMs).catch(() => undefined)
+    if (usage === undefined) return this.objectShare
+    return usage.bytesMax <= 0 ? 0 : usage.bytes / usage.bytesMax
   }
 
   private async trim(info: LogInfo): Promise<void> {
