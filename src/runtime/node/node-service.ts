@@ -185,8 +185,12 @@ export class NodeService implements TurnsOwner, Membership {
       case 'join':
         return this.join()
       case 'bid':
-        this.ready.resolve()
-        return this.bid()
+        // The machine is in its new state, which the bid states, once its actions have run.
+        queueMicrotask(() => {
+          this.bid()
+          this.ready.resolve()
+        })
+        return
       case 'abort':
         return this.turns.abortAll(effect.reason)
       case 'wait':

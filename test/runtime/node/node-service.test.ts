@@ -123,6 +123,16 @@ test('it takes no work before its life is in the log and the time of the log is 
   expect(it.node.status).toBe('ready')
 })
 
+test('it bids when it has joined and says at once that it drains, each before any beat', async () => {
+  const it = await joined()
+  const bids = () => it.reports.flatMap(({ report }) => (report[0] === 'bid' ? [report[5]] : []))
+  expect(bids()).toEqual(['ready'])
+  void it.node.drain()
+  await Promise.resolve()
+  expect(bids()).toEqual(['ready', 'draining'])
+  await soon()
+})
+
 test('an idle node writes each minute, so that its journal’s end is never far back', async () => {
   const it = await joined()
   await vi.advanceTimersByTimeAsync(185_000)
