@@ -81,7 +81,12 @@ if (!values.delayed) {
       done += entries.length / 2
     }
   })
-  console.log(`run: ${runUs} µs per task, completed ${ledger.state.totals.completed.toLocaleString('en')}`)
+  const kept = ledger.state.results.length
+  const keptBytes = Math.round((heapBytes() - emptyBytes) / kept)
+  const { completed } = ledger.state.totals
+  console.log(
+    `run: ${runUs} µs per task, completed ${completed.toLocaleString('en')}, ${keptBytes} B for each of ${kept} kept`,
+  )
 }
 
 function timed(work: () => void): string {

@@ -107,18 +107,24 @@ export interface Arrival {
   readonly client: string | undefined
 }
 
-/** From the first turn or the end on; a task that waits for its first turn has none. */
+/**
+ * From the first turn or the end on; a task that waits for its first turn has none. Times count from the submission and the place
+ * of the outcome is two numbers: small integers are kept in the record itself, where times and places would be objects
+ * that the garbage collector copies, for each of 100,000 results that are kept.
+ */
 class Course {
   turn = 0
   attempt = 1
-  startedAtMs = 0
-  turnAtMs = 0
+  startedAfterMs: number | undefined = undefined
+  turnAfterMs: number | undefined = undefined
   turnSequence = 0
-  finishedAtMs = 0
+  finishedAfterMs: number | undefined = undefined
   owner: Member | undefined = undefined
   profile: TaskProfile | undefined = undefined
   snapshot: Place | undefined = undefined
-  outcome: Place | undefined = undefined
+  /** 0: it has none. */
+  outcomeSequence = 0
+  outcomeIndex = 0
   retained = 0
 }
 
@@ -251,20 +257,20 @@ export class TaskRecord {
 
   /** When its first turn was accepted. */
   get startedAtMs(): number {
-    return this.course?.startedAtMs ?? 0
+    return this.atMs(this.course?.startedAfterMs)
   }
 
   set startedAtMs(value: number) {
-    if (value !== 0 || this.course !== undefined) this.begun.startedAtMs = value
+    if (value !== 0 || this.course !== undefined) this.begun.startedAfterMs = this.afterMs(value)
   }
 
   /** When, and by which message, the present turn was accepted. */
   get turnAtMs(): number {
-    return this.course?.turnAtMs ?? 0
+    return this.atMs(this.course?.turnAfterMs)
   }
 
   set turnAtMs(value: number) {
-    if (value !== 0 || this.course !== undefined) this.begun.turnAtMs = value
+    if (value !== 0 || this.course !== undefined) this.begun.turnAfterMs = this.afterMs(value)
   }
 
   get turnSequence(): number {
@@ -276,11 +282,11 @@ export class TaskRecord {
   }
 
   get finishedAtMs(): number {
-    return this.course?.finishedAtMs ?? 0
+    return this.atMs(this.course?.finishedAfterMs)
   }
 
   set finishedAtMs(value: number) {
-    if (value !== 0 || this.course !== undefined) this.begun.finishedAtMs = value
+    if (value !== 0 || this.course !== undefined) this.begun.finishedAfterMs = this.afterMs(value)
   }
 
   get owner(): Member | undefined {
@@ -309,11 +315,16 @@ export class TaskRecord {
 
   /** Place of the entry that ended the task, or of its submission when that was refused. */
   get outcome(): Place | undefined {
-    return this.course?.outcome
+    const { course } = this
+    if (course === undefined || course.outcomeSequence === 0) return undefined
+    return { sequence: course.outcomeSequence, index: course.outcomeIndex }
   }
 
   set outcome(value: Place | undefined) {
-    if (value !== undefined || this.course !== undefined) this.begun.outcome = value
+    if (value === undefined && this.course === undefined) return
+    const { begun } = this
+    begun.outcomeSequence = value?.sequence ?? 0
+    begun.outcomeIndex = value?.index ?? 0
   }
 
   /** Place in the queue for forgetting ended tasks, 0 when not queued. */
@@ -328,6 +339,15 @@ export class TaskRecord {
   private get begun(): Course {
     this.course ??= new Course()
     return this.course
+  }
+
+  /** A time that is 0 when it is none, and the same from the submission on. */
+  private atMs(afterMs: number | undefined): number {
+    return afterMs === undefined ? 0 : this.arrival.submittedAtMs + afterMs
+  }
+
+  private afterMs(atMs: number): number | undefined {
+    return atMs === 0 ? undefined : atMs - this.arrival.submittedAtMs
   }
 }
 
