@@ -10,7 +10,7 @@ import { connect, type TaskContext, type Troupe, task } from '../src/client/inde
 import { createLogger } from '../src/runtime/logger.ts'
 import { type Role, TroupeProcess } from '../src/runtime/process.ts'
 import { startEmbeddedServer } from '../src/runtime/server/embedded.ts'
-import { cpuMs, endChild, residentMiB, startChild } from './processes.ts'
+import { cpuMs, endChild, profiled, residentMiB, startChild } from './processes.ts'
 
 const script = fileURLToPath(import.meta.url)
 
@@ -59,7 +59,7 @@ async function measure(): Promise<void> {
   })
   const count = Number(values.tasks)
   const server = await startEmbeddedServer()
-  const profile = { execArgv: values.profile ? ['--cpu-prof', '--cpu-prof-dir', values.profile] : [] }
+  const profile = profiled(values.profile)
   const scheduler = await startChild(script, [server.url, 'scheduler,supervisor'], profile)
   const node = await startChild(script, [server.url, 'node'], profile)
   const troupe = await connect({ servers: server.url })

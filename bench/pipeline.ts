@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util'
 import { connect, task } from '../src/client/index.ts'
 import { createLogger } from '../src/runtime/logger.ts'
 import { type Role, TroupeProcess } from '../src/runtime/process.ts'
-import { cpuMs, endChild, startChild } from './processes.ts'
+import { cpuMs, endChild, profiled, startChild } from './processes.ts'
 import { startServers } from './servers.ts'
 
 const script = fileURLToPath(import.meta.url)
@@ -54,7 +54,7 @@ async function measure(): Promise<void> {
   })
   const count = Number(values.tasks)
   const servers = await startServers(Number(values.replicas), values.sync)
-  const profile = { execArgv: values.profile ? ['--cpu-prof', '--cpu-prof-dir', values.profile] : [] }
+  const profile = profiled(values.profile)
   const how = ['1', values.replicas, `partitions=${values.partitions}`]
   const scheduler = await startChild(script, [servers.url, 'scheduler,supervisor', ...how], profile)
   const node = await startChild(script, [servers.url, 'node', ...how], profile)

@@ -2,13 +2,24 @@
 import { type ChildProcess, type ForkOptions, fork } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
-/** Resolves once the script has sent its first message; rejects when it ends before. */
+/** As `troupe start` does (docs/adr/0017). */
+const asStarted = '--max-semi-space-size=16'
+
+/**
+ * Resolves once the script has sent its first message; rejects when it ends before. It runs with the flags of Node that
+ * `troupe start` gives itself, unless `execArgv` states others.
+ */
 export function startChild(script: string, args: readonly string[], options: ForkOptions = {}): Promise<ChildProcess> {
-  const started = fork(script, args, options)
+  const started = fork(script, args, { execArgv: [asStarted], ...options })
   return new Promise((resolve, reject) => {
     started.once('message', () => resolve(started))
     started.once('exit', (code) => reject(new Error(`${args.join(' ')} ended with ${code}`)))
   })
+}
+
+/** Options of a child that writes a profile of its CPU into this folder, if there is one. */
+export function profiled(folder: string | undefined): ForkOptions {
+  return folder === undefined ? {} : { execArgv: [asStarted, '--cpu-prof', '--cpu-prof-dir', folder] }
 }
 
 /** Asks a child to end; resolves when it has. */

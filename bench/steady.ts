@@ -17,7 +17,7 @@ import { parseArgs } from 'node:util'
 import { connect, type Troupe, task } from '../src/client/index.ts'
 import { createLogger } from '../src/runtime/logger.ts'
 import { type Role, TroupeProcess } from '../src/runtime/process.ts'
-import { cpuMs, endChild, startChild } from './processes.ts'
+import { cpuMs, endChild, profiled, startChild } from './processes.ts'
 import { startServers } from './servers.ts'
 
 interface Arrival {
@@ -133,7 +133,7 @@ async function measure(): Promise<void> {
   const shape = shapes[values.shape]
   if (shape === undefined) throw new Error(`no shape ${values.shape}; there are ${Object.keys(shapes).join(', ')}`)
   const servers = await startServers(Number(values.replicas), values.sync)
-  const options = { execArgv: values.profile ? ['--cpu-prof', '--cpu-prof-dir', values.profile] : process.execArgv }
+  const options = profiled(values.profile)
   const how = [values.replicas, values.partitions, values.shape === 'types' ? '1' : '0']
   const scheduler = await startChild(script, [servers.url, 'scheduler,supervisor', ...how], options)
   const node = await startChild(script, [servers.url, 'node', ...how], options)

@@ -39,6 +39,13 @@ afterAll(() => {
 
 const run = (...args: string[]): Promise<Ran> => troupe(args, { env: { TROUPE_NATS: ready.nats } })
 
+test('its processes keep the heap of young objects small, under the id that they were started with', () => {
+  const flagsOf = (pid: number) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(1, 3)
+  expect(ready.pid).toBe(dev.pid)
+  expect(flagsOf(dev.pid!)).toEqual(['--max-semi-space-size=16', binary])
+  for (const { pid } of ready.nodes) expect(flagsOf(pid)).toContain('--max-semi-space-size=16')
+})
+
 test('run, submit and result give outcomes; an input that does not fit is refused before it is accepted', async () => {
   expect(await run('run', 'cli-square', '12')).toMatchObject({ code: 0, stdout: '144\n' })
   expect(await run('submit', 'cli-square', '3', '--id', 'three')).toMatchObject({ code: 0, stdout: 'three\n' })
