@@ -97,7 +97,9 @@ export class PartitionControl {
       members: new LedgerMembers(this.reader),
       holder: this.holder(),
       onReport: ({ what, text, details }) => {
-        if (what === 'leading' || what === 'standby') logger.info(details, text)
+        // That it sees again is good, and that it was late itself for a moment is nothing to do about.
+        const isCalm = what === 'sight' && (details.sight === 'clear' || details.cause === 'own-lag')
+        if (what === 'leading' || what === 'standby' || isCalm) logger.info(details, text)
         else logger.warn(details, text)
       },
     })

@@ -174,6 +174,7 @@ export class Supervisor {
 function sightText({ sight, hold }: SupervisorEffect & { kind: 'sight' }): string {
   if (hold === undefined) return 'sees the nodes again: fencing is no longer held'
   if (hold.cause === 'disconnected') return 'has no connection: nothing is judged'
-  const numbers = hold.cause === 'own-lag' ? '' : ` (${hold.silent} silent, ${hold.heard} heard before)`
-  return `sees ${sight === 'dim' ? 'badly' : 'nothing'}, so fencing is held: ${hold.cause}${numbers}`
+  if (hold.cause === 'own-lag') return 'was itself late, so it may have missed heartbeats: fencing is held for a moment'
+  const numbers = `${hold.silent} silent, ${hold.heard} heard before`
+  return `sees ${sight === 'dim' ? 'badly' : 'nothing'}, so fencing is held: ${hold.cause} (${numbers})`
 }
