@@ -1,7 +1,7 @@
 /**
  * What tasks that wait cost: resident memory and CPU of a scheduler as its queue grows, how long its restart takes with
  * all of them live, and the cost of a task while the queue is drained.
- *   node bench/scale.ts [--tasks 1000000] [--batch 100000] [--types 1] [--priorities] [--delayed 0] [--no-drain]
+ *   node bench/scale.ts [--tasks 1000000] [--batch 100000] [--types 1] [--priorities] [--delayed 0] [--rest 0] [--no-drain]
  */
 import type { ChildProcess } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -21,6 +21,7 @@ const { values } = parseArgs({
     types: { type: 'string', default: '1' },
     priorities: { type: 'boolean', default: false },
     delayed: { type: 'string', default: '0' },
+    rest: { type: 'string', default: '0' },
     'no-drain': { type: 'boolean', default: false },
   },
 })
@@ -52,6 +53,13 @@ for (let done = 1; done < tasks; done += batch) {
   console.log(
     `${(done + batch - 1).toLocaleString('en')} queued: ${mib} MiB, ${perTask} B per task; CPU ${us.toFixed(1)} µs per task`,
   )
+}
+
+if (values.rest !== '0') {
+  await sleep(Number(values.rest) * 1_000)
+  const mib = residentMiB(scheduler.pid!)
+  const perTask = Math.round(((mib - emptyMiB) * 1_048_576) / (tasks + delayed))
+  console.log(`${values.rest} s later: ${mib} MiB, ${perTask} B per task`)
 }
 
 const standby = await child('scheduler,supervisor', 1, 'standby')
