@@ -7,8 +7,9 @@
  *   types    1,000 types, in turn
  *   bursts   all tasks of a second at once
  *   lengths  one in a hundred takes 200 ms; its own time is not counted
- *   node bench/steady.ts [--shape plain] [--rate 6000] [--seconds 8] [--warm 1] [--rounds 1] [--sync] [--replicas 3]
- *     [--partitions 1] [--profile DIR]
+ * `--bulk N` submits N tasks at once instead, and waits for all.
+ *   node bench/steady.ts [--shape plain] [--rate 6000] [--seconds 8] [--warm 1] [--bulk N] [--rounds 1] [--sync]
+ *     [--replicas 3] [--partitions 1] [--profile DIR]
  */
 import { monitorEventLoopDelay, PerformanceObserver } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -116,6 +117,25 @@ async function load(troupe: Troupe, shape: Shape, rate: number, seconds: number,
   return took.sort((a, b) => a - b)
 }
 
+/** Resolves with what became of so many tasks that were submitted at once, in words. */
+async function bulk(troupe: Troupe, shape: Shape, count: number): Promise<string> {
+  const arrivals = Array.from({ length: count }, (_, i) => shape(i))
+  const byType = Map.groupBy(arrivals, ({ type }) => type)
+  const bytes = arrivals.reduce((sum, { input }) => sum + input.pad.length, 0)
+  const startMs = performance.now()
+  const handles = await Promise.all(
+    [...byType].map(([type, list]) =>
+      troupe.submitMany(
+        type,
+        list.map(({ input }) => input),
+      ),
+    ),
+  )
+  await Promise.all(handles.flat().map((handle) => handle.result()))
+  const seconds = (performance.now() - startMs) / 1_000
+  return `${count} at once: ${Math.round(count / seconds)}/s, ${Math.round(bytes / 1e6 / seconds)} MB/s`
+}
+
 async function measure(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -123,6 +143,7 @@ async function measure(): Promise<void> {
       rate: { type: 'string', default: '6000' },
       seconds: { type: 'string', default: '8' },
       warm: { type: 'string', default: '1' },
+      bulk: { type: 'string' },
       rounds: { type: 'string', default: '1' },
       sync: { type: 'boolean', default: false },
       replicas: { type: 'string', default: '1' },
@@ -155,6 +176,10 @@ async function measure(): Promise<void> {
   await load(troupe, shape, rate / 3, Number(values.warm), burst)
   await longest()
   for (let round = 1; round <= Number(values.rounds); round++) {
+    if (values.bulk !== undefined) {
+      console.log(`${values.shape}, ${await bulk(troupe, shape, Number(values.bulk))}`)
+      continue
+    }
     const before = Object.entries(pids).map(([name, of]) => ({ name, of, was: used(of) }))
     const took = await load(troupe, shape, rate, Number(values.seconds), burst)
     const cost = before.map(({ name, of, was }) => `${name} ${(((used(of) - was) * 1_000) / took.length).toFixed(0)}`)
