@@ -16,14 +16,7 @@ export const eventsPerSecondMax = 5_000
 /** Of ordinary events, while there are more than the bound. Each costs the scheduler some 15 µs, whether anybody listens or not. */
 export const sampledPerSecond = 1_000
 
-const ordinary: ReadonlySet<string> = new Set([
-  'submitted',
-  'ready',
-  'running',
-  'checkpointed',
-  'progress',
-  'completed',
-])
+const ordinary: ReadonlySet<string> = new Set(['submitted', 'ready', 'running', 'completed'])
 
 /** How long events wait for others. */
 const gatherMs = 10

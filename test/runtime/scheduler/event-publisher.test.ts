@@ -47,13 +47,13 @@ test('all are sent up to the bound of a second, and all again in the next', () =
   expect(publish('completed', 1, 3)).toHaveLength(1)
 })
 
-test('after a second with more, ordinary ones are a sample, and failures are still sent', () => {
+test('after a second with more, ordinary ones are a sample, and failures and progress are still sent', () => {
   const { publish } = open()
   publish('running', eventsPerSecondMax + 1, 7)
   expect(publish('running', eventsPerSecondMax + 1, 8)).toHaveLength(sampledPerSecond)
   expect(publish('completed', 10, 8)).toHaveLength(0)
   expect(publish('failed', 10, 8).map(({ event }) => event.error?.code)).toEqual(Array(10).fill('X'))
-  expect(publish('failed', eventsPerSecondMax, 8)).toHaveLength(eventsPerSecondMax - sampledPerSecond - 10)
+  expect(publish('progress', eventsPerSecondMax, 8)).toHaveLength(eventsPerSecondMax - sampledPerSecond - 10)
   // Fewer again: the second after that is told in full.
   publish('running', 10, 9)
   expect(publish('running', 3_000, 10)).toHaveLength(3_000)
