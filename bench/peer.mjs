@@ -10,6 +10,7 @@ import { connect, task } from '../src/client/index.ts'
 import { createLogger } from '../src/runtime/logger.ts'
 import { TroupeProcess } from '../src/runtime/process.ts'
 import { findServerBinary } from '../src/runtime/server/binary.ts'
+import { asStarted } from './processes.ts'
 
 const startScript = fileURLToPath(new URL('./peer-scheduler.mjs', import.meta.url))
 
@@ -43,8 +44,7 @@ export default {
     await until(() => listening(port), `port ${port}`)
     const servers = `nats://127.0.0.1:${port}`
     const ready = join(dir, 'ready.json')
-    // With the flag of Node that `troupe start` gives itself (docs/adr/0017).
-    start(process.execPath, ['--max-semi-space-size=16', startScript, servers, ready])
+    start(process.execPath, [asStarted, startScript, servers, ready])
     await until(() => existsSync(ready) && readFileSync(ready, 'utf8').endsWith('\n'), 'the scheduler')
     return { servers, about: `Troupe, file storage, R1, ${sync || 'sync_interval 2m'}` }
   },

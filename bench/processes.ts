@@ -2,8 +2,8 @@
 import { type ChildProcess, type ForkOptions, fork } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
-/** As `troupe start` does (docs/adr/0017). */
-const asStarted = '--max-semi-space-size=16'
+/** The flag of Node that `troupe start` gives itself (docs/adr/0017). */
+export const asStarted = '--max-semi-space-size=16'
 
 /**
  * Resolves once the script has sent its first message; rejects when it ends before. It runs with the flags of Node that

@@ -35,7 +35,7 @@ const plain: Shape = (i) => ({ type: 'work', input: { i, ms: 0, pad } })
 const shapes: Readonly<Record<string, Shape>> = {
   plain,
   bursts: plain,
-  // The fractional part of multiples of the golden ratio: every size comes equally often, in no order.
+  // The fractional part of multiples of the golden ratio: every order of magnitude equally often, in no order.
   sizes: (i) => ({ type: 'work', input: { i, ms: 0, pad: 'x'.repeat(200 * 500 ** ((i * 0.618_033_988_75) % 1)) } }),
   types: (i) => ({ type: `work-${i % typeCount}`, input: { i, ms: 0, pad } }),
   lengths: (i) => ({ type: 'work', input: { i, ms: i % 100 === 99 ? 200 : 0, pad } }),
@@ -67,14 +67,14 @@ function watchPauses(): () => string {
 }
 
 async function beChild(): Promise<void> {
-  const [servers, roles, replicas, partitions, types] = process.argv.slice(2) as [
+  const [servers, roles, replicas, partitions, shape] = process.argv.slice(2) as [
     string,
     string,
     string,
     string,
     string,
   ]
-  const names = types === '1' ? Array.from({ length: typeCount }, (_, i) => `work-${i}`) : ['work']
+  const names = shape === 'types' ? Array.from({ length: typeCount }, (_, i) => `work-${i}`) : ['work']
   const pauses = watchPauses()
   const troupe = await TroupeProcess.start({
     servers,
@@ -155,7 +155,7 @@ async function measure(): Promise<void> {
   if (shape === undefined) throw new Error(`no shape ${values.shape}; there are ${Object.keys(shapes).join(', ')}`)
   const servers = await startServers(Number(values.replicas), values.sync)
   const options = profiled(values.profile)
-  const how = [values.replicas, values.partitions, values.shape === 'types' ? '1' : '0']
+  const how = [values.replicas, values.partitions, values.shape]
   const scheduler = await startChild(script, [servers.url, 'scheduler,supervisor', ...how], options)
   const node = await startChild(script, [servers.url, 'node', ...how], options)
   const children = { scheduler, node }

@@ -2,7 +2,7 @@
 // The command `troupe`: runs from source in a clone and from dist when installed. On a Node that is too old it starts
 // itself again with the Node that the project has among its dependencies. Plain JavaScript, so that any Node can read it.
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { accessSync, existsSync, constants as fs, readFileSync } from 'node:fs'
 import module from 'node:module'
 import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
@@ -44,6 +44,8 @@ function keepYoungHeapSmall() {
   const given = `${process.execArgv.join(' ')} ${process.env.NODE_OPTIONS ?? ''}`
   if (!runsForLong || process.channel !== undefined || /semi[-_]space/.test(given)) return
   try {
+    // Node ends with its process when it cannot start the other one.
+    accessSync(process.execPath, fs.X_OK)
     const args = [process.execPath, ...process.execArgv, smallYoungHeap, ...process.argv.slice(1)]
     process.execve?.(process.execPath, args, process.env)
   } catch {}

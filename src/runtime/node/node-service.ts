@@ -197,7 +197,11 @@ export class NodeService implements TurnsOwner, Membership {
         this.wait = setTimeout(() => this.actor.send({ type: 'RETRY' }), effect.ms)
         return
       case 'yield':
-        return this.yieldAll()
+        // After the bid, so that what is declined does not come back.
+        queueMicrotask(() => {
+          if (this.status === 'draining') this.yieldAll()
+        })
+        return
       case 'leave':
         return this.leave()
       case 'gone':

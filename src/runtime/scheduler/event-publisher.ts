@@ -1,7 +1,7 @@
 /**
  * Publishes lifecycle events for whoever subscribes to `event.<type>.<id>.<what>`. They are news, not truth, and bounded, so
- * that watching never slows the work: `eventsPerSecondMax` are sent. When a second had more than that, only a sample of the
- * ordinary ones (tasks that come, run and complete) is sent in the next, and all others within the bound: whoever waits for
+ * that watching never slows the work: `eventsPerSecondMax` are sent, `ordinaryPerSecondMax` of them ordinary ones (tasks that
+ * come, run and complete). After a second with more than that, only a sample of the ordinary ones is sent: whoever waits for
  * failures hears of them under load as well. They leave some milliseconds late and together, so that no award or outcome
  * waits behind them.
  */
@@ -13,6 +13,8 @@ import type { Subjects } from '../../protocol/subjects.ts'
 import { statusOf } from './answer-rows.ts'
 
 export const eventsPerSecondMax = 5_000
+/** Of these, so many are for ordinary events: in the first second of a burst failures find room as well. */
+export const ordinaryPerSecondMax = 4_000
 /** Of ordinary events, while there are more than the bound. Each costs the scheduler some 15 µs, whether anybody listens or not. */
 export const sampledPerSecond = 1_000
 
@@ -30,7 +32,7 @@ export class EventPublisher {
   /** In this second: how many there were, how many were sent, and how many ordinary ones may be. */
   private happened = 0
   private published = 0
-  private ordinaryLeft = eventsPerSecondMax
+  private ordinaryLeft = ordinaryPerSecondMax
   private waiting: LifecycleEvent[] = []
   private timer: NodeJS.Timeout | undefined
 
@@ -60,7 +62,7 @@ export class EventPublisher {
   private turnTo(second: number): void {
     if (second === this.second) return
     const isTooMuch = second === this.second + 1 && this.happened > eventsPerSecondMax
-    this.ordinaryLeft = isTooMuch ? sampledPerSecond : eventsPerSecondMax
+    this.ordinaryLeft = isTooMuch ? sampledPerSecond : ordinaryPerSecondMax
     this.second = second
     this.happened = 0
     this.published = 0

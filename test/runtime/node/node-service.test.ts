@@ -123,13 +123,15 @@ test('it takes no work before its life is in the log and the time of the log is 
   expect(it.node.status).toBe('ready')
 })
 
-test('it bids when it has joined and says at once that it drains, each before any beat', async () => {
+test('it bids when it has joined, and when it drains before it gives anything back, each before any beat', async () => {
   const it = await joined()
-  const bids = () => it.reports.flatMap(({ report }) => (report[0] === 'bid' ? [report[5]] : []))
-  expect(bids()).toEqual(['ready'])
+  const said = () => it.reports.map(({ report }) => (report[0] === 'bid' ? report[5] : report[0]))
+  expect(said()).toEqual(['ready'])
+  for (const id of ['one', 'two', 'three', 'four', 'held']) it.award(it.node.incarnation, id)
   void it.node.drain()
   await Promise.resolve()
-  expect(bids()).toEqual(['ready', 'draining'])
+  await Promise.resolve()
+  expect(said()).toEqual(['ready', 'draining', 'declined'])
   await soon()
 })
 
